@@ -1,0 +1,294 @@
+// Package converse is Outcrop's canonical model of one inference: Amazon Bedrock's own Converse.
+//
+// Front ends translate into Request, upstreams out of it, and answers come back as a Stream of Events in
+// ConverseStream's order, also when nobody streams (Collect makes the one answer). The types carry the JSON names and
+// constraints of the bedrock-runtime service model (2023-09-30), because here the domain and the wire are the same by
+// design; nothing in this package reads or writes HTTP.
+//
+// The constraint tags (required, min, max, pattern, enum, sensitive) are read by wire.Validate.
+package converse
+
+import (
+	"iter"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Request is what Converse and ConverseStream take, without the model's identifier.
+type Request struct {
+	Messages                          []Message         `json:"messages,omitempty"`
+	System                            []SystemBlock     `json:"system,omitempty"`
+	InferenceConfig                   *InferenceConfig  `json:"inferenceConfig,omitempty"`
+	ToolConfig                        *ToolConfig       `json:"toolConfig,omitempty"`
+	GuardrailConfig                   jsontext.Value    `json:"guardrailConfig,omitempty"`
+	AdditionalModelRequestFields      jsontext.Value    `json:"additionalModelRequestFields,omitempty"`
+	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitempty" max:"10"`
+	PromptVariables                   jsontext.Value    `json:"promptVariables,omitempty"`
+	RequestMetadata                   map[string]string `json:"requestMetadata,omitempty" max:"16"`
+	PerformanceConfig                 *Performance      `json:"performanceConfig,omitempty"`
+	ServiceTier                       *ServiceTier      `json:"serviceTier,omitempty"`
+	OutputConfig                      *OutputConfig     `json:"outputConfig,omitempty"`
+}
+
+// Roles of a Message.
+const (
+	RoleUser      = "user"
+	RoleAssistant = "assistant"
+)
+
+// Message is one turn.
+type Message struct {
+	Role    string         `json:"role" required:"true" enum:"user,assistant"`
+	Content []ContentBlock `json:"content" required:"true"`
+}
+
+// ContentBlock is a union: exactly one member is set.
+type ContentBlock struct {
+	Text             *string        `json:"text,omitempty"`
+	Image            *Image         `json:"image,omitempty"`
+	ToolUse          *ToolUse       `json:"toolUse,omitempty"`
+	ToolResult       *ToolResult    `json:"toolResult,omitempty"`
+	ReasoningContent *Reasoning     `json:"reasoningContent,omitempty"`
+	CachePoint       *CachePoint    `json:"cachePoint,omitempty"`
+	Document         jsontext.Value `json:"document,omitempty"`
+	Video            jsontext.Value `json:"video,omitempty"`
+	Audio            jsontext.Value `json:"audio,omitempty"`
+	GuardContent     jsontext.Value `json:"guardContent,omitempty"`
+	CitationsContent jsontext.Value `json:"citationsContent,omitempty"`
+	SearchResult     jsontext.Value `json:"searchResult,omitempty"`
+}
+
+// SystemBlock is a union: exactly one member is set.
+type SystemBlock struct {
+	Text         *string        `json:"text,omitempty" min:"1"`
+	CachePoint   *CachePoint    `json:"cachePoint,omitempty"`
+	GuardContent jsontext.Value `json:"guardContent,omitempty"`
+}
+
+// Image is a picture in the conversation.
+type Image struct {
+	Format string      `json:"format" required:"true" enum:"png,jpeg,gif,webp"`
+	Source ImageSource `json:"source" required:"true"`
+}
+
+// ImageSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
+type ImageSource struct {
+	Bytes      []byte      `json:"bytes,omitempty"`
+	S3Location *S3Location `json:"s3Location,omitempty"`
+}
+
+// S3Location names an object.
+type S3Location struct {
+	URI         string `json:"uri" required:"true" min:"1" max:"1024" pattern:"^s3://[a-z0-9][\\.\\-a-z0-9]{1,61}[a-z0-9](/.*)?$"`
+	BucketOwner string `json:"bucketOwner,omitempty" pattern:"^[0-9]{12}$"`
+}
+
+// CachePoint marks the end of a prefix worth caching.
+type CachePoint struct {
+	Type string `json:"type" required:"true" enum:"default"`
+	TTL  string `json:"ttl,omitempty" enum:"5m,1h"`
+}
+
+// ToolUse is the model's wish to call a tool. Input is any JSON value, in general an object.
+type ToolUse struct {
+	ToolUseID string         `json:"toolUseId" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
+	Name      string         `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
+	Input     jsontext.Value `json:"input" required:"true"`
+	Type      string         `json:"type,omitempty" enum:"server_tool_use"`
+}
+
+// ToolResult is the caller's answer to a ToolUse.
+type ToolResult struct {
+	ToolUseID string              `json:"toolUseId" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
+	Content   []ToolResultContent `json:"content" required:"true"`
+	Status    string              `json:"status,omitempty" enum:"success,error"`
+	Type      string              `json:"type,omitempty"`
+}
+
+// ToolResultContent is a union: exactly one member is set.
+type ToolResultContent struct {
+	JSON         jsontext.Value `json:"json,omitempty"`
+	Text         *string        `json:"text,omitempty"`
+	Image        *Image         `json:"image,omitempty"`
+	Document     jsontext.Value `json:"document,omitempty"`
+	Video        jsontext.Value `json:"video,omitempty"`
+	SearchResult jsontext.Value `json:"searchResult,omitempty"`
+}
+
+// Reasoning is a union: a model's thinking, readable or sealed by its provider.
+type Reasoning struct {
+	ReasoningText   *ReasoningText `json:"reasoningText,omitempty"`
+	RedactedContent []byte         `json:"redactedContent,omitempty"`
+}
+
+// ReasoningText is readable thinking with the provider's signature over it.
+type ReasoningText struct {
+	Text      string `json:"text"`
+	Signature string `json:"signature,omitempty"`
+}
+
+// InferenceConfig holds the parameters that all models share. A nil pointer means the model's default.
+type InferenceConfig struct {
+	MaxTokens     *int     `json:"maxTokens,omitempty" min:"1"`
+	Temperature   *float64 `json:"temperature,omitempty" min:"0" max:"1"`
+	TopP          *float64 `json:"topP,omitempty" min:"0" max:"1"`
+	StopSequences []string `json:"stopSequences,omitempty" max:"2500"`
+}
+
+// ToolConfig is the tools that the model may call.
+type ToolConfig struct {
+	Tools      []Tool      `json:"tools" required:"true" min:"1"`
+	ToolChoice *ToolChoice `json:"toolChoice,omitempty"`
+}
+
+// Tool is a union: exactly one member is set.
+type Tool struct {
+	ToolSpec   *ToolSpec      `json:"toolSpec,omitempty"`
+	SystemTool jsontext.Value `json:"systemTool,omitempty"`
+	CachePoint *CachePoint    `json:"cachePoint,omitempty"`
+}
+
+// ToolSpec describes one function.
+type ToolSpec struct {
+	Name        string          `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
+	Description string          `json:"description,omitempty"`
+	InputSchema ToolInputSchema `json:"inputSchema" required:"true"`
+	Strict      *bool           `json:"strict,omitempty"`
+}
+
+// ToolInputSchema is a union with one member today: a JSON Schema.
+type ToolInputSchema struct {
+	JSON jsontext.Value `json:"json,omitempty"`
+}
+
+// ToolChoice is a union: let the model choose, make it call some tool, or this one.
+type ToolChoice struct {
+	Auto *struct{}     `json:"auto,omitempty"`
+	Any  *struct{}     `json:"any,omitempty"`
+	Tool *SpecificTool `json:"tool,omitempty"`
+}
+
+// SpecificTool names the tool that must be called.
+type SpecificTool struct {
+	Name string `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
+}
+
+// Performance asks for a latency class.
+type Performance struct {
+	Latency string `json:"latency,omitempty" enum:"standard,optimized"`
+}
+
+// ServiceTier asks for a service tier.
+type ServiceTier struct {
+	Type string `json:"type" required:"true" enum:"priority,default,flex,reserved"`
+}
+
+// OutputConfig asks for structured output.
+type OutputConfig struct {
+	TextFormat *TextFormat `json:"textFormat,omitempty"`
+}
+
+// TextFormat is the form of the text that the model writes.
+type TextFormat struct {
+	Type      string              `json:"type" required:"true" enum:"json_schema"`
+	Structure TextFormatStructure `json:"structure" required:"true"`
+}
+
+// TextFormatStructure is a union with one member today.
+type TextFormatStructure struct {
+	JSONSchema *JSONSchema `json:"jsonSchema,omitempty"`
+}
+
+// JSONSchema is a schema as a JSON text inside a string.
+type JSONSchema struct {
+	Schema      string `json:"schema" required:"true"`
+	Name        string `json:"name,omitempty"`
+	Description string `json:"description,omitempty"`
+}
+
+// Stop reasons, as the service model has them.
+const (
+	StopEndTurn               = "end_turn"
+	StopToolUse               = "tool_use"
+	StopMaxTokens             = "max_tokens"
+	StopStopSequence          = "stop_sequence"
+	StopGuardrailIntervened   = "guardrail_intervened"
+	StopContentFiltered       = "content_filtered"
+	StopMalformedModelOutput  = "malformed_model_output"
+	StopMalformedToolUse      = "malformed_tool_use"
+	StopContextWindowExceeded = "model_context_window_exceeded"
+)
+
+// Usage is the tokens of one inference. InputTokens excludes cached tokens, read or written; a provider whose count
+// includes them normalises it before it yields. CacheWrite1hInputTokens is the part of CacheWriteInputTokens that was
+// written with a time to live of one hour.
+type Usage struct {
+	InputTokens             int64
+	OutputTokens            int64
+	CacheReadInputTokens    int64
+	CacheWriteInputTokens   int64
+	CacheWrite1hInputTokens int64
+}
+
+// Total is what Converse reports as totalTokens: every token of the inference, cached ones too.
+func (u Usage) Total() int64 {
+	return u.InputTokens + u.OutputTokens + u.CacheReadInputTokens + u.CacheWriteInputTokens
+}
+
+// EventKind tells an Event's kind; the order below is the order of a stream.
+type EventKind uint8
+
+// The kinds of Event. BlockStart comes for tool use only, as in ConverseStream; text and reasoning begin with their
+// first delta.
+const (
+	MessageStart EventKind = iota + 1 // Role
+	BlockStart                        // Index, ToolUseID, ToolName
+	BlockDelta                        // Index, Delta, Text
+	BlockStop                         // Index
+	MessageStop                       // StopReason, StopSequence, Fields
+	Metadata                          // Usage; the last event
+)
+
+// DeltaKind tells what a BlockDelta's Text is.
+type DeltaKind uint8
+
+// The kinds of delta.
+const (
+	TextDelta      DeltaKind = iota + 1 // a piece of the answer
+	ToolInputDelta                      // a piece of a tool's input, JSON text
+	ReasoningDelta                      // a piece of readable thinking
+	SignatureDelta                      // the signature over the thinking
+	RedactedDelta                       // sealed thinking: raw bytes, not base64
+)
+
+// Event is one event of an answer: a flat struct so that a stream allocates nothing a event but its text.
+type Event struct {
+	Kind         EventKind
+	Delta        DeltaKind
+	Estimated    bool // Metadata: the usage is an estimate, the upstream reported none
+	More         bool // another event has already arrived: a writer may hold its flush back for it
+	Index        int
+	Role         string
+	ToolUseID    string
+	ToolName     string
+	Text         string
+	StopReason   string
+	StopSequence string         // MessageStop: the sequence that ended the answer, where the upstream told
+	Fields       jsontext.Value // MessageStop: additionalModelResponseFields
+	Usage        Usage
+}
+
+// Stream is an answer in events. It yields MessageStart first and Metadata last, or an error, after which it ends.
+// A consumer that stops early makes the producer release what it holds before the range loop returns. A Stream may be
+// ranged over once.
+type Stream = iter.Seq2[Event, error]
+
+// Response is a whole answer.
+type Response struct {
+	Content      []ContentBlock
+	StopReason   string
+	StopSequence string
+	Fields       jsontext.Value
+	Usage        Usage
+	Estimated    bool
+}

@@ -1,0 +1,41 @@
+// Package policy is the IAM policy language, pure: no I/O, no clock, no knowledge of any service. It sees strings.
+package policy
+
+// Context is the request context: condition key -> values. Keys are looked up without regard to case.
+type Context map[string][]string
+
+// Request is one question: may this action be done on this resource?
+type Request struct {
+	Action   string // "bedrock:InvokeModel"
+	Resource string // an ARN, or "*" for actions that have none
+	Context  Context
+}
+
+// Effect is what a statement, or a whole evaluation, says.
+type Effect uint8
+
+// The effects. ImplicitDeny is the zero value: what nobody allowed is denied.
+const (
+	ImplicitDeny Effect = iota
+	ExplicitDeny
+	Allow
+)
+
+// String returns the effect in the words of the IAM policy simulator.
+func (e Effect) String() string {
+	switch e {
+	case Allow:
+		return "allowed"
+	case ExplicitDeny:
+		return "explicitDeny"
+	}
+	return "implicitDeny"
+}
+
+// Decision is an Effect with its reason.
+type Decision struct {
+	Effect    Effect
+	Policy    string // the name of the policy that decided; "" for an implicit deny
+	Statement int    // the index of the statement in it that decided; -1 for an implicit deny
+	Sid       string // that statement's Sid, where it has one
+}
