@@ -5,7 +5,7 @@
 // constraints of the bedrock-runtime service model (2023-09-30), because here the domain and the wire are the same by
 // design; nothing in this package reads or writes HTTP.
 //
-// The constraint tags (required, min, max, pattern, enum, sensitive) are read by wire.Validate.
+// The constraint tags (required, min, max, pattern, enum, sensitive, union) are those of package wire.
 package converse
 
 import (
@@ -24,7 +24,7 @@ type Request struct {
 	AdditionalModelRequestFields      jsontext.Value    `json:"additionalModelRequestFields,omitempty"`
 	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitempty" max:"10"`
 	PromptVariables                   jsontext.Value    `json:"promptVariables,omitempty"`
-	RequestMetadata                   map[string]string `json:"requestMetadata,omitempty" max:"16"`
+	RequestMetadata                   map[string]string `json:"requestMetadata,omitempty" max:"16" sensitive:"true"`
 	PerformanceConfig                 *Performance      `json:"performanceConfig,omitempty"`
 	ServiceTier                       *ServiceTier      `json:"serviceTier,omitempty"`
 	OutputConfig                      *OutputConfig     `json:"outputConfig,omitempty"`
@@ -44,6 +44,8 @@ type Message struct {
 
 // ContentBlock is a union: exactly one member is set.
 type ContentBlock struct {
+	_ struct{} `union:"true"`
+
 	Text             *string        `json:"text,omitempty"`
 	Image            *Image         `json:"image,omitempty"`
 	ToolUse          *ToolUse       `json:"toolUse,omitempty"`
@@ -60,6 +62,8 @@ type ContentBlock struct {
 
 // SystemBlock is a union: exactly one member is set.
 type SystemBlock struct {
+	_ struct{} `union:"true"`
+
 	Text         *string        `json:"text,omitempty" min:"1"`
 	CachePoint   *CachePoint    `json:"cachePoint,omitempty"`
 	GuardContent jsontext.Value `json:"guardContent,omitempty"`
@@ -73,6 +77,8 @@ type Image struct {
 
 // ImageSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
 type ImageSource struct {
+	_ struct{} `union:"true"`
+
 	Bytes      []byte      `json:"bytes,omitempty"`
 	S3Location *S3Location `json:"s3Location,omitempty"`
 }
@@ -91,7 +97,7 @@ type CachePoint struct {
 
 // ToolUse is the model's wish to call a tool. Input is any JSON value, in general an object.
 type ToolUse struct {
-	ToolUseID string         `json:"toolUseId" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
+	ToolUseID string         `json:"toolUseId" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_.:-]+$"`
 	Name      string         `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
 	Input     jsontext.Value `json:"input" required:"true"`
 	Type      string         `json:"type,omitempty" enum:"server_tool_use"`
@@ -99,7 +105,7 @@ type ToolUse struct {
 
 // ToolResult is the caller's answer to a ToolUse.
 type ToolResult struct {
-	ToolUseID string              `json:"toolUseId" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
+	ToolUseID string              `json:"toolUseId" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_.:-]+$"`
 	Content   []ToolResultContent `json:"content" required:"true"`
 	Status    string              `json:"status,omitempty" enum:"success,error"`
 	Type      string              `json:"type,omitempty"`
@@ -107,6 +113,8 @@ type ToolResult struct {
 
 // ToolResultContent is a union: exactly one member is set.
 type ToolResultContent struct {
+	_ struct{} `union:"true"`
+
 	JSON         jsontext.Value `json:"json,omitempty"`
 	Text         *string        `json:"text,omitempty"`
 	Image        *Image         `json:"image,omitempty"`
@@ -117,6 +125,8 @@ type ToolResultContent struct {
 
 // Reasoning is a union: a model's thinking, readable or sealed by its provider.
 type Reasoning struct {
+	_ struct{} `union:"true"`
+
 	ReasoningText   *ReasoningText `json:"reasoningText,omitempty"`
 	RedactedContent []byte         `json:"redactedContent,omitempty"`
 }
@@ -143,6 +153,8 @@ type ToolConfig struct {
 
 // Tool is a union: exactly one member is set.
 type Tool struct {
+	_ struct{} `union:"true"`
+
 	ToolSpec   *ToolSpec      `json:"toolSpec,omitempty"`
 	SystemTool jsontext.Value `json:"systemTool,omitempty"`
 	CachePoint *CachePoint    `json:"cachePoint,omitempty"`
@@ -151,18 +163,22 @@ type Tool struct {
 // ToolSpec describes one function.
 type ToolSpec struct {
 	Name        string          `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
-	Description string          `json:"description,omitempty"`
+	Description string          `json:"description,omitempty" min:"1"`
 	InputSchema ToolInputSchema `json:"inputSchema" required:"true"`
 	Strict      *bool           `json:"strict,omitempty"`
 }
 
 // ToolInputSchema is a union with one member today: a JSON Schema.
 type ToolInputSchema struct {
+	_ struct{} `union:"true"`
+
 	JSON jsontext.Value `json:"json,omitempty"`
 }
 
 // ToolChoice is a union: let the model choose, make it call some tool, or this one.
 type ToolChoice struct {
+	_ struct{} `union:"true"`
+
 	Auto *struct{}     `json:"auto,omitempty"`
 	Any  *struct{}     `json:"any,omitempty"`
 	Tool *SpecificTool `json:"tool,omitempty"`
@@ -196,6 +212,8 @@ type TextFormat struct {
 
 // TextFormatStructure is a union with one member today.
 type TextFormatStructure struct {
+	_ struct{} `union:"true"`
+
 	JSONSchema *JSONSchema `json:"jsonSchema,omitempty"`
 }
 

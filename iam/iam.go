@@ -3,6 +3,7 @@
 package iam
 
 import (
+	"context"
 	"time"
 
 	"outcrop/policy"
@@ -21,6 +22,7 @@ type Caller struct {
 	Service     string // from the signature's scope: "bedrock", "ce", "sts"
 
 	policies []*policy.Policy // the identity-based policies as of authentication
+	origin   origin           // what the request itself said when it was authenticated
 }
 
 // Access is one thing to be allowed: an action on a resource, with the context keys that only the request's domain
@@ -39,4 +41,75 @@ type Decision struct {
 	Caller    *Caller
 	Access    Access
 	policy.Decision
+}
+
+// Account is an account: a boundary that owns users and everything they make.
+type Account struct {
+	ID        string // 12 digits
+	CreatedAt time.Time
+}
+
+// User is an IAM user.
+type User struct {
+	Account   string
+	Name      string
+	ID        string // AIDA and 17 of [A-Z2-7]
+	CreatedAt time.Time
+}
+
+// ARN returns the user's ARN.
+func (u *User) ARN() string { return "arn:aws:iam::" + u.Account + ":user/" + u.Name }
+
+// AccessKey is a long-term access key of a user or of an account's root.
+type AccessKey struct {
+	ID        string // AKIA and 16 of [A-Z2-7]; root's may be whatever the installation was given
+	Account   string
+	User      string // "" is the account's root
+	Secret    []byte // sealed, see Sealer; nil where keys are listed
+	Active    bool
+	CreatedAt time.Time
+}
+
+// UserPolicy is an inline policy of a user.
+type UserPolicy struct {
+	Account   string
+	User      string
+	Name      string
+	Document  string // as it was given
+	UpdatedAt time.Time
+}
+
+// State is everything a Store holds, as of one revision. Lists are sorted by their keys.
+type State struct {
+	Revision int64
+	Accounts []Account
+	Users    []User
+	Keys     []AccessKey
+	Policies []UserPolicy
+}
+
+// Changes is what one Store.ChangePrincipals does: first it deletes, then it puts. A put replaces what has the same key (Account.ID;
+// User.Account and Name; AccessKey.ID; UserPolicy.Account, User and Name). Deleting what is not there is no error.
+type Changes struct {
+	DeleteKeys     []string     // AccessKey.ID
+	DeletePolicies []UserPolicy // only the key's fields count
+	DeleteUsers    []User       // only the key's fields count
+	PutAccounts    []Account
+	PutUsers       []User
+	PutKeys        []AccessKey
+	PutPolicies    []UserPolicy
+}
+
+// Store keeps accounts, users, keys and policies. Its rules are few, since a Directory decides on a whole State and
+// applies what it decided only if nothing changed in between. Times are kept to the millisecond, in UTC.
+type Store interface {
+	// Revision returns the number of changes of domain "iam" so far; any process on the same database sees it grow.
+	Revision(ctx context.Context, domain string) (int64, error)
+
+	// Principals returns everything, as of one moment.
+	Principals(ctx context.Context) (*State, error)
+
+	// ChangePrincipals makes all the changes durable, and the revision one higher, or does nothing. It returns
+	// ErrStale when the revision is not the given one any more.
+	ChangePrincipals(ctx context.Context, revision int64, c Changes) error
 }

@@ -1,10 +1,3 @@
-// Package ledger is the product's memory of what was used and what it costs.
-//
-// A call is two records. Open writes the Intent before the upstream is called; Settle writes the Settlement however the
-// call ends, and returns only when it is on disk. Both go to the journal, an append-only file of checksummed records on
-// this machine with one sync for many calls (journal.go). The indexer (indexer.go) moves settled calls in large batches
-// into an Index, exactly once, where they are queried. What a crash left open is closed by recovery at the next start,
-// visibly. Nothing is updated in place: a correction is a new entry.
 package ledger
 
 import (

@@ -20,8 +20,10 @@ type Index interface {
 	// Position returns the To of the last batch applied for (node, epoch), 0 when there is none.
 	Position(ctx context.Context, node, epoch string) (Position, error)
 
-	// Apply adds b's rows and rollups and moves the position to b.To, all in one transaction. It is idempotent: a
-	// batch whose (Node, Epoch, From) was applied already changes nothing and is no error, so that an Apply whose
-	// answer was lost can be repeated. A batch that does not begin at the position is an error.
+	// Apply adds b's rows and rollups and moves the position to b.To, all in one transaction, which is durable when
+	// Apply returns: the journal may then forget these calls. It is idempotent: the batch that was applied last
+	// changes nothing when it comes again and is no error, so that an Apply whose answer was lost can be repeated.
+	// Any other batch that does not begin at the position is an error. A call whose id is in the index already, as
+	// after a journal began a new epoch, is not counted again.
 	Apply(ctx context.Context, b *Batch) error
 }

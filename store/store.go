@@ -27,6 +27,7 @@ var migrations embed.FS
 type Store struct {
 	read  *sql.DB
 	write *sql.DB
+	index ledgerIndex
 }
 
 // Open opens, creates and migrates the database in the file path. The folder must exist.

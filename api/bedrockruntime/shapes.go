@@ -1,0 +1,108 @@
+package bedrockruntime
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+)
+
+// maxBody is the service model's bound of InvokeModel's body; Converse is held to the same.
+// Source: botocore bedrock-runtime 2023-09-30, shape Body.
+const maxBody = 25_000_000
+
+// ConverseInput is the input of Converse and ConverseStream.
+type ConverseInput struct {
+	ModelID string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
+	converse.Request
+}
+
+// ConverseOutput is the output of Converse.
+type ConverseOutput struct {
+	Output                        ConverseOutputUnion `json:"output"`
+	StopReason                    string              `json:"stopReason"`
+	Usage                         TokenUsage          `json:"usage"`
+	Metrics                       Metrics             `json:"metrics"`
+	AdditionalModelResponseFields jsontext.Value      `json:"additionalModelResponseFields,omitempty"`
+}
+
+// ConverseOutputUnion is a union with one member today.
+type ConverseOutputUnion struct {
+	Message converse.Message `json:"message"`
+}
+
+// TokenUsage is a call's tokens. The cache's figures are left out where no cache took part.
+type TokenUsage struct {
+	InputTokens           int64         `json:"inputTokens"`
+	OutputTokens          int64         `json:"outputTokens"`
+	TotalTokens           int64         `json:"totalTokens"`
+	CacheReadInputTokens  int64         `json:"cacheReadInputTokens,omitzero"`
+	CacheWriteInputTokens int64         `json:"cacheWriteInputTokens,omitzero"`
+	CacheDetails          []CacheDetail `json:"cacheDetails,omitempty"`
+}
+
+// CacheDetail is the tokens written to the cache with one time to live.
+type CacheDetail struct {
+	TTL         string `json:"ttl"`
+	InputTokens int64  `json:"inputTokens"`
+}
+
+// Metrics is how long a call took.
+type Metrics struct {
+	LatencyMs int64 `json:"latencyMs"`
+}
+
+// InvokeModelInput is the input of InvokeModel. The body is in the model's own format.
+type InvokeModelInput struct {
+	ModelID                  string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
+	ContentType              string `json:"-" header:"Content-Type"`
+	Accept                   string `json:"-" header:"Accept"`
+	Trace                    string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
+	GuardrailIdentifier      string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048"`
+	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(([1-9][0-9]{0,7})|(DRAFT))$"`
+	PerformanceConfigLatency string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency" enum:"standard,optimized"`
+	ServiceTier              string `json:"-" header:"X-Amzn-Bedrock-Service-Tier" enum:"priority,default,flex,reserved"`
+	Body                     []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
+}
+
+// InvokeModelOutput is the output of InvokeModel. The token counts are headers that AWS sends although the service
+// model does not name them.
+type InvokeModelOutput struct {
+	Body                      []byte `json:"-" payload:"blob"`
+	ContentType               string `json:"-" header:"Content-Type"`
+	InputTokenCount           string `json:"-" header:"X-Amzn-Bedrock-Input-Token-Count"`
+	OutputTokenCount          string `json:"-" header:"X-Amzn-Bedrock-Output-Token-Count"`
+	CacheReadInputTokenCount  string `json:"-" header:"X-Amzn-Bedrock-Cache-Read-Input-Token-Count"`
+	CacheWriteInputTokenCount string `json:"-" header:"X-Amzn-Bedrock-Cache-Write-Input-Token-Count"`
+	InvocationLatency         string `json:"-" header:"X-Amzn-Bedrock-Invocation-Latency"` // milliseconds
+	PerformanceConfigLatency  string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency"`
+	ServiceTier               string `json:"-" header:"X-Amzn-Bedrock-Service-Tier"`
+}
+
+// InvokeModelStreamInput is the input of InvokeModelWithResponseStream: InvokeModel's, but for the header that asks for
+// the MIME type of the chunks.
+type InvokeModelStreamInput struct {
+	ModelID                  string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
+	ContentType              string `json:"-" header:"Content-Type"`
+	Accept                   string `json:"-" header:"X-Amzn-Bedrock-Accept"`
+	Trace                    string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
+	GuardrailIdentifier      string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048"`
+	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(([1-9][0-9]{0,7})|(DRAFT))$"`
+	PerformanceConfigLatency string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency" enum:"standard,optimized"`
+	ServiceTier              string `json:"-" header:"X-Amzn-Bedrock-Service-Tier" enum:"priority,default,flex,reserved"`
+	Body                     []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
+}
+
+func tokenUsage(u converse.Usage) TokenUsage {
+	t := TokenUsage{
+		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, TotalTokens: u.Total(),
+		CacheReadInputTokens: u.CacheReadInputTokens, CacheWriteInputTokens: u.CacheWriteInputTokens,
+	}
+	// "Sorted by TTL duration (1h before 5m)", says the service model.
+	if u.CacheWrite1hInputTokens > 0 {
+		t.CacheDetails = append(t.CacheDetails, CacheDetail{"1h", u.CacheWrite1hInputTokens})
+	}
+	if n := u.CacheWriteInputTokens - u.CacheWrite1hInputTokens; n > 0 {
+		t.CacheDetails = append(t.CacheDetails, CacheDetail{"5m", n})
+	}
+	return t
+}

@@ -1,0 +1,88 @@
+package costexplorer
+
+import (
+	"strings"
+
+	"outcrop/cost"
+	"outcrop/fault"
+)
+
+// unitTokens is the unit of a quantity, as in AWS's price lists of Bedrock.
+const unitTokens = "1K tokens"
+
+// metric is one of the service's metrics.
+type metric struct {
+	name   string // as it stands in an answer
+	number func(*cost.Sum) int64
+	format func(*cost.Sum) (amount, unit string)
+}
+
+// The metrics. Nothing here is reserved, discounted or spread over accounts, so every metric of cost is the same, and
+// no quantity is normalized (that is for sizes of instances).
+var metrics = func() []metric {
+	nano := func(s *cost.Sum) int64 { return s.Nano }
+	usd := func(s *cost.Sum) (string, string) { return cost.FormatUSD(s.Nano), "USD" }
+	quantity := func(s *cost.Sum) (string, string) {
+		if s.Charges == 0 {
+			return "0", "N/A" // AWS's answer for no usage, which has no unit
+		}
+		return cost.FormatThousands(s.Quantity), unitTokens
+	}
+	return []metric{
+		{"AmortizedCost", nano, usd},
+		{"BlendedCost", nano, usd},
+		{"NetAmortizedCost", nano, usd},
+		{"NetUnblendedCost", nano, usd},
+		{"NormalizedUsageAmount", func(*cost.Sum) int64 { return 0 }, func(*cost.Sum) (string, string) { return "0", "N/A" }},
+		{"UnblendedCost", nano, usd},
+		{"UsageQuantity", func(s *cost.Sum) int64 { return s.Quantity }, quantity},
+	}
+}()
+
+// parseMetrics reads names of metrics, each once, in the order given. AWS takes BLENDED_COST for BlendedCost and answers
+// with the latter.
+func parseMetrics(names []string) ([]*metric, error) {
+	if len(names) == 0 {
+		return nil, fault.New(fault.Validation, "Metrics is required for GetCostAndUsage requests.")
+	}
+	var out []*metric
+	seen := map[string]bool{}
+	for _, name := range names {
+		m := findMetric(name)
+		if m == nil {
+			var valid []string
+			for _, m := range metrics {
+				valid = append(valid, m.name)
+			}
+			return nil, fault.New(fault.Validation, "Metric %s is invalid. Valid values are %s", name, strings.Join(valid, ", "))
+		}
+		if !seen[m.name] {
+			seen[m.name] = true
+			out = append(out, m)
+		}
+	}
+	return out, nil
+}
+
+func findMetric(name string) *metric {
+	plain := name
+	if name == strings.ToUpper(name) {
+		plain = strings.ReplaceAll(name, "_", "")
+	}
+	for i := range metrics {
+		if m := &metrics[i]; m.name == name || plain != name && strings.EqualFold(m.name, plain) {
+			return m
+		}
+	}
+	return nil
+}
+
+// amounts writes metrics of a sum.
+func amounts(ms []*metric, s *cost.Sum) Metrics {
+	out := make(Metrics, len(ms))
+	for i, m := range ms {
+		out[i].Name = m.name
+		out[i].Amount, out[i].Unit = m.format(s)
+	}
+	return out
+}

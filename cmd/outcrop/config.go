@@ -1,0 +1,420 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// Config is the whole configuration: one YAML file, strictly read. A key that does not stand here is an error. Every key
+// may be left out. What people manage while the server runs (profiles, principals, keys) is data, never configuration.
+type Config struct {
+	// Address to listen on. Port 0 picks a free one. --listen overrides it.
+	Listen string `yaml:"listen"`
+
+	// Folder of the database, the journal and the root credentials. Default: the user's data folder for Outcrop.
+	// --data overrides it.
+	Data string `yaml:"data"`
+
+	// The account that the first start creates: 12 digits.
+	AccountID string `yaml:"account_id"`
+
+	// The Region that `outcrop env` prints. The server itself has none: the Region of a call is the one in its signature.
+	Region string `yaml:"region"`
+
+	// Serve TLS on the same port, with HTTP/1.1 and HTTP/2. Both files, PEM, or neither.
+	TLS struct {
+		CertFile string `yaml:"cert_file"`
+		KeyFile  string `yaml:"key_file"`
+	} `yaml:"tls"`
+
+	Log struct {
+		// debug, info, warn or error. One line a request is written at info.
+		Level string `yaml:"level"`
+		// text or json.
+		Format string `yaml:"format"`
+	} `yaml:"log"`
+
+	Shutdown struct {
+		// How long running requests and streams may go on after SIGTERM before they are cut and settled.
+		Drain time.Duration `yaml:"drain"`
+	} `yaml:"shutdown"`
+
+	Ledger struct {
+		// The longest that the record of a call that has begun waits for its sync to disk. The record of a call that
+		// has ended never waits: it is on disk before the answer's end is sent.
+		SyncInterval time.Duration `yaml:"sync_interval"`
+		// Wait for the disk before the upstream is called, too: then not even a power cut hides a call that began.
+		// Costs one more sync a call.
+		SyncIntents bool `yaml:"sync_intents"`
+	} `yaml:"ledger"`
+
+	// How long an upstream is read on for its usage after its caller has gone.
+	UpstreamDrain time.Duration `yaml:"upstream_drain"`
+
+	// What answers. Without any, simulated models stand behind every model of the catalog in every Region.
+	Upstreams []UpstreamConfig `yaml:"upstreams"`
+}
+
+// UpstreamConfig is one upstream. Within a Region, upstreams are tried in the order in which they stand.
+type UpstreamConfig struct {
+	// Unique; it stands in the ledger and in logs.
+	Name string `yaml:"name"`
+
+	// openai (any server of OpenAI's chat completions: vLLM, llama.cpp, Ollama) or simulated.
+	Provider string `yaml:"provider"`
+
+	// Of provider openai: the URL up to and with /v1.
+	BaseURL string `yaml:"base_url,omitempty"`
+
+	// The environment variable, or the file, that holds the API key. At most one; none sends no key.
+	APIKeyEnv  string `yaml:"api_key_env,omitempty"`
+	APIKeyFile string `yaml:"api_key_file,omitempty"`
+
+	// The Regions it serves. Default: all.
+	Regions []string `yaml:"regions,omitempty"`
+
+	// Bedrock model id -> the upstream's own name of it. The key "*" stands for every other model; the value "*" keeps
+	// the id. Default: every model under its own id.
+	Models map[string]string `yaml:"models,omitempty"`
+
+	// Of provider simulated.
+	Simulated *SimulatedConfig `yaml:"simulated,omitempty"`
+}
+
+// SimulatedConfig is how a simulated upstream behaves. The zero value answers at once and never fails.
+type SimulatedConfig struct {
+	// Answers depend on the request and on this.
+	Seed int64 `yaml:"seed"`
+
+	Latency struct {
+		// From the request to the first token.
+		FirstToken LatencyConfig `yaml:"first_token"`
+		// Between tokens.
+		PerToken LatencyConfig `yaml:"per_token"`
+	} `yaml:"latency"`
+
+	// Shares of requests, 0 to 1, that go wrong.
+	Faults struct {
+		// Answered ThrottlingException.
+		Throttle float64 `yaml:"throttle"`
+		// Answered with a server error.
+		Error float64 `yaml:"error"`
+		// Never answered.
+		Timeout float64 `yaml:"timeout"`
+		// The connection breaks before the first event.
+		Reset float64 `yaml:"reset"`
+		// The answer breaks after some events.
+		Cut float64 `yaml:"cut"`
+	} `yaml:"faults"`
+}
+
+// LatencyConfig is a distribution of waits.
+type LatencyConfig struct {
+	// fixed, normal or lognormal. Default: fixed.
+	Distribution string `yaml:"distribution"`
+	// The mean; of lognormal, the median.
+	Value time.Duration `yaml:"value"`
+	// Of normal: the standard deviation.
+	StdDev time.Duration `yaml:"std_dev"`
+	// Of lognormal: the standard deviation of the logarithm.
+	Sigma float64 `yaml:"sigma"`
+}
+
+func defaults() Config {
+	var c Config
+	c.Listen = "127.0.0.1:4141"
+	c.AccountID = "000000000000"
+	c.Region = "us-east-1"
+	c.Log.Level = "warn"
+	c.Log.Format = "text"
+	c.Shutdown.Drain = 30 * time.Second
+	c.Ledger.SyncInterval = 5 * time.Millisecond
+	c.UpstreamDrain = 5 * time.Second
+	return c
+}
+
+// maxConfig bounds the configuration file.
+const maxConfig = 4 << 20
+
+// loadConfig reads the file at path over the defaults; path "" gives the defaults.
+func loadConfig(path string) (Config, error) {
+	c := defaults()
+	if path != "" {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return c, err
+		}
+		if len(text) > maxConfig {
+			return c, fmt.Errorf("%s: larger than %d bytes", path, maxConfig)
+		}
+		if err := decodeConfig(text, &c); err != nil {
+			return c, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return c, nil
+}
+
+func decodeConfig(text []byte, c *Config) error {
+	f, err := parser.ParseBytes(text, 0)
+	if err != nil {
+		return err
+	}
+	if len(f.Docs) > 1 {
+		return errors.New("more than one YAML document")
+	}
+	for _, doc := range f.Docs {
+		if doc.Body == nil {
+			continue
+		}
+		if err := checkKeys(doc.Body, reflect.TypeOf(*c), ""); err != nil {
+			return err
+		}
+	}
+	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
+		return err
+	}
+	return c.check()
+}
+
+// checkKeys finds the first key of n that type t does not have, and says which line it stands on and what was meant.
+func checkKeys(n ast.Node, t reflect.Type, path string) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch n := n.(type) {
+	case *ast.MappingValueNode:
+		return checkKeys(&ast.MappingNode{BaseNode: &ast.BaseNode{}, Values: []*ast.MappingValueNode{n}}, t, path)
+	case *ast.MappingNode:
+		if t.Kind() != reflect.Struct {
+			return nil // a map's keys are free; anything else is the decoder's to refuse
+		}
+		fields := map[string]reflect.Type{}
+		for i := range t.NumField() {
+			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
+			fields[name] = t.Field(i).Type
+		}
+		for _, v := range n.Values {
+			tok := v.Key.GetToken()
+			key := tok.Value
+			ft, ok := fields[key]
+			if !ok {
+				where := ""
+				if path != "" {
+					where = " in " + path
+				}
+				return fmt.Errorf("line %d: unknown key %q%s%s", tok.Position.Line, key, where, nearest(key, fields))
+			}
+			child := key
+			if path != "" {
+				child = path + "." + key
+			}
+			if err := checkKeys(v.Value, ft, child); err != nil {
+				return err
+			}
+		}
+	case *ast.SequenceNode:
+		if t.Kind() != reflect.Slice {
+			return nil
+		}
+		for i, v := range n.Values {
+			if err := checkKeys(v, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// nearest names the valid key that is closest to key.
+func nearest(key string, fields map[string]reflect.Type) string {
+	best, dist := "", -1
+	for f := range fields {
+		if d := editDistance(key, f); dist < 0 || d < dist || d == dist && f < best {
+			best, dist = f, d
+		}
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			next := min(row[j]+1, row[j+1]+1)
+			if a[i] == b[j] {
+				next = min(next, diag)
+			} else {
+				next = min(next, diag+1)
+			}
+			diag, row[j+1] = row[j+1], next
+		}
+	}
+	return row[len(b)]
+}
+
+var (
+	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
+)
+
+// check finds what is well-formed and still cannot be meant.
+func (c *Config) check() error {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	if !accountID.MatchString(c.AccountID) {
+		return fmt.Errorf("account_id: %q is not 12 digits", c.AccountID)
+	}
+	if !regionName.MatchString(c.Region) {
+		return fmt.Errorf("region: %q is not the name of a Region", c.Region)
+	}
+	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
+		return errors.New("tls: cert_file and key_file go together")
+	}
+	switch c.Log.Level {
+	case "debug", "info", "warn", "error":
+	default:
+		return fmt.Errorf("log.level: %q is none of debug, info, warn, error", c.Log.Level)
+	}
+	if c.Log.Format != "text" && c.Log.Format != "json" {
+		return fmt.Errorf("log.format: %q is neither text nor json", c.Log.Format)
+	}
+	for name, d := range map[string]time.Duration{"shutdown.drain": c.Shutdown.Drain, "ledger.sync_interval": c.Ledger.SyncInterval, "upstream_drain": c.UpstreamDrain} {
+		if d <= 0 {
+			return fmt.Errorf("%s: %v is not a positive time", name, d)
+		}
+	}
+	seen := map[string]bool{}
+	for i := range c.Upstreams {
+		u := &c.Upstreams[i]
+		at := fmt.Sprintf("upstreams[%d]", i)
+		if u.Name == "" {
+			return fmt.Errorf("%s: name is missing", at)
+		}
+		if seen[u.Name] {
+			return fmt.Errorf("%s: the name %q is taken", at, u.Name)
+		}
+		seen[u.Name] = true
+		if err := u.check(); err != nil {
+			return fmt.Errorf("%s (%s): %w", at, u.Name, err)
+		}
+	}
+	return nil
+}
+
+func (u *UpstreamConfig) check() error {
+	for _, r := range u.Regions {
+		if !regionName.MatchString(r) {
+			return fmt.Errorf("regions: %q is not the name of a Region", r)
+		}
+	}
+	switch u.Provider {
+	case "openai":
+		p, err := url.Parse(u.BaseURL)
+		if err != nil || p.Scheme != "http" && p.Scheme != "https" || p.Host == "" {
+			return fmt.Errorf("base_url: %q is not an http or https URL", u.BaseURL)
+		}
+		if u.APIKeyEnv != "" && u.APIKeyFile != "" {
+			return errors.New("api_key_env and api_key_file exclude each other")
+		}
+		if u.Simulated != nil {
+			return errors.New("simulated: only provider simulated has it")
+		}
+	case "simulated":
+		if u.BaseURL != "" || u.APIKeyEnv != "" || u.APIKeyFile != "" {
+			return errors.New("provider simulated has no base_url and no API key")
+		}
+		if s := u.Simulated; s != nil {
+			return s.check()
+		}
+	case "":
+		return errors.New("provider is missing: openai or simulated")
+	default:
+		return fmt.Errorf("provider: %q is neither openai nor simulated", u.Provider)
+	}
+	return nil
+}
+
+func (s *SimulatedConfig) check() error {
+	sum := 0.0
+	for name, f := range map[string]float64{"throttle": s.Faults.Throttle, "error": s.Faults.Error, "timeout": s.Faults.Timeout, "reset": s.Faults.Reset, "cut": s.Faults.Cut} {
+		if !(f >= 0 && f <= 1) {
+			return fmt.Errorf("simulated.faults.%s: %v is not a share from 0 to 1", name, f)
+		}
+		sum += f
+	}
+	if sum > 1 {
+		return fmt.Errorf("simulated.faults: the shares add up to %v", sum)
+	}
+	for name, l := range map[string]LatencyConfig{"first_token": s.Latency.FirstToken, "per_token": s.Latency.PerToken} {
+		switch l.Distribution {
+		case "", "fixed", "normal", "lognormal":
+		default:
+			return fmt.Errorf("simulated.latency.%s.distribution: %q is none of fixed, normal, lognormal", name, l.Distribution)
+		}
+		if l.Value < 0 || l.StdDev < 0 || l.Sigma < 0 {
+			return fmt.Errorf("simulated.latency.%s: a wait cannot be negative", name)
+		}
+	}
+	return nil
+}
+
+// apiKey reads the upstream's key from where the configuration says it is.
+func (u *UpstreamConfig) apiKey() (string, error) {
+	switch {
+	case u.APIKeyEnv != "":
+		key := os.Getenv(u.APIKeyEnv)
+		if key == "" {
+			return "", fmt.Errorf("upstream %s: the environment variable %s is not set", u.Name, u.APIKeyEnv)
+		}
+		return key, nil
+	case u.APIKeyFile != "":
+		text, err := os.ReadFile(u.APIKeyFile)
+		if err != nil {
+			return "", fmt.Errorf("upstream %s: %w", u.Name, err)
+		}
+		return strings.TrimSpace(string(text)), nil
+	}
+	return "", nil
+}
+
+// defaultData is the operating system's place for a user's application data.
+func defaultData() (string, error) {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("no data folder: %w; name one with --data", err)
+	}
+	switch runtime.GOOS {
+	case "darwin", "ios":
+		return filepath.Join(home, "Library", "Application Support", "Outcrop"), nil
+	case "windows":
+		if d := os.Getenv("LocalAppData"); d != "" {
+			return filepath.Join(d, "Outcrop"), nil
+		}
+		return filepath.Join(home, "AppData", "Local", "Outcrop"), nil
+	}
+	// XDG Base Directory Specification: relative paths are to be ignored.
+	if d := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "outcrop"), nil
+	}
+	return filepath.Join(home, ".local", "share", "outcrop"), nil
+}

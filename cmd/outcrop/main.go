@@ -1,0 +1,109 @@
+// Command outcrop serves AWS application inference profiles from your own machines.
+//
+//	outcrop serve          run the server
+//	outcrop demo           see the main job done, with nothing else installed
+//	outcrop env            print what a shell needs to talk to the server
+//	outcrop check-config   print a configuration file as the server understands it
+//	outcrop users, keys    manage principals
+//	outcrop calls, costs   read the ledger
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	// The first signal asks for a clean stop, the second ends the process at once.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		<-signals
+		os.Exit(130)
+	}()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "outcrop:", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "outcrop",
+		Short:         "Serve AWS application inference profiles from your own machines",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), verifyCommand())
+	return root
+}
+
+func serveCommand() *cobra.Command {
+	var listen, data, config string
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the server",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadConfig(config)
+			if err != nil {
+				return err
+			}
+			if listen != "" {
+				c.Listen = listen
+			}
+			if err := c.check(); err != nil {
+				return err
+			}
+			dir, err := dataFolder(data, &c)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(cmd.ErrOrStderr(), "outcrop: data folder", dir)
+			s, err := New(cmd.Context(), c, dir, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			err = s.Run(cmd.Context(), func(url string) { fmt.Fprintln(cmd.OutOrStdout(), "outcrop: listening on", url) })
+			return errors.Join(err, s.Close())
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on (default 127.0.0.1:4141); port 0 picks a free one")
+	cmd.Flags().StringVar(&data, "data", "", "data folder (default: the user's data folder for Outcrop)")
+	cmd.Flags().StringVar(&config, "config", "", "configuration file (YAML)")
+	return cmd
+}
+
+func checkConfigCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check-config FILE",
+		Short: "Print a configuration file as the server understands it, with every default",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := loadConfig(args[0])
+			if err != nil {
+				return err
+			}
+			if c.Data, err = dataFolder("", &c); err != nil {
+				return err
+			}
+			text, err := yaml.Marshal(c)
+			if err != nil {
+				return err
+			}
+			_, err = cmd.OutOrStdout().Write(text)
+			return err
+		},
+	}
+}

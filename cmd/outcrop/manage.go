@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/spf13/cobra"
+
+	"outcrop/cost"
+	"outcrop/iam"
+	"outcrop/store"
+)
+
+// folder is what the management commands stand on: the data folder's database, beside a server that may be running.
+type folder struct {
+	store   *store.Store
+	people  *iam.Directory
+	account string
+}
+
+// folderFlags adds the flags that name a data folder and runs fn on it.
+func folderFlags(cmd *cobra.Command, fn func(ctx context.Context, f *folder, args []string) error) *cobra.Command {
+	var data, config string
+	cmd.Flags().StringVar(&data, "data", "", "data folder of the server")
+	cmd.Flags().StringVar(&config, "config", "", "configuration file of the server")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := loadConfig(config)
+		if err != nil {
+			return err
+		}
+		dir, err := dataFolder(data, &c)
+		if err != nil {
+			return err
+		}
+		st, sealer, err := openFolder(cmd.Context(), dir, false)
+		if err != nil {
+			return err
+		}
+		people, err := iam.Open(cmd.Context(), iam.Config{Store: st, Sealer: sealer})
+		if err != nil {
+			return errors.Join(err, st.Close())
+		}
+		account, err := account(cmd.Context(), people, c.AccountID)
+		if err != nil {
+			return errors.Join(err, st.Close())
+		}
+		return errors.Join(fn(cmd.Context(), &folder{st, people, account}, args), st.Close())
+	}
+	return cmd
+}
+
+func usersCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "users", Short: "Manage the users of the account"}
+	cmd.AddCommand(
+		folderFlags(&cobra.Command{Use: "create NAME", Short: "Create a user, who may do nothing yet", Args: cobra.ExactArgs(1)},
+			func(ctx context.Context, f *folder, args []string) error {
+				u, err := f.people.CreateUser(ctx, f.account, args[0])
+				if err == nil {
+					fmt.Println(u.ARN())
+				}
+				return err
+			}),
+		folderFlags(&cobra.Command{Use: "delete NAME", Short: "Delete a user who has no keys and no policies", Args: cobra.ExactArgs(1)},
+			func(ctx context.Context, f *folder, args []string) error {
+				return f.people.DeleteUser(ctx, f.account, args[0])
+			}),
+		folderFlags(&cobra.Command{Use: "list", Short: "List the users with their policies", Args: cobra.NoArgs}, listUsers),
+		folderFlags(&cobra.Command{Use: "put-policy USER NAME FILE", Short: "Give a user an inline policy, or replace it", Args: cobra.ExactArgs(3)},
+			func(ctx context.Context, f *folder, args []string) error {
+				doc, err := os.ReadFile(args[2])
+				if err != nil {
+					return err
+				}
+				return f.people.PutUserPolicy(ctx, f.account, args[0], args[1], doc)
+			}),
+		folderFlags(&cobra.Command{Use: "delete-policy USER NAME", Short: "Take an inline policy from a user", Args: cobra.ExactArgs(2)},
+			func(ctx context.Context, f *folder, args []string) error {
+				return f.people.DeleteUserPolicy(ctx, f.account, args[0], args[1])
+			}),
+	)
+	return cmd
+}
+
+func listUsers(ctx context.Context, f *folder, _ []string) error {
+	users, err := f.people.ListUsers(ctx, f.account)
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "NAME\tARN\tCREATED\tPOLICIES")
+	for _, u := range users {
+		policies, err := f.people.ListUserPolicies(ctx, f.account, u.Name)
+		if err != nil {
+			return err
+		}
+		names := ""
+		for i, p := range policies {
+			if i > 0 {
+				names += ","
+			}
+			names += p.Name
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.ARN(), u.CreatedAt.UTC().Format(time.RFC3339), names)
+	}
+	return w.Flush()
+}
+
+func keysCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "keys", Short: "Manage the access keys of users"}
+	var asJSON bool
+	create := folderFlags(&cobra.Command{Use: "create USER", Short: "Make an access key; its secret is shown this once", Args: cobra.ExactArgs(1)},
+		func(ctx context.Context, f *folder, args []string) error {
+			key, err := f.people.CreateAccessKey(ctx, f.account, args[0])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(struct{ AccessKeyId, SecretAccessKey string }{key.ID, key.Secret})
+			}
+			fmt.Printf("AccessKeyId      %s\nSecretAccessKey  %s\n", key.ID, key.Secret)
+			return nil
+		})
+	create.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	status := func(use, short string, active bool) *cobra.Command {
+		return folderFlags(&cobra.Command{Use: use + " USER KEY", Short: short, Args: cobra.ExactArgs(2)},
+			func(ctx context.Context, f *folder, args []string) error {
+				return f.people.SetAccessKeyStatus(ctx, f.account, args[0], args[1], active)
+			})
+	}
+	cmd.AddCommand(create,
+		status("activate", "Let an access key be used again", true),
+		status("deactivate", "Stop an access key from being used", false),
+		folderFlags(&cobra.Command{Use: "delete USER KEY", Short: "Delete an access key", Args: cobra.ExactArgs(2)},
+			func(ctx context.Context, f *folder, args []string) error {
+				return f.people.DeleteAccessKey(ctx, f.account, args[0], args[1])
+			}),
+		folderFlags(&cobra.Command{Use: "list USER", Short: "List the access keys of a user", Args: cobra.ExactArgs(1)},
+			func(ctx context.Context, f *folder, args []string) error {
+				keys, err := f.people.ListAccessKeys(ctx, f.account, args[0])
+				if err != nil {
+					return err
+				}
+				w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+				fmt.Fprintln(w, "ACCESS KEY\tSTATUS\tCREATED")
+				for _, k := range keys {
+					status := "Inactive"
+					if k.Active {
+						status = "Active"
+					}
+					fmt.Fprintf(w, "%s\t%s\t%s\n", k.ID, status, k.CreatedAt.UTC().Format(time.RFC3339))
+				}
+				return w.Flush()
+			}),
+	)
+	return cmd
+}
+
+// callLine is an entry of the ledger as `outcrop calls --json` prints it, one a line.
+type callLine struct {
+	ID           string            `json:"id"`
+	Time         time.Time         `json:"time"`
+	Status       string            `json:"status"`
+	Estimated    bool              `json:"estimated"`
+	Reason       string            `json:"reason,omitempty"`
+	Account      string            `json:"account"`
+	Principal    string            `json:"principal"`
+	Operation    string            `json:"operation"`
+	Region       string            `json:"region"`
+	ResourceARN  string            `json:"resource_arn"`
+	ResourceName string            `json:"resource_name,omitempty"`
+	ModelID      string            `json:"model_id"`
+	Tags         map[string]string `json:"tags,omitempty"`
+	Upstream     string            `json:"upstream,omitempty"`
+	ServedRegion string            `json:"served_region,omitempty"`
+	Attempts     int               `json:"attempts"`
+	StopReason   string            `json:"stop_reason,omitempty"`
+	LatencyMs    int64             `json:"latency_ms"`
+	FirstEventMs int64             `json:"first_event_ms"`
+	Input        int64             `json:"input_tokens"`
+	Output       int64             `json:"output_tokens"`
+	CacheRead    int64             `json:"cache_read_input_tokens,omitzero"`
+	CacheWrite   int64             `json:"cache_write_input_tokens,omitzero"`
+	MaxOutput    int64             `json:"max_output_tokens"`
+	NanoUSD      int64             `json:"nano_usd"`
+	Unrated      bool              `json:"unrated"`
+}
+
+func callsCommand() *cobra.Command {
+	var asJSON bool
+	var since time.Duration
+	cmd := folderFlags(&cobra.Command{Use: "calls", Short: "Print the ledger's entries, oldest first", Args: cobra.NoArgs},
+		func(ctx context.Context, f *folder, _ []string) error {
+			var from time.Time
+			if since > 0 {
+				from = time.Now().Add(-since)
+			}
+			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+			if !asJSON {
+				fmt.Fprintln(w, "TIME\tSTATUS\tOPERATION\tPROFILE OR MODEL\tCALLER\tIN\tOUT\tUSD")
+			}
+			for e, err := range f.store.Calls(ctx, f.account, from, 0) {
+				if err != nil {
+					return err
+				}
+				nano, unrated := e.Cost()
+				if asJSON {
+					l := callLine{
+						ID: e.Intent.ID.String(), Time: e.Intent.Time, Status: e.Status.String(), Estimated: e.Estimated, Reason: e.Reason,
+						Account: e.Account, Principal: e.Principal, Operation: e.Operation, Region: e.Region, ResourceARN: e.ResourceARN,
+						ResourceName: e.ResourceName, ModelID: e.ModelID, Upstream: e.Upstream, ServedRegion: e.Served, Attempts: e.Attempts,
+						StopReason: e.StopReason, LatencyMs: e.Latency.Milliseconds(), FirstEventMs: e.FirstEvent.Milliseconds(),
+						Input: e.Usage.InputTokens, Output: e.Usage.OutputTokens, CacheRead: e.Usage.CacheReadInputTokens,
+						CacheWrite: e.Usage.CacheWriteInputTokens, MaxOutput: e.MaxOutputTokens, NanoUSD: nano, Unrated: unrated,
+					}
+					for _, t := range e.Tags {
+						if l.Tags == nil {
+							l.Tags = map[string]string{}
+						}
+						l.Tags[t.Key] = t.Value
+					}
+					if err := printJSON(l); err != nil {
+						return err
+					}
+					continue
+				}
+				name := e.ResourceName
+				if name == "" {
+					name = e.ModelID
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
+					e.Usage.InputTokens, e.Usage.OutputTokens, cost.FormatUSD(nano))
+			}
+			return w.Flush()
+		})
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines with every figure")
+	cmd.Flags().DurationVar(&since, "since", 0, "only calls that began within this time, as 24h (default: all)")
+	return cmd
+}
+
+func verifyCommand() *cobra.Command {
+	return folderFlags(&cobra.Command{Use: "verify", Short: "Prove that the ledger's totals equal the sums of its entries", Args: cobra.NoArgs},
+		func(ctx context.Context, f *folder, _ []string) error {
+			if err := f.store.VerifyLedger(ctx); err != nil {
+				return err
+			}
+			fmt.Println("every total equals the sum of its entries")
+			return nil
+		})
+}
+
+func printJSON(v any) error {
+	return json.MarshalWrite(os.Stdout, v, jsontext.WithIndent(""), jsontext.Multiline(false))
+}

@@ -1,0 +1,363 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"outcrop/api/bedrock"
+	"outcrop/api/bedrockruntime"
+	"outcrop/api/costexplorer"
+	"outcrop/api/sts"
+	"outcrop/catalog"
+	"outcrop/cost"
+	"outcrop/iam"
+	"outcrop/invoke"
+	"outcrop/ledger"
+	"outcrop/profile"
+	"outcrop/store"
+	"outcrop/upstream"
+	"outcrop/upstream/openai"
+	"outcrop/upstream/simulated"
+	"outcrop/wire"
+)
+
+// server is the whole product in one process: New opens, Run serves and blocks, Close undoes in reverse and waits. This
+// is the only file that knows every package.
+type server struct {
+	config   Config
+	dir      string
+	log      *slog.Logger
+	lock     *os.File
+	store    *store.Store
+	people   *iam.Directory
+	profiles *profile.Service
+	ledger   *ledger.Ledger
+	invoker  *invoke.Invoker
+	upstream []*upstream.Upstream
+	listener net.Listener
+	http     *http.Server
+	ready    atomic.Bool
+
+	background sync.WaitGroup // refresh
+	stop       context.CancelFunc
+	closers    []func() error // in the order of opening
+}
+
+// refreshEvery is how often a change that another process made to the database (a new key, a new user) is looked for.
+const refreshEvery = 500 * time.Millisecond
+
+// New opens everything that c names in the data folder dir and listens. Run serves; Close must be called in any case.
+func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, err error) {
+	s = &server{config: c, dir: dir, log: newLogger(&c, logs)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.undo())
+			s = nil
+		}
+	}()
+	if s.lock, err = lockFolder(dir); err != nil {
+		return s, err
+	}
+	s.later(s.lock.Close)
+	var sealer *iam.Sealer
+	if s.store, sealer, err = openFolder(ctx, dir, true); err != nil {
+		return s, err
+	}
+	s.later(s.store.Close)
+	cat, err := catalog.Load()
+	if err != nil {
+		return s, fmt.Errorf("catalog: %w", err)
+	}
+	if s.people, err = iam.Open(ctx, iam.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log}); err != nil {
+		return s, err
+	}
+	if err = ensureRoot(ctx, s.people, c.AccountID); err != nil {
+		return s, err
+	}
+	if s.upstream, err = upstreams(&c); err != nil {
+		return s, err
+	}
+	for _, u := range s.upstream {
+		s.later(u.Provider.Close)
+	}
+	if s.profiles, err = profile.Open(ctx, profile.Config{Store: s.store.Profiles(), Catalog: cat, Clock: time.Now, Served: s.serves()}); err != nil {
+		return s, err
+	}
+	rater := cost.NewRater(cat)
+	s.ledger, err = ledger.New(ctx, ledger.Config{
+		Dir: dir, Index: s.store, Clock: time.Now, Logger: s.log,
+		SyncInterval: c.Ledger.SyncInterval, SyncIntents: c.Ledger.SyncIntents,
+		Recover: invoke.Recovered(cat, rater, time.Now),
+	})
+	if err != nil {
+		return s, fmt.Errorf("ledger: %w", err)
+	}
+	s.later(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		return s.ledger.Close(ctx)
+	})
+	guard := iam.NewGuard(iam.GuardConfig{Clock: time.Now, Record: s.recordDenial})
+	s.invoker = invoke.New(invoke.Config{
+		Profiles: s.profiles, Guard: guard, Ledger: s.ledger, Rater: rater, Upstreams: s.upstream, Clock: time.Now,
+		Logger: s.log, Drain: c.UpstreamDrain,
+	})
+	handler, err := wire.NewServer(wire.Config{
+		Services: []*wire.Service{
+			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), costexplorer.New(s.store, time.Now), sts.New(),
+		},
+		Authenticator: s.people.Authenticator(), Guard: guard, Clock: time.Now, Logger: s.log,
+	})
+	if err != nil {
+		return s, err
+	}
+	if err = s.listen(handler); err != nil {
+		return s, err
+	}
+	refresh, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.background.Go(func() { s.refresh(refresh) })
+	return s, nil
+}
+
+func (s *server) later(f func() error) { s.closers = append(s.closers, f) }
+
+// undo closes what was opened, in reverse.
+func (s *server) undo() error {
+	var errs []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i]())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// serves says which models configured upstreams name in so many words: those are callable in the upstream's Regions,
+// whatever AWS offers there.
+func (s *server) serves() func(region, modelID string) bool {
+	if len(s.config.Upstreams) == 0 {
+		return nil
+	}
+	return func(region, modelID string) bool {
+		for _, u := range s.upstream {
+			if _, named := u.Models[modelID]; named {
+				if _, ok := u.Serves(region, modelID); ok {
+					return true
+				}
+			}
+		}
+		return false
+	}
+}
+
+// listen binds the address; what arrives before Run waits in the socket's queue.
+func (s *server) listen(handler http.Handler) error {
+	l, err := net.Listen("tcp", s.config.Listen)
+	if err != nil {
+		return err
+	}
+	s.listener = l
+	s.later(func() error {
+		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // the AWS SDK for JavaScript speaks HTTP/2 in clear text with prior knowledge
+	s.http = &http.Server{
+		Handler: s.route(handler), Protocols: protocols,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken handshakes and scans: not news
+	}
+	if t := s.config.TLS; t.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return fmt.Errorf("tls: %w", err)
+		}
+		protocols.SetHTTP2(true)
+		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	return nil
+}
+
+// route puts the two questions that need no credentials before the services.
+func (s *server) route(services http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz":
+			io.WriteString(w, "ok\n")
+		case "/readyz":
+			if !s.ready.Load() {
+				http.Error(w, "not ready", http.StatusServiceUnavailable)
+				return
+			}
+			if err := s.ledger.Err(); err != nil {
+				http.Error(w, "ledger: "+err.Error(), http.StatusServiceUnavailable)
+				return
+			}
+			io.WriteString(w, "ok\n")
+		default:
+			services.ServeHTTP(w, r)
+		}
+	})
+}
+
+// URL is where clients on this machine reach the server.
+func (s *server) URL() string {
+	host, port, _ := net.SplitHostPort(s.listener.Addr().String())
+	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme := "http"
+	if s.http.TLSConfig != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + net.JoinHostPort(host, port)
+}
+
+// Run serves until ctx ends, then stops: no new connections, running requests and streams go on for the drain, what is
+// left then is cut and settled. It returns nil after a clean stop.
+func (s *server) Run(ctx context.Context, ready func(url string)) error {
+	failed := make(chan error, 1)
+	go func() {
+		if s.http.TLSConfig != nil {
+			failed <- s.http.ServeTLS(s.listener, "", "")
+		} else {
+			failed <- s.http.Serve(s.listener)
+		}
+	}()
+	if err := os.WriteFile(filepath.Join(s.dir, "endpoint"), []byte(s.URL()+"\n"), 0o600); err != nil {
+		s.http.Close()
+		<-failed
+		return err
+	}
+	s.ready.Store(true)
+	ready(s.URL())
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	s.ready.Store(false)
+	drain, cancel := context.WithTimeout(context.Background(), s.config.Shutdown.Drain)
+	defer cancel()
+	err := s.http.Shutdown(drain)
+	if errors.Is(err, context.DeadlineExceeded) {
+		s.log.Warn("cutting the calls that are still running", "drain", s.config.Shutdown.Drain)
+		s.invoker.Abort()
+		last, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err = s.http.Shutdown(last); errors.Is(err, context.DeadlineExceeded) {
+			err = s.http.Close()
+		}
+	}
+	if serveErr := <-failed; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+// Close closes everything and waits for it: the journal is synced and the index caught up when it returns.
+func (s *server) Close() error {
+	s.stop()
+	s.background.Wait()
+	s.invoker.Abort()
+	return s.undo()
+}
+
+// refresh takes over what other processes changed in the database.
+func (s *server) refresh(ctx context.Context) {
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := errors.Join(s.people.Refresh(ctx), s.profiles.Refresh(ctx)); err != nil && ctx.Err() == nil {
+			s.log.Error("refresh failed; serving what was read before", "error", err)
+		}
+	}
+}
+
+// recordDenial writes a denied access to the log.
+func (s *server) recordDenial(d iam.Decision) {
+	s.log.Info("access denied", "request_id", d.RequestID, "principal", d.Caller.ARN, "action", d.Access.Action,
+		"resource", d.Access.Resource, "effect", d.Effect.String(), "policy", d.Policy)
+}
+
+// ensureRoot makes the account and its root credentials on the first start: those of the environment, as MinIO does, or
+// random ones.
+func ensureRoot(ctx context.Context, people *iam.Directory, account string) error {
+	id, secret := os.Getenv("OUTCROP_ROOT_ACCESS_KEY_ID"), os.Getenv("OUTCROP_ROOT_SECRET_ACCESS_KEY")
+	if (id == "") != (secret == "") {
+		return errors.New("OUTCROP_ROOT_ACCESS_KEY_ID and OUTCROP_ROOT_SECRET_ACCESS_KEY go together")
+	}
+	return people.EnsureRoot(ctx, account, id, secret)
+}
+
+// upstreams makes the providers that c names, or the simulated one that stands behind everything.
+func upstreams(c *Config) ([]*upstream.Upstream, error) {
+	if len(c.Upstreams) == 0 {
+		p, err := simulated.New(simulated.Config{})
+		if err != nil {
+			return nil, err
+		}
+		return []*upstream.Upstream{{Name: "simulated", Provider: p}}, nil
+	}
+	var us []*upstream.Upstream
+	for i := range c.Upstreams {
+		uc := &c.Upstreams[i]
+		u := &upstream.Upstream{Name: uc.Name, Models: uc.Models}
+		if len(uc.Regions) > 0 {
+			u.Regions = map[string]bool{}
+			for _, r := range uc.Regions {
+				u.Regions[r] = true
+			}
+		}
+		var err error
+		switch uc.Provider {
+		case "openai":
+			var key string
+			if key, err = uc.apiKey(); err == nil {
+				u.Provider, err = openai.New(openai.Config{Name: uc.Name, BaseURL: uc.BaseURL, APIKey: key})
+			}
+		case "simulated":
+			u.Provider, err = simulated.New(uc.simulated())
+		}
+		if err != nil {
+			for _, made := range us {
+				err = errors.Join(err, made.Provider.Close())
+			}
+			return nil, err
+		}
+		us = append(us, u)
+	}
+	return us, nil
+}
+
+func newLogger(c *Config, w io.Writer) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil {
+		level = slog.LevelWarn // check() has refused anything else
+	}
+	opts := &slog.HandlerOptions{Level: level}
+	if c.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}

@@ -1,0 +1,149 @@
+package converse
+
+import (
+	"strings"
+
+	"outcrop/fault"
+)
+
+// Check applies the rules of a conversation that no constraint on a single member can express, in Amazon Bedrock's
+// words. It returns a Validation fault or nil.
+func (r *Request) Check() error {
+	if len(r.Messages) == 0 || r.Messages[0].Role != RoleUser {
+		return fault.New(fault.Validation, "A conversation must start with a user message. Try again with a conversation that starts with a user message.")
+	}
+	tools := false
+	for i := range r.Messages {
+		m := &r.Messages[i]
+		if i > 0 && m.Role == r.Messages[i-1].Role {
+			return fault.New(fault.Validation, "A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.")
+		}
+		if len(m.Content) == 0 {
+			return fault.New(fault.Validation, "The content field in the Message object at messages.%d is empty. Add a ContentBlock object to the content field and try again.", i)
+		}
+		for j := range m.Content {
+			b := &m.Content[j]
+			switch {
+			case b.Text != nil:
+				if strings.TrimSpace(*b.Text) == "" {
+					return fault.New(fault.Validation, "The text field in the ContentBlock object at messages.%d.content.%d is blank. Add text to the text field, and try again.", i, j)
+				}
+			case b.ToolUse != nil:
+				tools = true
+				if m.Role != RoleAssistant {
+					return fault.New(fault.Validation, "The toolUse block at messages.%d.content.%d is only allowed in a message of the assistant role.", i, j)
+				}
+			case b.ToolResult != nil:
+				tools = true
+				if m.Role != RoleUser {
+					return fault.New(fault.Validation, "The toolResult block at messages.%d.content.%d is only allowed in a message of the user role.", i, j)
+				}
+			case b.Image != nil:
+				if m.Role != RoleUser {
+					return fault.New(fault.Validation, "The image block at messages.%d.content.%d is only allowed in a message of the user role.", i, j)
+				}
+			}
+		}
+		if err := r.checkResults(i); err != nil {
+			return err
+		}
+	}
+	if tools && r.ToolConfig == nil {
+		return fault.New(fault.Validation, "The toolConfig field must be defined when using toolUse and toolResult content blocks.")
+	}
+	return nil
+}
+
+// checkResults holds message i against the tool uses of the message before it: each must have its result and each
+// result its use.
+func (r *Request) checkResults(i int) error {
+	var uses, results []string
+	if i > 0 {
+		for j := range r.Messages[i-1].Content {
+			if u := r.Messages[i-1].Content[j].ToolUse; u != nil && u.Type == "" {
+				uses = append(uses, u.ToolUseID)
+			}
+		}
+	}
+	for j := range r.Messages[i].Content {
+		if t := r.Messages[i].Content[j].ToolResult; t != nil && t.Type == "" {
+			results = append(results, t.ToolUseID)
+		}
+	}
+	if len(uses) == 0 && len(results) == 0 {
+		return nil
+	}
+	if len(results) > len(uses) {
+		return fault.New(fault.Validation, "The number of toolResult blocks at messages.%d.content exceeds the number of toolUse blocks of previous turn.", i)
+	}
+	var missing []string
+	for _, u := range uses {
+		found := false
+		for _, t := range results {
+			found = found || t == u
+		}
+		if !found {
+			missing = append(missing, u)
+		}
+	}
+	if len(missing) > 0 {
+		return fault.New(fault.Validation, "Expected toolResult blocks at messages.%d.content for the following Ids: %s", i, strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+// Size is a rough measure of what a model reads of r: the bytes of its texts and tool descriptions, and its images.
+type Size struct {
+	Text   int64 // bytes
+	Images int64
+}
+
+// InputTokens turns the measure into a number of tokens: about four bytes a token, and for an image the 1,600 tokens
+// that the largest common ones take. It is what a call reserves, and what it is charged when nothing better is known.
+func (s Size) InputTokens() int64 { return (s.Text+3)/4 + 1600*s.Images }
+
+// Size measures r.
+func (r *Request) Size() Size {
+	var s Size
+	for i := range r.System {
+		if t := r.System[i].Text; t != nil {
+			s.Text += int64(len(*t))
+		}
+	}
+	for i := range r.Messages {
+		for j := range r.Messages[i].Content {
+			b := &r.Messages[i].Content[j]
+			switch {
+			case b.Text != nil:
+				s.Text += int64(len(*b.Text))
+			case b.Image != nil:
+				s.Images++
+			case b.ToolUse != nil:
+				s.Text += int64(len(b.ToolUse.Name) + len(b.ToolUse.Input))
+			case b.ToolResult != nil:
+				for k := range b.ToolResult.Content {
+					c := &b.ToolResult.Content[k]
+					if c.Text != nil {
+						s.Text += int64(len(*c.Text))
+					}
+					if c.Image != nil {
+						s.Images++
+					}
+					s.Text += int64(len(c.JSON) + len(c.Document) + len(c.SearchResult))
+				}
+			case b.ReasoningContent != nil && b.ReasoningContent.ReasoningText != nil:
+				s.Text += int64(len(b.ReasoningContent.ReasoningText.Text))
+			default:
+				s.Text += int64(len(b.Document) + len(b.GuardContent) + len(b.CitationsContent) + len(b.SearchResult))
+			}
+		}
+	}
+	if r.ToolConfig != nil {
+		for i := range r.ToolConfig.Tools {
+			if t := r.ToolConfig.Tools[i].ToolSpec; t != nil {
+				s.Text += int64(len(t.Name) + len(t.Description) + len(t.InputSchema.JSON))
+			}
+		}
+	}
+	return s
+}

@@ -1,0 +1,203 @@
+package converse
+
+import (
+	"encoding/binary"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// The token counts of this file are estimates, for when no tokenizer has spoken: reservations before a call, a server
+// that reports no usage, the simulated models. They cut text as byte-pair tokenizers do on average: a word with the
+// space before it is one token up to eight letters and one more for every eight beyond, digits go by three, an
+// ideograph, kana or hangul syllable is one, any other mark is one, and so is a run of line breaks. English comes to
+// about four characters a token, Japanese to one. Against published tokenizers expect to be right within a quarter.
+
+// TokenLen returns the length in bytes of the first estimated token of s, 0 for an empty s.
+func TokenLen(s string) int {
+	if s == "" {
+		return 0
+	}
+	i := 0
+	if s[0] == ' ' {
+		if len(s) == 1 {
+			return 1
+		}
+		i = 1
+	}
+	r, size := utf8.DecodeRuneInString(s[i:])
+	switch {
+	case letter(r):
+		for n := 0; i < len(s) && n < 8; n++ {
+			r, size = utf8.DecodeRuneInString(s[i:])
+			if !letter(r) {
+				break
+			}
+			i += size
+		}
+		return i
+	case '0' <= r && r <= '9':
+		n := i
+		for i < len(s) && i < n+3 && '0' <= s[i] && s[i] <= '9' {
+			i++
+		}
+		return i
+	case space(r):
+		for i < len(s) && space(rune(s[i])) {
+			i++
+		}
+		if i < len(s) && i > 1 && s[i-1] == ' ' && s[i] != ' ' {
+			i-- // the last space belongs to the word after it
+		}
+		return i
+	}
+	return i + size
+}
+
+// letter reports whether r is a letter of a script that writes words with spaces between them.
+func letter(r rune) bool {
+	switch {
+	case r < utf8.RuneSelf:
+		return 'a' <= r|0x20 && r|0x20 <= 'z'
+	case r < 0xC0 || r == 0xD7 || r == 0xF7 || r == utf8.RuneError:
+		return false
+	}
+	return r < 0x0E00 // Latin, Greek, Cyrillic, Hebrew, Arabic, the scripts of India
+}
+
+func space(r rune) bool { return r == ' ' || r == '\n' || r == '\r' || r == '\t' }
+
+// EstimateTokens returns about how many tokens s is.
+func EstimateTokens(s string) int64 {
+	var n int64
+	for s != "" {
+		s = s[TokenLen(s):]
+		n++
+	}
+	return n
+}
+
+// Tokens that the parts of a request cost beyond their text.
+const (
+	tokensPerMessage = 4    // the turn's own marks
+	tokensPerTool    = 12   // the frame around one tool's description
+	tokensPerBlock   = 8    // the frame around a tool use or a tool result
+	tokensUnknown    = 1600 // a picture that cannot be measured: the most that Anthropic's rule gives one
+)
+
+// EstimateInputTokens returns about how many tokens r is as a model reads it: system prompt, turns, tools, pictures.
+// Members that are no part of the prompt count nothing.
+func (r *Request) EstimateInputTokens() int64 {
+	var n int64
+	for i := range r.System {
+		if t := r.System[i].Text; t != nil {
+			n += EstimateTokens(*t)
+		}
+		n += estimateJSON(r.System[i].GuardContent)
+	}
+	for i := range r.Messages {
+		n += tokensPerMessage
+		for j := range r.Messages[i].Content {
+			n += r.Messages[i].Content[j].estimate()
+		}
+	}
+	if r.ToolConfig != nil {
+		for i := range r.ToolConfig.Tools {
+			t := &r.ToolConfig.Tools[i]
+			if s := t.ToolSpec; s != nil {
+				n += tokensPerTool + EstimateTokens(s.Name) + EstimateTokens(s.Description) + estimateJSON(s.InputSchema.JSON)
+			}
+			n += estimateJSON(t.SystemTool)
+		}
+	}
+	if o := r.OutputConfig; o != nil && o.TextFormat != nil && o.TextFormat.Structure.JSONSchema != nil {
+		n += EstimateTokens(o.TextFormat.Structure.JSONSchema.Schema)
+	}
+	return n
+}
+
+func (b *ContentBlock) estimate() int64 {
+	var n int64
+	switch {
+	case b.Text != nil:
+		n = EstimateTokens(*b.Text)
+	case b.Image != nil:
+		n = b.Image.EstimateTokens()
+	case b.ToolUse != nil:
+		n = tokensPerBlock + EstimateTokens(b.ToolUse.Name) + estimateJSON(b.ToolUse.Input)
+	case b.ToolResult != nil:
+		n = tokensPerBlock
+		for i := range b.ToolResult.Content {
+			c := &b.ToolResult.Content[i]
+			switch {
+			case c.Text != nil:
+				n += EstimateTokens(*c.Text)
+			case c.Image != nil:
+				n += c.Image.EstimateTokens()
+			default:
+				n += estimateJSON(c.JSON) + estimateJSON(c.Document) + estimateJSON(c.Video) + estimateJSON(c.SearchResult)
+			}
+		}
+	case b.ReasoningContent != nil:
+		if t := b.ReasoningContent.ReasoningText; t != nil {
+			n = EstimateTokens(t.Text)
+		}
+		n += int64(len(b.ReasoningContent.RedactedContent)) / 4
+	default:
+		n = estimateJSON(b.Document) + estimateJSON(b.Video) + estimateJSON(b.Audio) + estimateJSON(b.GuardContent) +
+			estimateJSON(b.CitationsContent) + estimateJSON(b.SearchResult)
+	}
+	return n
+}
+
+// estimateJSON counts JSON text at three bytes a token, which is how densely its punctuation is cut.
+func estimateJSON(v jsontext.Value) int64 { return int64(len(v)+2) / 3 }
+
+// EstimateTokens returns what the picture costs by Anthropic's published rule: width x height / 750, after the longer
+// edge was brought down to 1,568 pixels, at least 1. A picture whose size cannot be read costs 1,600.
+func (m *Image) EstimateTokens() int64 {
+	w, h := m.Size()
+	if w == 0 || h == 0 {
+		return tokensUnknown
+	}
+	const edge = 1568
+	if long := max(w, h); long > edge {
+		w, h = w*edge/long, h*edge/long
+	}
+	return max(1, min(tokensUnknown, int64(w)*int64(h)/750))
+}
+
+// Size returns the picture's width and height in pixels as its header states them, 0 and 0 where the bytes are not
+// at hand or not of a known format. It trusts the bytes, not Format.
+func (m *Image) Size() (width, height int) {
+	b := m.Source.Bytes
+	be, le := binary.BigEndian, binary.LittleEndian
+	switch {
+	case len(b) >= 24 && string(b[:8]) == "\x89PNG\r\n\x1a\n":
+		return limit(be.Uint32(b[16:])), limit(be.Uint32(b[20:]))
+	case len(b) >= 10 && (string(b[:6]) == "GIF87a" || string(b[:6]) == "GIF89a"):
+		return int(le.Uint16(b[6:])), int(le.Uint16(b[8:]))
+	case len(b) >= 30 && string(b[:4]) == "RIFF" && string(b[8:12]) == "WEBP":
+		switch string(b[12:16]) {
+		case "VP8 ":
+			return int(le.Uint16(b[26:]) & 0x3fff), int(le.Uint16(b[28:]) & 0x3fff)
+		case "VP8L":
+			v := le.Uint32(b[21:])
+			return int(v&0x3fff) + 1, int(v>>14&0x3fff) + 1
+		case "VP8X":
+			return int(le.Uint32(b[24:])&0xffffff) + 1, int(le.Uint32(b[26:])>>8) + 1
+		}
+	case len(b) >= 4 && b[0] == 0xff && b[1] == 0xd8:
+		for i := 2; i+9 <= len(b) && b[i] == 0xff; {
+			marker, size := b[i+1], int(be.Uint16(b[i+2:]))
+			if marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc {
+				return int(be.Uint16(b[i+7:])), int(be.Uint16(b[i+5:]))
+			}
+			i += 2 + max(size, 2)
+		}
+	}
+	return 0, 0
+}
+
+// limit keeps a size that a header claims within what can be multiplied.
+func limit(v uint32) int { return int(min(v, 1<<20)) }

@@ -1,0 +1,132 @@
+package cost
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"outcrop/ledger"
+)
+
+// Bucket is a calendar period in UTC: what rows are added up by.
+type Bucket uint8
+
+// The buckets. Whole is one bucket for all of the time asked for.
+const (
+	Whole Bucket = iota
+	Hour
+	Day
+	Month
+)
+
+// Start returns the start of the period that t lies in. Whole has none: t itself is returned.
+func (b Bucket) Start(t time.Time) time.Time {
+	t = t.UTC()
+	switch b {
+	case Hour:
+		return t.Truncate(time.Hour)
+	case Day:
+		return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+	case Month:
+		return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
+	}
+	return t
+}
+
+// Next returns the end of the period that t lies in, which is the start of the one after it. Whole has none: the zero
+// time is returned.
+func (b Bucket) Next(t time.Time) time.Time {
+	s := b.Start(t)
+	switch b {
+	case Hour:
+		return s.Add(time.Hour)
+	case Day:
+		return s.AddDate(0, 0, 1)
+	case Month:
+		return s.AddDate(0, 1, 0)
+	}
+	return time.Time{}
+}
+
+// Query says which rollups to read.
+type Query struct {
+	Account string    // 12 digits; nothing of another account is ever read
+	Start   time.Time // inclusive, on the hour
+	End     time.Time // exclusive, on the hour
+	Bucket  Bucket
+}
+
+// Resource is what calls were made through: an inference profile or a bare foundation model.
+type Resource struct {
+	ARN     string
+	Name    string // the profile's name as of its newest call; "" for a bare model
+	ModelID string // the foundation model behind it
+}
+
+// Sum is charges added up. A call has one charge for each kind of token that it used, so the counts are of charges, not
+// of calls.
+type Sum struct {
+	Nano      int64 // nano-USD
+	Quantity  int64 // tokens
+	Charges   int64
+	Unrated   int64 // of them, those for which no price was known: their Nano is 0 and they are not free
+	Estimated int64 // of them, those whose usage is an estimate
+}
+
+// Add adds o to s.
+func (s *Sum) Add(o Sum) {
+	s.Nano += o.Nano
+	s.Quantity += o.Quantity
+	s.Charges += o.Charges
+	s.Unrated += o.Unrated
+	s.Estimated += o.Estimated
+}
+
+// Charges is the charges of one bucket that are alike in everything a report can tell apart.
+type Charges struct {
+	Start     time.Time // of the bucket, by the calendar: it may lie before Query.Start; Query.Start for Whole
+	Account   string
+	Region    string // source Region
+	Service   string
+	UsageType string
+	Operation string
+	Resource  Resource
+	Tags      []ledger.Tag // as of the calls, sorted by key
+	Sum
+}
+
+// Tag returns the value of the tag key, and whether there is such a tag.
+func (c *Charges) Tag(key string) (string, bool) {
+	for _, t := range c.Tags {
+		if t.Key == key {
+			return t.Value, true
+		}
+	}
+	return "", false
+}
+
+// Calls is the calls that one principal made through one resource in one bucket. Calls that failed count too.
+type Calls struct {
+	Start     time.Time // as in Charges
+	Account   string
+	Principal string // ARN
+	Resource  Resource
+	Calls     int64
+	Input     int64 // tokens, cached ones included
+	Output    int64 // tokens
+	Nano      int64 // nano-USD
+}
+
+// Rollups is the ledger added up by hour, as reports read it. store implements it; the suite in store/storetest is its
+// specification.
+//
+// Rows come in the order of their buckets, and in no order within one. The struct that a row comes in is used again for
+// the next one; what it refers to is not.
+// An error ends the rows. A query whose End is not after its Start has none.
+type Rollups interface {
+	// Charges reads what was charged.
+	Charges(ctx context.Context, q Query) iter.Seq2[*Charges, error]
+
+	// Callers reads who called.
+	Callers(ctx context.Context, q Query) iter.Seq2[*Calls, error]
+}

@@ -1,0 +1,112 @@
+// Package outcrop_test holds the rules of the whole module.
+package outcrop_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrows says which of our packages a package may import: the table of ARCHITECTURE.md. A package that is missing here
+// fails the test, so that every new room is drawn on the map. A trailing "/*" stands for every package below.
+var arrows = map[string][]string{
+	"arn":                {},
+	"fault":              {},
+	"converse":           {"fault"},
+	"dialect/anthropic":  {"converse", "fault"},
+	"dialect/openai":     {"converse", "fault"},
+	"policy":             {"arn", "fault"},
+	"catalog":            {"arn", "fault"},
+	"ledger":             {"converse", "fault"},
+	"upstream":           {"converse", "fault"},
+	"upstream/openai":    {"upstream", "dialect/*", "converse", "fault"},
+	"upstream/simulated": {"upstream", "dialect/*", "converse", "fault"},
+	"iam":                {"policy", "arn", "fault"},
+	"profile":            {"catalog", "arn", "fault"},
+	"cost":               {"ledger", "catalog", "converse", "fault"},
+	"invoke":             {"profile", "iam", "policy", "upstream", "ledger", "cost", "catalog", "converse", "fault"},
+	"store":              {"profile", "iam", "ledger", "cost", "converse", "fault"},
+	"wire":               {"iam", "fault"},
+	"api/bedrock":        {"wire", "profile", "catalog", "iam", "policy", "arn", "fault"},
+	"api/bedrockruntime": {"wire", "invoke", "dialect/*", "converse", "fault"},
+	"api/costexplorer":   {"wire", "cost", "iam", "ledger", "fault"},
+	"api/sts":            {"wire", "fault"},
+	"cmd/outcrop":        {"*"},
+
+	// Conformance suites: imported by tests only.
+	"store/storetest":       {"*"},
+	"upstream/upstreamtest": {"upstream", "converse", "fault"},
+}
+
+// outside says which packages alone may import a package that shapes what it touches.
+var outside = map[string][]string{
+	"net/http":     {"wire", "iam", "upstream", "upstream/openai", "cmd/outcrop"},
+	"database/sql": {"store"},
+}
+
+func TestImports(t *testing.T) {
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,GoFiles,CgoFiles", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath                string
+			Imports, GoFiles, CgoFiles []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.GoFiles) == 0 {
+			continue // tests only
+		}
+		name := strings.TrimPrefix(p.ImportPath, "outcrop/")
+		seen[name] = true
+		may, ok := arrows[name]
+		if !ok {
+			t.Errorf("%s is not in the table of packages", name)
+			continue
+		}
+		if len(p.CgoFiles) > 0 {
+			t.Errorf("%s uses cgo", name)
+		}
+		for _, imp := range p.Imports {
+			if ours, ok := strings.CutPrefix(imp, "outcrop/"); ok {
+				if strings.HasSuffix(ours, "test") {
+					t.Errorf("%s imports %s: test code in the product", name, ours)
+				}
+				if !allowed(may, ours) {
+					t.Errorf("%s must not import %s", name, ours)
+				}
+			}
+			if who, ok := outside[imp]; ok && !slices.Contains(who, name) && !strings.HasSuffix(name, "test") {
+				t.Errorf("%s must not import %s", name, imp)
+			}
+		}
+	}
+	for name := range arrows {
+		if !seen[name] {
+			t.Errorf("%s is in the table and does not exist", name)
+		}
+	}
+}
+
+func allowed(may []string, pkg string) bool {
+	return slices.ContainsFunc(may, func(m string) bool {
+		if prefix, ok := strings.CutSuffix(m, "*"); ok {
+			return strings.HasPrefix(pkg, prefix)
+		}
+		return m == pkg
+	})
+}

@@ -1,0 +1,607 @@
+// Package anthropic translates between converse and Anthropic's Messages format as Amazon Bedrock's InvokeModel carries
+// it: bodies with "anthropic_version": "bedrock-2023-05-31". It reads and writes JSON only.
+package anthropic
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+	"outcrop/fault"
+)
+
+// Version is the value of anthropic_version that Bedrock takes.
+const Version = "bedrock-2023-05-31"
+
+// request is a Messages body. Members whose type depends on the sender are read by their own types below.
+type request struct {
+	Version      *string        `json:"anthropic_version"`
+	Beta         jsontext.Value `json:"anthropic_beta"`
+	MaxTokens    *int           `json:"max_tokens"`
+	Messages     []message      `json:"messages"`
+	System       *content       `json:"system"`
+	Stop         []string       `json:"stop_sequences"`
+	Temperature  *float64       `json:"temperature"`
+	TopP         *float64       `json:"top_p"`
+	Tools        []tool         `json:"tools"`
+	ToolChoice   *toolChoice    `json:"tool_choice"`
+	OutputConfig *outputConfig  `json:"output_config"`
+	OutputFormat *outputFormat  `json:"output_format"`
+	Model        jsontext.Value `json:"model"`  // the path's, here refused
+	Stream       jsontext.Value `json:"stream"` // likewise
+	Rest         jsontext.Value `json:",embed"`
+}
+
+type message struct {
+	Role    string  `json:"role"`
+	Content content `json:"content"`
+}
+
+// content is a string or a list of blocks.
+type content struct {
+	set    bool
+	blocks []block
+}
+
+type block struct {
+	Type         string         `json:"type"`
+	Text         *string        `json:"text"`
+	Source       *source        `json:"source"`
+	ID           string         `json:"id"`
+	Name         string         `json:"name"`
+	Input        jsontext.Value `json:"input"`
+	ToolUseID    string         `json:"tool_use_id"`
+	Content      *content       `json:"content"`
+	IsError      *bool          `json:"is_error"`
+	Thinking     string         `json:"thinking"`
+	Signature    string         `json:"signature"`
+	Data         string         `json:"data"`
+	Title        string         `json:"title"`
+	Context      string         `json:"context"`
+	Citations    jsontext.Value `json:"citations"`
+	CacheControl *cacheControl  `json:"cache_control"`
+	Rest         jsontext.Value `json:",embed"`
+}
+
+type source struct {
+	Type      string `json:"type"`
+	MediaType string `json:"media_type"`
+	Data      string `json:"data"`
+}
+
+type cacheControl struct {
+	Type string `json:"type"`
+	TTL  string `json:"ttl"`
+}
+
+// tool keeps its own text, for the tools whose type says that Anthropic defines them.
+type tool struct {
+	raw          jsontext.Value
+	Type         string         `json:"type"`
+	Name         string         `json:"name"`
+	Description  string         `json:"description"`
+	InputSchema  jsontext.Value `json:"input_schema"`
+	Strict       *bool          `json:"strict"`
+	CacheControl *cacheControl  `json:"cache_control"`
+	Rest         jsontext.Value `json:",embed"`
+}
+
+type toolChoice struct {
+	Type     string `json:"type"`
+	Name     string `json:"name"`
+	Parallel *bool  `json:"disable_parallel_tool_use"`
+}
+
+type outputFormat struct {
+	Type   string         `json:"type"`
+	Schema jsontext.Value `json:"schema"`
+}
+
+type outputConfig struct {
+	Format *outputFormat  `json:"format"`
+	Rest   jsontext.Value `json:",embed"`
+}
+
+// UnmarshalJSONFrom reads a string as one block of text.
+func (c *content) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	c.set = true
+	switch d.PeekKind() {
+	case '"':
+		t, err := d.ReadToken()
+		if err != nil {
+			return err
+		}
+		s := t.String()
+		c.blocks = []block{{Type: "text", Text: &s}}
+		return nil
+	case 'n':
+		c.set = false
+		return d.SkipValue()
+	}
+	return json.UnmarshalDecode(d, &c.blocks)
+}
+
+// UnmarshalJSONFrom reads a tool and keeps its text.
+func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	raw, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	type plain tool // without this method
+	var p plain
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return err
+	}
+	*t = tool(p)
+	t.raw = raw.Clone()
+	return nil
+}
+
+// ParseRequest reads an InvokeModel body into a converse.Request. A body that Bedrock would not take gives a
+// fault.Validation in Bedrock's words.
+//
+//   - cache_control on a block, a tool or a system block becomes a cachePoint after it, with its ttl; one inside a tool
+//     result, which Converse has no place for, comes after that result.
+//   - Tools that Anthropic defines ("bash_20250124", "web_search_20250305") have no Converse form. They go into
+//     AdditionalModelRequestFields, as Converse's own callers pass them; an upstream that cannot run them refuses that.
+//   - anthropic_beta, top_k, thinking, metadata and every member that is not known here go there too, so that nothing is
+//     lost on the way to an upstream that knows them.
+//   - tool_choice "none" leaves the tools out: to the model it is the same.
+func ParseRequest(body []byte) (*converse.Request, error) {
+	var q request
+	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true)); err != nil {
+		return nil, notRead(err)
+	}
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	r := &converse.Request{
+		Messages:        make([]converse.Message, 0, len(q.Messages)),
+		InferenceConfig: &converse.InferenceConfig{MaxTokens: q.MaxTokens, Temperature: q.Temperature, TopP: q.TopP, StopSequences: q.Stop},
+	}
+	if q.System != nil {
+		if err := system(r, q.System.blocks); err != nil {
+			return nil, err
+		}
+	}
+	for i := range q.Messages {
+		m := converse.Message{Role: q.Messages[i].Role}
+		var err error
+		if m.Content, err = blocks("messages."+strconv.Itoa(i)+".content.", q.Messages[i].Content.blocks); err != nil {
+			return nil, err
+		}
+		r.Messages = append(r.Messages, m)
+	}
+	extra := fields{b: append([]byte(nil), bytes.TrimSpace(q.Rest)...)}
+	if len(q.Beta) > 0 && q.Beta.Kind() != 'n' {
+		extra.add("anthropic_beta", q.Beta)
+	}
+	if err := q.tools(r, &extra); err != nil {
+		return nil, err
+	}
+	if err := q.output(r, &extra); err != nil {
+		return nil, err
+	}
+	r.AdditionalModelRequestFields = extra.value()
+	return r, nil
+}
+
+// fields collects members into one JSON object.
+type fields struct{ b []byte }
+
+func (f *fields) add(name string, v jsontext.Value) {
+	switch {
+	case len(f.b) == 0:
+		f.b = append(f.b, '{')
+	default:
+		f.b = f.b[:len(f.b)-1] // the brace
+		if len(f.b) > 1 {
+			f.b = append(f.b, ',')
+		}
+	}
+	f.b = converse.AppendQuote(f.b, name)
+	f.b = append(append(append(f.b, ':'), v...), '}')
+}
+
+func (f *fields) value() jsontext.Value {
+	if len(f.b) <= 2 {
+		return nil
+	}
+	return f.b
+}
+
+// schemaError is the form of Bedrock's refusals of a body that does not fit the model's schema.
+func schemaError(violations ...string) error {
+	return fault.New(fault.Validation, "%s", "Malformed input request: "+strings.Join(violations, "")+", please reformat your input and try again.")
+}
+
+// invalid is the form of the model's own refusals.
+func invalid(path, text string) error { return fault.New(fault.Validation, "%s", path+": "+text) }
+
+// notRead puts an error of the JSON decoder in Bedrock's words, which are those of its schema checker:
+// "#/stop_sequences: expected type: JSONArray, found: String".
+func notRead(err error) error {
+	var e *json.SemanticError
+	var f *fault.Error
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
+		return schemaError("#" + string(e.JSONPointer) + ": expected type: " + goName(e.GoType) + ", found: " + kindName(e.JSONKind))
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return schemaError("Unexpected end of input")
+	}
+	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
+}
+
+func goName(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "String"
+	case reflect.Bool:
+		return "Boolean"
+	case reflect.Int:
+		return "Integer"
+	case reflect.Float64:
+		return "Number"
+	case reflect.Slice:
+		return "JSONArray"
+	}
+	return "JSONObject"
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '"':
+		return "String"
+	case '0':
+		return "Number"
+	case 't', 'f':
+		return "Boolean"
+	case '[':
+		return "JSONArray"
+	case '{':
+		return "JSONObject"
+	}
+	return "Null"
+}
+
+// check finds what is wrong with the body as a whole. The texts of the first part are Bedrock's schema checker's, which
+// reports all it finds; the others are the model's, one at a time.
+func (q *request) check() error {
+	var bad []string
+	missing := func(name string) { bad = append(bad, "#: required key ["+name+"] not found") }
+	if q.Messages == nil {
+		missing("messages")
+	}
+	if q.MaxTokens == nil {
+		missing("max_tokens")
+	}
+	switch {
+	case q.Version == nil:
+		missing("anthropic_version")
+	case *q.Version != Version:
+		bad = append(bad, "#/anthropic_version: "+*q.Version+" is not a valid enum value")
+	}
+	if len(q.Stream) > 0 {
+		bad = append(bad, "#: extraneous key [stream] is not permitted")
+	}
+	if len(q.Model) > 0 {
+		bad = append(bad, "#: extraneous key [model] is not permitted")
+	}
+	if len(bad) > 0 {
+		return schemaError(bad...)
+	}
+	if *q.MaxTokens < 1 {
+		return invalid("max_tokens", "Input should be greater than or equal to 1")
+	}
+	if q.Temperature != nil && (*q.Temperature < 0 || *q.Temperature > 1) {
+		return invalid("temperature", "range: 0..1")
+	}
+	if q.TopP != nil && (*q.TopP < 0 || *q.TopP > 1) {
+		return invalid("top_p", "range: 0..1")
+	}
+	if len(q.Messages) == 0 {
+		return invalid("messages", "at least one message is required")
+	}
+	for i := range q.Messages {
+		m := &q.Messages[i]
+		at := "messages." + strconv.Itoa(i)
+		switch {
+		case m.Role == "system":
+			return invalid("messages", `Unexpected role "system". The Messages API accepts a top-level `+"`system`"+` parameter, not "system" as an input message role.`)
+		case m.Role != converse.RoleUser && m.Role != converse.RoleAssistant:
+			return invalid(at+".role", "Input should be 'user' or 'assistant'")
+		case !m.Content.set:
+			return invalid(at+".content", "Field required")
+		case len(m.Content.blocks) == 0 && !(m.Role == converse.RoleAssistant && i == len(q.Messages)-1):
+			return invalid(at, "all messages must have non-empty content except for the optional final assistant message")
+		}
+	}
+	return nil
+}
+
+func cachePoint(c *cacheControl) *converse.CachePoint {
+	if c == nil {
+		return nil
+	}
+	return &converse.CachePoint{Type: "default", TTL: c.TTL}
+}
+
+func system(r *converse.Request, bs []block) error {
+	for i := range bs {
+		b := &bs[i]
+		if b.Type != "text" || b.Text == nil {
+			return invalid("system."+strconv.Itoa(i)+".type", "Input should be 'text'")
+		}
+		if *b.Text != "" { // Converse takes no empty one
+			r.System = append(r.System, converse.SystemBlock{Text: b.Text})
+		}
+		if c := cachePoint(b.CacheControl); c != nil && len(r.System) > 0 {
+			r.System = append(r.System, converse.SystemBlock{CachePoint: c})
+		}
+	}
+	return nil
+}
+
+// blocks translates the blocks of one turn. path ends in a dot.
+func blocks(path string, bs []block) ([]converse.ContentBlock, error) {
+	out := make([]converse.ContentBlock, 0, len(bs))
+	for i := range bs {
+		b := &bs[i]
+		at := path + strconv.Itoa(i)
+		c, cached, err := oneBlock(at, b)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+		if p := cachePoint(b.CacheControl); p != nil {
+			cached = p
+		}
+		if cached != nil {
+			out = append(out, converse.ContentBlock{CachePoint: cached})
+		}
+	}
+	return out, nil
+}
+
+// oneBlock translates one block. cached is the cache point that a block inside it asks for.
+func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.CachePoint, err error) {
+	required := func(name string, missing bool) error {
+		if missing {
+			return invalid(at+"."+b.Type+"."+name, "Field required")
+		}
+		return nil
+	}
+	switch b.Type {
+	case "text":
+		if err := required("text", b.Text == nil); err != nil {
+			return c, nil, err
+		}
+		if *b.Text == "" {
+			return c, nil, invalid("messages", "text content blocks must be non-empty")
+		}
+		c.Text = b.Text
+	case "image":
+		c.Image, err = image(at, b.Source)
+	case "document":
+		c.Document, err = document(at, b)
+	case "tool_use":
+		if err := errors.Join(required("id", b.ID == ""), required("name", b.Name == ""), required("input", len(b.Input) == 0)); err != nil {
+			return c, nil, first(err)
+		}
+		c.ToolUse = &converse.ToolUse{ToolUseID: b.ID, Name: b.Name, Input: b.Input}
+	case "tool_result":
+		if err := required("tool_use_id", b.ToolUseID == ""); err != nil {
+			return c, nil, err
+		}
+		t := &converse.ToolResult{ToolUseID: b.ToolUseID, Content: []converse.ToolResultContent{}}
+		if b.IsError != nil && *b.IsError {
+			t.Status = "error"
+		}
+		if b.Content != nil {
+			for i := range b.Content.blocks {
+				n := &b.Content.blocks[i]
+				inner, _, err := oneBlock(at+".tool_result.content."+strconv.Itoa(i), n)
+				if err != nil {
+					return c, nil, err
+				}
+				rc := converse.ToolResultContent{Text: inner.Text, Image: inner.Image, Document: inner.Document}
+				if rc.Text == nil && rc.Image == nil && rc.Document == nil {
+					return c, nil, invalid(at+".tool_result.content."+strconv.Itoa(i)+".type", "Input should be 'text', 'image' or 'document'")
+				}
+				t.Content = append(t.Content, rc)
+				if p := cachePoint(n.CacheControl); p != nil {
+					cached = p
+				}
+			}
+		}
+		c.ToolResult = t
+	case "thinking":
+		c.ReasoningContent = &converse.Reasoning{ReasoningText: &converse.ReasoningText{Text: b.Thinking, Signature: b.Signature}}
+	case "redacted_thinking":
+		data, err := base64.StdEncoding.DecodeString(b.Data)
+		if err != nil || len(data) == 0 {
+			return c, nil, invalid(at+".redacted_thinking.data", "Invalid data")
+		}
+		c.ReasoningContent = &converse.Reasoning{RedactedContent: data}
+	case "":
+		err = invalid(at+".type", "Field required")
+	default:
+		err = invalid(at, "Input tag '"+b.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'redacted_thinking', 'text', 'thinking', 'tool_result', 'tool_use'")
+	}
+	if err == nil && len(b.Rest) > 2 {
+		err = extra(at+"."+b.Type, b.Rest)
+	}
+	return c, cached, err
+}
+
+// first returns the first of joined errors: one is told at a time.
+func first(err error) error {
+	if j, ok := err.(interface{ Unwrap() []error }); ok {
+		return j.Unwrap()[0]
+	}
+	return err
+}
+
+// extra refuses the first member of rest, which was not expected at path.
+func extra(path string, rest jsontext.Value) error {
+	d := jsontext.NewDecoder(bytes.NewReader(rest), jsontext.AllowDuplicateNames(true))
+	if _, err := d.ReadToken(); err == nil {
+		if t, err := d.ReadToken(); err == nil && t.Kind() == '"' {
+			return invalid(path+"."+t.String(), "Extra inputs are not permitted")
+		}
+	}
+	return nil
+}
+
+func image(at string, s *source) (*converse.Image, error) {
+	if s == nil {
+		return nil, invalid(at+".image.source", "Field required")
+	}
+	if s.Type != "base64" {
+		return nil, invalid(at+".image.source", "Input tag '"+s.Type+"' found using 'type' does not match any of the expected tags: 'base64'")
+	}
+	format, ok := strings.CutPrefix(s.MediaType, "image/")
+	switch {
+	case !ok, format != "png" && format != "jpeg" && format != "gif" && format != "webp":
+		return nil, invalid(at+".image.source.base64.media_type", "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'")
+	}
+	data, err := base64.StdEncoding.DecodeString(s.Data)
+	if err != nil || len(data) == 0 {
+		return nil, invalid(at+".image.source.base64.data", "The image was specified using base64, but the data is not valid base64")
+	}
+	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: data}}, nil
+}
+
+// document makes Converse's document block: {"format","name","source":{"bytes"|"text"|"content"},"context","citations"}.
+func document(at string, b *block) (jsontext.Value, error) {
+	s := b.Source
+	if s == nil {
+		return nil, invalid(at+".document.source", "Field required")
+	}
+	name := b.Title
+	if name == "" {
+		name = "document" // required there, optional here
+	}
+	var f fields
+	var src fields
+	switch {
+	case s.Type == "base64" && s.MediaType == "application/pdf":
+		f.add("format", jsontext.Value(`"pdf"`))
+		src.add("bytes", converse.AppendQuote(nil, s.Data))
+	case s.Type == "text":
+		f.add("format", jsontext.Value(`"txt"`))
+		src.add("text", converse.AppendQuote(nil, s.Data))
+	default:
+		return nil, invalid(at+".document.source", "Input tag '"+s.Type+"' found using 'type' does not match any of the expected tags: 'base64', 'text'")
+	}
+	f.add("name", converse.AppendQuote(nil, name))
+	f.add("source", src.b)
+	if b.Context != "" {
+		f.add("context", converse.AppendQuote(nil, b.Context))
+	}
+	if len(b.Citations) > 0 {
+		f.add("citations", b.Citations)
+	}
+	return f.value(), nil
+}
+
+func (q *request) tools(r *converse.Request, f *fields) error {
+	var typed []byte
+	var tc converse.ToolConfig
+	for i := range q.Tools {
+		t := &q.Tools[i]
+		at := "tools." + strconv.Itoa(i)
+		if t.Type != "" && t.Type != "custom" {
+			typed = append(append(typed, ','), t.raw...)
+			continue
+		}
+		switch {
+		case t.Name == "":
+			return invalid(at+".custom.name", "Field required")
+		case len(t.InputSchema) == 0:
+			return invalid(at+".custom.input_schema", "Field required")
+		case t.InputSchema.Kind() != '{':
+			return invalid(at+".custom.input_schema", "Input should be a valid dictionary")
+		case len(t.Rest) > 2:
+			return extra(at+".custom", t.Rest)
+		}
+		tc.Tools = append(tc.Tools, converse.Tool{ToolSpec: &converse.ToolSpec{
+			Name: t.Name, Description: t.Description, Strict: t.Strict, InputSchema: converse.ToolInputSchema{JSON: t.InputSchema},
+		}})
+		if p := cachePoint(t.CacheControl); p != nil {
+			tc.Tools = append(tc.Tools, converse.Tool{CachePoint: p})
+		}
+	}
+	c := q.ToolChoice
+	if c != nil {
+		switch c.Type {
+		case "auto":
+			tc.ToolChoice = &converse.ToolChoice{Auto: &struct{}{}}
+		case "any":
+			tc.ToolChoice = &converse.ToolChoice{Any: &struct{}{}}
+		case "tool":
+			if c.Name == "" {
+				return invalid("tool_choice.tool.name", "Field required")
+			}
+			tc.ToolChoice = &converse.ToolChoice{Tool: &converse.SpecificTool{Name: c.Name}}
+		case "none":
+			return nil
+		default:
+			return invalid("tool_choice", "Input tag '"+c.Type+"' found using 'type' does not match any of the expected tags: 'auto', 'any', 'tool', 'none'")
+		}
+		if len(q.Tools) == 0 {
+			return invalid("tool_choice", "may only be specified while providing tools")
+		}
+		if c.Parallel != nil && *c.Parallel {
+			f.add("tool_choice", append(append([]byte(`{"type":`), converse.AppendQuote(nil, c.Type)...), `,"disable_parallel_tool_use":true}`...))
+		}
+	}
+	if len(tc.Tools) > 0 {
+		r.ToolConfig = &tc
+	}
+	if len(typed) > 0 {
+		typed[0] = '['
+		f.add("tools", append(typed, ']'))
+	}
+	return nil
+}
+
+// output reads a wish for output of a JSON schema, in the member that it has now or the one of the beta.
+func (q *request) output(r *converse.Request, f *fields) error {
+	format, path := q.OutputFormat, "output_format"
+	if q.OutputConfig != nil {
+		if q.OutputConfig.Format != nil {
+			format, path = q.OutputConfig.Format, "output_config.format"
+		}
+		if len(q.OutputConfig.Rest) > 2 {
+			f.add("output_config", q.OutputConfig.Rest)
+		}
+	}
+	if format == nil {
+		return nil
+	}
+	if format.Type != "json_schema" {
+		return invalid(path+".type", "Input should be 'json_schema'")
+	}
+	if format.Schema.Kind() != '{' {
+		return invalid(path+".schema", "Input should be a valid dictionary")
+	}
+	r.OutputConfig = &converse.OutputConfig{TextFormat: &converse.TextFormat{
+		Type:      "json_schema",
+		Structure: converse.TextFormatStructure{JSONSchema: &converse.JSONSchema{Schema: string(format.Schema)}},
+	}}
+	return nil
+}

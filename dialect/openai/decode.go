@@ -1,0 +1,351 @@
+package openai
+
+import (
+	"bytes"
+	"crypto/rand"
+	"errors"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+)
+
+// Error is what a server answered instead of a result: the error object of a body or of a stream's chunk.
+type Error struct {
+	Status  int    // an HTTP status where the object holds one (llama.cpp, vLLM), else 0
+	Type    string // "invalid_request_error", "server_error", ...
+	Code    string // "context_length_exceeded", "rate_limit_exceeded", ...
+	Message string
+}
+
+func (e *Error) Error() string {
+	return "the model server answered: " + e.Message + " (type " + strconv.Quote(e.Type) + ", code " + strconv.Quote(e.Code) + ")"
+}
+
+// ErrMalformed is wrapped by the error of a body that is not a Chat Completions answer.
+var ErrMalformed = errors.New("not a Chat Completions answer")
+
+// Decoder turns the answer to one request into converse's events: Append for each chunk of a stream, or once for a
+// whole answer, then Finish. The zero value is ready, but for Stop. It holds the state of one answer and is not safe
+// for concurrent use.
+//
+// MessageStart comes with the first piece of content, not with the first chunk: a server that dies between its
+// greeting and its first token has shown nothing yet, and another may be asked. BlockStop of the last block,
+// MessageStop and Metadata come from Finish.
+//
+// Chat Completions says "stop" both for a finished turn and for a stop sequence. Where the server tells which (vLLM's
+// stop_reason, SGLang's matched_stop) the answer ends with stop_sequence, else with end_turn.
+type Decoder struct {
+	Stop []string // the request's stop sequences
+
+	dec  *jsontext.Decoder
+	buf  bytes.Buffer
+	part part // the chunk at hand
+
+	started  bool
+	open     converse.DeltaKind // kind of the open block, 0 for none
+	index    int                // of the open block, or of the next one
+	call     callID             // of the open tool block
+	closed   map[int]bool       // tool call indexes that are over
+	tools    bool               // a tool was called
+	finish   string             // finish_reason
+	stopped  string             // the stop sequence that the server told
+	usage    converse.Usage
+	hasUsage bool
+	tally    int64 // estimated tokens of what was appended
+
+	// The last chunk that held one piece of text and nothing else, for quick: all but its text repeats.
+	before, after []byte
+}
+
+// callID tells one tool call of an answer from another.
+type callID struct {
+	index int // -1 where the server gives none
+	id    string
+	named bool // BlockStart is out
+	name  string
+	held  string // arguments that came before the name
+}
+
+// part is what one chunk, or one whole message, holds.
+type part struct {
+	text, thought   string
+	textAt, textEnd int // where the raw text stands in the chunk
+	plain           bool
+	calls           []toolPart
+	finish, stopped string
+	usage           converse.Usage
+	hasUsage        bool
+	choices         bool
+	err             *Error
+}
+
+type toolPart struct {
+	index           int
+	id, name, input string
+}
+
+// Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
+func (d *Decoder) Finished() bool { return d.finish != "" }
+
+// Started reports whether any event was appended.
+func (d *Decoder) Started() bool { return d.started }
+
+// Append decodes data, one chunk of a stream (the payload of one SSE event, other than [DONE]) or a whole answer, and
+// appends its events to dst. It fails with *Error when data is an error object, or with an error that wraps
+// ErrMalformed. It keeps no reference to data.
+func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, error) {
+	if text, ok := d.quick(data); ok {
+		if text == "" {
+			return dst, nil
+		}
+		return d.piece(dst, d.open, text), nil
+	}
+	d.before, d.after = d.before[:0], d.after[:0]
+	if err := d.parse(data); err != nil {
+		return dst, err
+	}
+	p := &d.part
+	if p.err != nil {
+		return dst, p.err
+	}
+	if p.thought != "" {
+		dst = d.block(dst, converse.ReasoningDelta)
+		dst = d.piece(dst, converse.ReasoningDelta, p.thought)
+	}
+	if p.text != "" {
+		dst = d.block(dst, converse.TextDelta)
+		dst = d.piece(dst, converse.TextDelta, p.text)
+		if p.plain {
+			d.before = append(d.before, data[:p.textAt]...)
+			d.after = append(d.after, data[p.textEnd:]...)
+		}
+	}
+	for i := range p.calls {
+		var err error
+		if dst, err = d.toolCall(dst, &p.calls[i]); err != nil {
+			return dst, err
+		}
+	}
+	switch p.finish {
+	case "":
+	case "abort", "error": // vLLM, SGLang: the server gave the request up
+		return dst, &Error{Type: "aborted", Message: "the model server gave the answer up (finish_reason " + strconv.Quote(p.finish) + ")"}
+	default:
+		d.finish, d.stopped = p.finish, p.stopped
+	}
+	if p.hasUsage {
+		d.usage, d.hasUsage = p.usage, true
+	}
+	return dst, nil
+}
+
+// Finish appends the events that end the answer. Where the server reported no usage, input is called for the number
+// of input tokens, and the usage is marked as estimated.
+func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
+	dst = d.start(dst)
+	if d.open == converse.ToolInputDelta && !d.call.named {
+		dst = d.nameCall(dst) // a call without a name, so that the caller sees its arguments
+	}
+	dst = d.close(dst)
+	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason()}
+	if e.StopReason == converse.StopStopSequence {
+		e.StopSequence = d.stopped
+	}
+	dst = append(dst, e)
+	m := converse.Event{Kind: converse.Metadata, Usage: d.usage}
+	if !d.hasUsage {
+		m.Estimated = true
+		m.Usage = d.Estimate(input())
+	}
+	return append(dst, m)
+}
+
+// Estimate returns the usage of what was decoded so far, with the given input tokens: what an answer that broke has
+// cost at least, where the server has not told.
+func (d *Decoder) Estimate(input int64) converse.Usage {
+	if d.hasUsage {
+		return d.usage
+	}
+	return converse.Usage{InputTokens: input, OutputTokens: d.tally}
+}
+
+func (d *Decoder) stopReason() string {
+	switch d.finish {
+	case "length":
+		return converse.StopMaxTokens
+	case "content_filter":
+		return converse.StopContentFiltered
+	}
+	if d.tools { // also where the server says "stop", as some do
+		return converse.StopToolUse
+	}
+	if d.finish == "stop" && d.stopped != "" {
+		for _, s := range d.Stop {
+			if s == d.stopped {
+				return converse.StopStopSequence
+			}
+		}
+	}
+	return converse.StopEndTurn
+}
+
+func (d *Decoder) start(dst []converse.Event) []converse.Event {
+	if d.started {
+		return dst
+	}
+	d.started = true
+	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
+}
+
+// block makes the open block one of kind, which is not ToolInputDelta.
+func (d *Decoder) block(dst []converse.Event, kind converse.DeltaKind) []converse.Event {
+	dst = d.start(dst)
+	if d.open == kind {
+		return dst
+	}
+	dst = d.close(dst)
+	d.open = kind
+	return dst
+}
+
+func (d *Decoder) close(dst []converse.Event) []converse.Event {
+	if d.open == 0 {
+		return dst
+	}
+	if d.open == converse.ToolInputDelta && d.call.index >= 0 {
+		if d.closed == nil {
+			d.closed = map[int]bool{}
+		}
+		d.closed[d.call.index] = true
+	}
+	dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
+	d.open = 0
+	d.index++
+	return dst
+}
+
+func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, text string) []converse.Event {
+	d.tally += converse.EstimateTokens(text)
+	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: kind, Text: text})
+}
+
+// toolCall appends the events of one piece of a tool call. Calls come one after the other, each whole before the next:
+// a new index, or where there is none a new id, begins the next call. Some servers (Ollama, Gemini's) give every call
+// the index 0; a new id tells them apart.
+func (d *Decoder) toolCall(dst []converse.Event, t *toolPart) ([]converse.Event, error) {
+	if !d.continues(t) {
+		if t.index >= 0 && t.name == "" && d.closed[t.index] {
+			return dst, malformed("a piece of tool call %d came after the next call had begun", t.index)
+		}
+		dst = d.start(dst)
+		if d.open == converse.ToolInputDelta && !d.call.named {
+			dst = d.nameCall(dst)
+		}
+		dst = d.close(dst)
+		d.open = converse.ToolInputDelta
+		d.tools = true
+		d.call = callID{index: t.index}
+	}
+	if d.call.id == "" {
+		d.call.id = t.id
+	}
+	if !d.call.named {
+		d.call.name += t.name
+		d.call.held += t.input
+		if d.call.name != "" {
+			dst = d.nameCall(dst)
+		}
+		return dst, nil
+	}
+	if t.input != "" {
+		dst = d.piece(dst, converse.ToolInputDelta, t.input)
+	}
+	return dst, nil
+}
+
+// continues reports whether t is a piece of the open call.
+func (d *Decoder) continues(t *toolPart) bool {
+	c := &d.call
+	switch {
+	case d.open != converse.ToolInputDelta:
+		return false
+	case t.index >= 0 && c.index >= 0 && t.index != c.index:
+		return false
+	case t.id != "" && c.id != "" && t.id != c.id:
+		return t.name == "" && t.index >= 0 // some vLLM releases made up a new id for every piece
+	case t.id == "" && t.index < 0 && t.name != "" && c.named:
+		return false
+	}
+	return true
+}
+
+// nameCall appends the BlockStart of the open call, and what of its arguments was held back for it.
+func (d *Decoder) nameCall(dst []converse.Event) []converse.Event {
+	d.call.named = true
+	if d.call.id == "" {
+		d.call.id = "call_" + rand.Text() // some servers give none, and a result must name its call
+	}
+	d.tally += converse.EstimateTokens(d.call.name)
+	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: toolUseID(d.call.id), ToolName: d.call.name})
+	if held := d.call.held; held != "" {
+		d.call.held = ""
+		dst = d.piece(dst, converse.ToolInputDelta, held)
+	}
+	return dst
+}
+
+// toolUseID brings id into the form that Converse accepts back, [a-zA-Z0-9_-]{1,64}. Moonshot's ids for one are
+// "functions.get_weather:0". The server sees the changed id in both the call and its result, so they still match.
+func toolUseID(id string) string {
+	ok := len(id) <= 64
+	for i := 0; i < len(id) && ok; i++ {
+		ok = idByte(id[i])
+	}
+	if ok {
+		return id
+	}
+	b := []byte(id)
+	for i := range b {
+		if !idByte(b[i]) {
+			b[i] = '_'
+		}
+	}
+	if len(b) > 64 {
+		b = b[len(b)-64:] // ids differ at their ends
+	}
+	return string(b)
+}
+
+func idByte(c byte) bool {
+	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
+// quick decodes a chunk that repeats the last one in all but its text, as nearly all chunks of a stream do. What stands
+// before and after the text was parsed with the chunk that it is compared with, so that only the string is read.
+func (d *Decoder) quick(data []byte) (text string, ok bool) {
+	n := len(data) - len(d.after)
+	if len(d.before) == 0 || n < len(d.before)+2 || d.open != converse.TextDelta ||
+		!bytes.Equal(data[:len(d.before)], d.before) || !bytes.Equal(data[n:], d.after) {
+		return "", false
+	}
+	raw := data[len(d.before):n]
+	if raw[0] != '"' || raw[len(raw)-1] != '"' {
+		return "", false
+	}
+	body := raw[1 : len(raw)-1]
+	for _, c := range body {
+		if c == '\\' || c == '"' || c < 0x20 || c >= 0x80 {
+			if c == '"' || c < 0x20 {
+				return "", false // two strings, or no JSON
+			}
+			unquoted, err := jsontext.AppendUnquote(make([]byte, 0, len(body)), raw)
+			if err != nil {
+				return "", false
+			}
+			return string(unquoted), true
+		}
+	}
+	return string(body), true
+}

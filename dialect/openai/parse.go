@@ -1,0 +1,457 @@
+package openai
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+)
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+}
+
+// parse reads a chunk, or a whole answer, into d.part. Members that it does not know are skipped, and so are members of
+// a type it does not expect: servers differ, and what matters is here.
+func (d *Decoder) parse(data []byte) error {
+	p := &d.part
+	calls := p.calls[:0]
+	*p = part{plain: true, calls: calls}
+	d.buf.Reset()
+	d.buf.Write(data)
+	if d.dec == nil {
+		d.dec = jsontext.NewDecoder(&d.buf, lenient...)
+	} else {
+		d.dec.Reset(&d.buf, lenient...)
+	}
+	if d.dec.PeekKind() != '{' {
+		return malformed("it is no JSON object: %.60q", data)
+	}
+	err := d.object(func(name string, kind jsontext.Kind) error {
+		switch name {
+		case "choices":
+			if kind == '[' {
+				p.choices = true
+				return d.array(func(i int, kind jsontext.Kind) error {
+					if i > 0 || kind != '{' {
+						p.plain = false
+						return d.dec.SkipValue()
+					}
+					return d.choice()
+				})
+			}
+		case "usage":
+			if kind == '{' {
+				p.plain = false
+				return d.readUsage()
+			}
+		case "error":
+			if kind != 'n' {
+				return d.readError(kind)
+			}
+		case "message": // vLLM before 0.10 and a few others: {"object":"error","message":"...","type":"...","code":400}
+			if kind == '"' && !p.choices {
+				s, err := d.string()
+				if p.err == nil {
+					p.err = &Error{}
+				}
+				p.err.Message = s
+				return err
+			}
+		case "type", "code":
+			if p.err != nil && !p.choices && (kind == '"' || kind == '0') {
+				return d.errorMember(p.err, name)
+			}
+		}
+		return d.dec.SkipValue()
+	})
+	if err != nil {
+		return malformed("%v", err)
+	}
+	if p.choices {
+		p.err = keepError(p.err)
+	}
+	return nil
+}
+
+// keepError keeps an error that stands beside choices only where it says something.
+func keepError(e *Error) *Error {
+	if e != nil && e.Message == "" && e.Type == "" && e.Code == "" {
+		return nil
+	}
+	return e
+}
+
+var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
+
+// object reads an object and calls f at each member's value, which f must consume.
+func (d *Decoder) object(f func(name string, kind jsontext.Kind) error) error {
+	if _, err := d.dec.ReadToken(); err != nil {
+		return err
+	}
+	for {
+		switch kind := d.dec.PeekKind(); kind {
+		case '"':
+			raw, err := d.dec.ReadValue()
+			if err != nil {
+				return err
+			}
+			if err := f(memberName(raw), d.dec.PeekKind()); err != nil {
+				return err
+			}
+		default:
+			_, err := d.dec.ReadToken()
+			return err
+		}
+	}
+}
+
+// memberName returns the name as a constant where it is one that matters, so that reading it allocates nothing.
+func memberName(raw jsontext.Value) string {
+	switch string(raw) {
+	case `"choices"`:
+		return "choices"
+	case `"delta"`:
+		return "delta"
+	case `"message"`:
+		return "message"
+	case `"content"`:
+		return "content"
+	case `"role"`:
+		return "role"
+	case `"reasoning_content"`:
+		return "reasoning_content"
+	case `"reasoning"`:
+		return "reasoning"
+	case `"refusal"`:
+		return "refusal"
+	case `"tool_calls"`:
+		return "tool_calls"
+	case `"function_call"`:
+		return "function_call"
+	case `"function"`:
+		return "function"
+	case `"arguments"`:
+		return "arguments"
+	case `"name"`:
+		return "name"
+	case `"id"`:
+		return "id"
+	case `"index"`:
+		return "index"
+	case `"finish_reason"`:
+		return "finish_reason"
+	case `"stop_reason"`:
+		return "stop_reason"
+	case `"matched_stop"`:
+		return "matched_stop"
+	case `"usage"`:
+		return "usage"
+	case `"error"`:
+		return "error"
+	case `"type"`, `"text"`, `"thinking"`, `"code"`, `"prompt_tokens"`, `"completion_tokens"`, `"total_tokens"`,
+		`"cached_tokens"`, `"reasoning_tokens"`, `"prompt_tokens_details"`, `"completion_tokens_details"`,
+		`"prompt_cache_hit_tokens"`:
+		return string(raw[1 : len(raw)-1])
+	}
+	return ""
+}
+
+func (d *Decoder) array(f func(i int, kind jsontext.Kind) error) error {
+	if _, err := d.dec.ReadToken(); err != nil {
+		return err
+	}
+	for i := 0; ; i++ {
+		kind := d.dec.PeekKind()
+		if kind == ']' || kind == 0 {
+			_, err := d.dec.ReadToken()
+			return err
+		}
+		if err := f(i, kind); err != nil {
+			return err
+		}
+	}
+}
+
+func (d *Decoder) string() (string, error) {
+	t, err := d.dec.ReadToken()
+	if err != nil {
+		return "", err
+	}
+	return t.String(), nil
+}
+
+func (d *Decoder) choice() error {
+	p := &d.part
+	return d.object(func(name string, kind jsontext.Kind) (err error) {
+		switch name {
+		case "delta", "message":
+			if kind == '{' {
+				return d.message()
+			}
+		case "finish_reason":
+			if kind == '"' {
+				if p.finish, err = d.string(); p.finish != "" {
+					p.plain = false
+				}
+				return err
+			}
+		case "stop_reason", "matched_stop":
+			if kind == '"' {
+				p.plain = false
+				p.stopped, err = d.string()
+				return err
+			}
+		}
+		return d.dec.SkipValue()
+	})
+}
+
+// message reads a delta of a stream or the message of a whole answer: they have the same members.
+func (d *Decoder) message() error {
+	p := &d.part
+	return d.object(func(name string, kind jsontext.Kind) error {
+		switch name {
+		case "content", "refusal": // a refusal is what the model says in place of the content
+			switch kind {
+			case '"':
+				raw, err := d.dec.ReadValue()
+				if err != nil || len(raw) == 2 {
+					return err
+				}
+				if p.text != "" {
+					p.plain = false
+				}
+				p.textEnd = int(d.dec.InputOffset())
+				p.textAt = p.textEnd - len(raw)
+				s, err := unquote(raw)
+				p.text += s
+				return err
+			case '[':
+				p.plain = false
+				return d.parts()
+			}
+		case "reasoning_content", "reasoning":
+			if kind == '"' {
+				p.plain = false
+				s, err := d.string()
+				if p.thought == "" { // vLLM has sent both names with the same text
+					p.thought = s
+				}
+				return err
+			}
+		case "tool_calls":
+			if kind == '[' {
+				p.plain = false
+				return d.array(func(i int, kind jsontext.Kind) error {
+					if kind != '{' {
+						return d.dec.SkipValue()
+					}
+					return d.toolCallPart()
+				})
+			}
+		case "function_call": // the form before tools
+			if kind == '{' {
+				p.plain = false
+				p.calls = append(p.calls, toolPart{index: 0})
+				return d.function(&p.calls[len(p.calls)-1])
+			}
+		}
+		return d.dec.SkipValue()
+	})
+}
+
+func unquote(raw jsontext.Value) (string, error) {
+	for _, c := range raw[1 : len(raw)-1] {
+		if c == '\\' || c >= 0x80 {
+			b, _ := jsontext.AppendUnquote(nil, raw) // an error here is invalid UTF-8, which has become U+FFFD
+			return string(b), nil
+		}
+	}
+	return string(raw[1 : len(raw)-1]), nil
+}
+
+// parts reads content in parts, as Mistral's reasoning models give it: [{"type":"text","text":""},{"type":"thinking",
+// "thinking":[{"type":"text","text":""}]}].
+func (d *Decoder) parts() error {
+	return d.array(func(_ int, kind jsontext.Kind) error {
+		if kind != '{' {
+			return d.dec.SkipValue()
+		}
+		return d.object(func(name string, kind jsontext.Kind) error {
+			switch {
+			case name == "text" && kind == '"':
+				s, err := d.string()
+				d.part.text += s
+				return err
+			case name == "thinking" && kind == '[':
+				return d.array(func(_ int, kind jsontext.Kind) error {
+					if kind != '{' {
+						return d.dec.SkipValue()
+					}
+					return d.object(func(name string, kind jsontext.Kind) error {
+						if name != "text" || kind != '"' {
+							return d.dec.SkipValue()
+						}
+						s, err := d.string()
+						d.part.thought += s
+						return err
+					})
+				})
+			}
+			return d.dec.SkipValue()
+		})
+	})
+}
+
+func (d *Decoder) toolCallPart() error {
+	p := &d.part
+	p.calls = append(p.calls, toolPart{index: -1})
+	t := &p.calls[len(p.calls)-1]
+	return d.object(func(name string, kind jsontext.Kind) (err error) {
+		switch {
+		case name == "index" && kind == '0':
+			raw, err := d.dec.ReadValue()
+			if n, bad := strconv.Atoi(string(raw)); bad == nil && n >= 0 && n < 1<<20 {
+				t.index = n
+			}
+			return err
+		case name == "id" && kind == '"':
+			t.id, err = d.string()
+			return err
+		case name == "function" && kind == '{':
+			return d.function(t)
+		}
+		return d.dec.SkipValue()
+	})
+}
+
+func (d *Decoder) function(t *toolPart) error {
+	return d.object(func(name string, kind jsontext.Kind) (err error) {
+		switch {
+		case name == "name" && kind == '"':
+			t.name, err = d.string()
+			return err
+		case name == "arguments" && kind == '"':
+			t.input, err = d.string()
+			return err
+		case name == "arguments" && kind == '{': // as an object rather than as its text: older Ollama
+			raw, err := d.dec.ReadValue()
+			t.input = string(raw)
+			return err
+		}
+		return d.dec.SkipValue()
+	})
+}
+
+// readUsage reads and normalises the usage. prompt_tokens includes cached tokens; completion_tokens includes those of
+// the reasoning, but for servers (xAI's) whose total shows that they come on top.
+func (d *Decoder) readUsage() error {
+	var prompt, completion, total, cached, hit, reasoning int64
+	var known bool
+	count := func(to *int64) error {
+		raw, err := d.dec.ReadValue()
+		n, bad := strconv.ParseFloat(string(raw), 64)
+		if bad == nil && n >= 0 && n < 1e15 {
+			*to = int64(n)
+		}
+		return err
+	}
+	details := func(name string, kind jsontext.Kind) error {
+		switch {
+		case name == "cached_tokens" && kind == '0':
+			return count(&cached)
+		case name == "reasoning_tokens" && kind == '0':
+			return count(&reasoning)
+		}
+		return d.dec.SkipValue()
+	}
+	err := d.object(func(name string, kind jsontext.Kind) error {
+		switch {
+		case name == "prompt_tokens" && kind == '0':
+			known = true
+			return count(&prompt)
+		case name == "completion_tokens" && kind == '0':
+			known = true
+			return count(&completion)
+		case name == "total_tokens" && kind == '0':
+			return count(&total)
+		case name == "prompt_cache_hit_tokens" && kind == '0': // DeepSeek
+			return count(&hit)
+		case (name == "prompt_tokens_details" || name == "completion_tokens_details") && kind == '{':
+			return d.object(details)
+		}
+		return d.dec.SkipValue()
+	})
+	if !known {
+		return err
+	}
+	if cached == 0 {
+		cached = hit
+	}
+	cached = min(cached, prompt)
+	if reasoning > 0 && total == prompt+completion+reasoning {
+		completion += reasoning
+	}
+	d.part.hasUsage = true
+	d.part.usage = converse.Usage{InputTokens: prompt - cached, CacheReadInputTokens: cached, OutputTokens: completion}
+	return err
+}
+
+// readError reads an error, which is an object or, with a few servers, its text.
+func (d *Decoder) readError(kind jsontext.Kind) error {
+	if d.part.err == nil {
+		d.part.err = &Error{}
+	}
+	e := d.part.err
+	if kind == '"' {
+		s, err := d.string()
+		e.Message = s
+		return err
+	}
+	if kind != '{' {
+		return d.dec.SkipValue()
+	}
+	return d.object(func(name string, kind jsontext.Kind) (err error) {
+		switch {
+		case name == "message" && kind == '"':
+			e.Message, err = d.string()
+			return err
+		case (name == "type" || name == "code") && (kind == '"' || kind == '0'):
+			return d.errorMember(e, name)
+		}
+		return d.dec.SkipValue()
+	})
+}
+
+// errorMember reads an error's type or code. A code that is a number is an HTTP status.
+func (d *Decoder) errorMember(e *Error, name string) error {
+	t, err := d.dec.ReadToken()
+	if err != nil {
+		return err
+	}
+	if name == "type" {
+		e.Type = t.String()
+		return nil
+	}
+	e.Code = t.String()
+	if n, bad := strconv.Atoi(e.Code); bad == nil && n >= 400 && n < 600 {
+		e.Status = n
+	}
+	return nil
+}
+
+// ParseError reads the body of an answer whose status was not 200. A body that is no error object gives its first 300
+// bytes as the message, for the log; Type and Code are then empty.
+func ParseError(body []byte) *Error {
+	var d Decoder
+	if err := d.parse(body); err == nil && d.part.err != nil {
+		return d.part.err
+	}
+	// FastAPI's own refusals, as vLLM and SGLang give them for an unknown path: {"detail":"Not Found"}
+	s := strings.ToValidUTF8(string(body[:min(len(body), 300)]), "\uFFFD")
+	return &Error{Message: strings.TrimSpace(s)}
+}

@@ -1,0 +1,218 @@
+package iam
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"outcrop/policy"
+)
+
+// ErrStale is what Store.ChangePrincipals returns when the revision has moved on.
+var ErrStale = errors.New("iam: the stored state has changed")
+
+// Config is what a Directory needs.
+type Config struct {
+	Store  Store
+	Sealer *Sealer
+	Clock  func() time.Time // nil is time.Now
+	Logger *slog.Logger     // nil is slog.Default
+}
+
+// Directory is the accounts, users, keys and policies of an installation: served from memory, changed in the store.
+// Many directories, in many processes, may stand on one store.
+type Directory struct {
+	store  Store
+	sealer *Sealer
+	clock  func() time.Time
+	log    *slog.Logger
+
+	current atomic.Pointer[snapshot]
+	loading sync.Mutex // one load at a time, so that an older state never replaces a newer one
+
+	recheck struct {
+		sync.Mutex
+		next *recheck  // the check that whoever comes now waits for; nil when none is planned
+		last time.Time // when the last one began
+	}
+}
+
+// domain is what the store counts the changes of accounts, users, keys and policies under.
+const domain = "iam"
+
+// recheckEvery is how often an unknown access key id may cost a look at the store.
+const recheckEvery = 100 * time.Millisecond
+
+type recheck struct {
+	done chan struct{}
+	err  error
+}
+
+// snapshot is a State made ready for authentication. It never changes.
+type snapshot struct {
+	state    *State
+	keys     map[string]*credential
+	policies map[policyKey]*policy.Policy
+}
+
+type policyKey struct{ account, user, name, document string }
+
+// credential is an access key ready to verify with.
+type credential struct {
+	caller  Caller // without Region, Service and origin
+	active  bool
+	secret  string
+	signing signingKeys
+}
+
+// Open loads the store. It fails when a secret cannot be opened: the wrong key file is noticed at start.
+func Open(ctx context.Context, cfg Config) (*Directory, error) {
+	d := &Directory{store: cfg.Store, sealer: cfg.Sealer, clock: cfg.Clock, log: cfg.Logger}
+	if d.clock == nil {
+		d.clock = time.Now
+	}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	if err := d.load(ctx); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Refresh takes over what has changed in the store, by this process or another. It is cheap when nothing has.
+func (d *Directory) Refresh(ctx context.Context) error {
+	revision, err := d.store.Revision(ctx, domain)
+	if err != nil {
+		return fmt.Errorf("read the revision of principals: %w", err)
+	}
+	if revision == d.current.Load().state.Revision {
+		return nil
+	}
+	return d.load(ctx)
+}
+
+func (d *Directory) load(ctx context.Context) error {
+	d.loading.Lock()
+	defer d.loading.Unlock()
+	st, err := d.store.Principals(ctx)
+	if err != nil {
+		return fmt.Errorf("load principals: %w", err)
+	}
+	s, err := d.prepare(st, d.current.Load())
+	if err != nil {
+		return fmt.Errorf("load principals: %w", err)
+	}
+	d.current.Store(s)
+	return nil
+}
+
+// prepare makes a snapshot of st. Policies that are in the last one are not parsed again.
+func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
+	s := &snapshot{state: st, keys: make(map[string]*credential, len(st.Keys)), policies: make(map[policyKey]*policy.Policy, len(st.Policies))}
+	type principal struct{ account, user string }
+	attached := make(map[principal][]*policy.Policy)
+	broken := make(map[principal]bool)
+	for _, p := range st.Policies {
+		key := policyKey{p.Account, p.User, p.Name, p.Document}
+		var parsed *policy.Policy
+		if last != nil {
+			parsed = last.policies[key]
+		}
+		who := principal{p.Account, p.User}
+		if parsed == nil {
+			var err error
+			if parsed, err = policy.Parse(p.Name, []byte(p.Document)); err != nil {
+				// Written by a version that knows more. Part of a user's policies may allow what the rest denies, so
+				// the user is left with none.
+				d.log.Error("a stored policy cannot be read; its user is denied everything", "account", p.Account, "user", p.User, "policy", p.Name, "error", err)
+				broken[who] = true
+				continue
+			}
+		}
+		s.policies[key] = parsed
+		attached[who] = append(attached[who], parsed)
+	}
+	users := make(map[principal]*User, len(st.Users))
+	for i := range st.Users {
+		users[principal{st.Users[i].Account, st.Users[i].Name}] = &st.Users[i]
+	}
+	for i := range st.Keys {
+		k := &st.Keys[i]
+		secret, err := d.sealer.Open(k.Secret, k.ID)
+		if err != nil {
+			return nil, err
+		}
+		c := &credential{active: k.Active, secret: secret}
+		c.caller = Caller{Account: k.Account, AccessKeyID: k.ID, UserName: k.User}
+		who := principal{k.Account, k.User}
+		if k.User == "" {
+			c.caller.Root = true
+			c.caller.ARN = rootARN(k.Account)
+			c.caller.ID = k.Account
+		} else {
+			u := users[who]
+			if u == nil {
+				d.log.Error("an access key belongs to no user and is left out", "account", k.Account, "user", k.User, "key", k.ID)
+				continue
+			}
+			c.caller.ARN = u.ARN()
+			c.caller.ID = u.ID
+			if !broken[who] {
+				c.caller.policies = attached[who]
+			}
+		}
+		s.keys[k.ID] = c
+	}
+	return s, nil
+}
+
+func rootARN(account string) string { return "arn:aws:iam::" + account + ":root" }
+
+// credential finds an access key. An unknown id may have been made a moment ago by another process: then it looks at
+// the store, together with everybody else who asks at that time and no sooner than recheckEvery after the last look,
+// so that strangers cost the database next to nothing. It returns nil for an id that there is not.
+func (d *Directory) credential(ctx context.Context, id string) (*credential, error) {
+	if c := d.current.Load().keys[id]; c != nil {
+		return c, nil
+	}
+	if err := d.waitForRecheck(ctx); err != nil {
+		return nil, err
+	}
+	return d.current.Load().keys[id], nil
+}
+
+func (d *Directory) waitForRecheck(ctx context.Context) error {
+	d.recheck.Lock()
+	r := d.recheck.next
+	if r != nil {
+		d.recheck.Unlock()
+		select {
+		case <-r.done:
+			return r.err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	r = &recheck{done: make(chan struct{})}
+	d.recheck.next = r
+	wait := time.Until(d.recheck.last.Add(recheckEvery))
+	d.recheck.Unlock()
+
+	// The first to ask looks for all who come before the look begins; it does not leave them when its caller does.
+	if wait > 0 {
+		time.Sleep(wait)
+	}
+	d.recheck.Lock()
+	d.recheck.next, d.recheck.last = nil, time.Now()
+	d.recheck.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	r.err = d.Refresh(ctx)
+	close(r.done)
+	return r.err
+}

@@ -1,0 +1,242 @@
+package iam_test
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"outcrop/fault"
+	"outcrop/iam"
+	"outcrop/policy"
+)
+
+// signAndAuthenticate makes the Caller of key in us-east-1. It signs the one simple request that it needs by itself.
+func signAndAuthenticate(t testing.TB, d directory, key iam.Credentials) iam.Caller {
+	t.Helper()
+	c, err := authenticate(d, key, time.Now().UTC())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func authenticate(d directory, key iam.Credentials, at time.Time) (iam.Caller, error) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Host, r.RemoteAddr = "h", "203.0.113.7:51234"
+	date := at.Format("20060102T150405Z")
+	r.Header.Set("X-Amz-Date", date)
+	r.Header.Set("User-Agent", "aws-cli/2.0")
+	scope := date[:8] + "/us-east-1/bedrock/aws4_request"
+	sum := func(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
+	k := []byte("AWS4" + key.Secret)
+	toSign := "AWS4-HMAC-SHA256\n" + date + "\n" + scope + "\n" + sum("GET\n/\n\nhost:h\nx-amz-date:"+date+"\n\nhost;x-amz-date\n"+sum(""))
+	for _, s := range append(strings.Split(scope, "/"), toSign) {
+		m := hmac.New(sha256.New, k)
+		m.Write([]byte(s))
+		k = m.Sum(nil)
+	}
+	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=host;x-amz-date, Signature=%x", key.ID, scope, k))
+	return d.Authenticator().Authenticate(r, nil, "id")
+}
+
+func alice(t testing.TB, policies ...string) (directory, iam.Caller) {
+	t.Helper()
+	d := open(t, nil)
+	ctx := t.Context()
+	must(t, d.EnsureRoot(ctx, account, "", ""))
+	_, err := d.CreateUser(ctx, account, "alice")
+	must(t, err)
+	key, err := d.CreateAccessKey(ctx, account, "alice")
+	must(t, err)
+	for i, p := range policies {
+		must(t, d.PutUserPolicy(ctx, account, "alice", fmt.Sprint("policy-", i), []byte(p)))
+	}
+	return d, signAndAuthenticate(t, d, key)
+}
+
+const (
+	profileARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdef123456"
+	modelARN   = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
+)
+
+func TestInactiveKey(t *testing.T) {
+	d := open(t, nil)
+	ctx := t.Context()
+	must(t, d.EnsureRoot(ctx, account, "", ""))
+	u, err := d.CreateUser(ctx, account, "alice")
+	must(t, err)
+	key, err := d.CreateAccessKey(ctx, account, "alice")
+	must(t, err)
+	c := signAndAuthenticate(t, d, key)
+	if c.ARN != u.ARN() || c.ID != u.ID || c.UserName != "alice" || c.Root || c.Account != account || c.AccessKeyID != key.ID || c.Region != "us-east-1" || c.Service != "bedrock" {
+		t.Errorf("%+v", c)
+	}
+	must(t, d.SetAccessKeyStatus(ctx, account, "alice", key.ID, false))
+	_, err = authenticate(d, key, time.Now().UTC())
+	wantFault(t, err, fault.UnrecognizedClient, "The security token included in the request is invalid.")
+	must(t, d.SetAccessKeyStatus(ctx, account, "alice", key.ID, true))
+	signAndAuthenticate(t, d, key)
+}
+
+// The words of denials: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+func TestGuard(t *testing.T) {
+	const (
+		allowProfile = `{"Version":"2012-10-17","Statement":[{"Sid":"P","Effect":"Allow","Action":"bedrock:Invoke*","Resource":"arn:aws:bedrock:*:123456789012:application-inference-profile/*"}]}`
+		allowModel   = `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":"arn:aws:bedrock:*::foundation-model/*","Condition":{"ArnLike":{"bedrock:InferenceProfileArn":"arn:aws:bedrock:*:*:application-inference-profile/*"}}}}`
+		denyModel    = `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"bedrock:InvokeModel","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"unspecified"}}}}`
+	)
+	through := policy.Context{"bedrock:InferenceProfileArn": {profileARN}}
+	both := []iam.Access{{Action: "bedrock:InvokeModel", Resource: profileARN}, {Action: "bedrock:InvokeModel", Resource: modelARN, Context: through}}
+	global := append(both[:2:2], iam.Access{Action: "bedrock:InvokeModel", Resource: "arn:aws:bedrock:::foundation-model/amazon.nova-lite-v1:0",
+		Context: policy.Context{"bedrock:InferenceProfileArn": {profileARN}, "aws:RequestedRegion": {"unspecified"}}})
+	const user = "User: arn:aws:iam::123456789012:user/alice is not authorized to perform: "
+	tests := []struct {
+		name     string
+		policies []string
+		access   []iam.Access
+		message  string // "" is allowed
+		record   []policy.Decision
+	}{
+		{"nothing is allowed", nil, both, user + "bedrock:InvokeModel on resource: " + profileARN + " because no identity-based policy allows the bedrock:InvokeModel action", []policy.Decision{{Statement: -1}}},
+		{"one of two is allowed", []string{allowProfile}, both, user + "bedrock:InvokeModel on resource: " + modelARN + " because no identity-based policy allows the bedrock:InvokeModel action",
+			[]policy.Decision{{Effect: policy.Allow, Policy: "policy-0", Sid: "P"}, {Statement: -1}}},
+		{"both are allowed", []string{allowProfile, allowModel}, both, "", []policy.Decision{{Effect: policy.Allow, Policy: "policy-0", Sid: "P"}, {Effect: policy.Allow, Policy: "policy-1"}}},
+		{"the model by itself", []string{allowProfile, allowModel}, []iam.Access{{Action: "bedrock:InvokeModel", Resource: modelARN}}, user + "bedrock:InvokeModel on resource: " + modelARN + " because no identity-based policy allows the bedrock:InvokeModel action", []policy.Decision{{Statement: -1}}},
+		{"outside any Region", []string{allowProfile, allowModel, denyModel}, global, user + "bedrock:InvokeModel on resource: arn:aws:bedrock:::foundation-model/amazon.nova-lite-v1:0 with an explicit deny in an identity-based policy",
+			[]policy.Decision{{Effect: policy.Allow, Policy: "policy-0", Sid: "P"}, {Effect: policy.Allow, Policy: "policy-1"}, {Effect: policy.ExplicitDeny, Policy: "policy-2"}}},
+		{"another account", []string{allowAll}, []iam.Access{{Action: "bedrock:GetInferenceProfile", Resource: strings.Replace(profileARN, account, "999999999999", 1)}}, user + "bedrock:GetInferenceProfile on resource: " + strings.Replace(profileARN, account, "999999999999", 1) + " because no resource-based policy allows the bedrock:GetInferenceProfile action", []policy.Decision{{Statement: -1}}},
+		{"nothing to access", nil, nil, "", nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, c := alice(t, tt.policies...)
+			for _, all := range []bool{false, true} {
+				var got []iam.Decision
+				g := iam.NewGuard(iam.GuardConfig{Record: func(d iam.Decision) { got = append(got, d) }, RecordAllowed: all})
+				err := g.Check(t.Context(), "request-1", &c, nil, tt.access)
+				if tt.message == "" {
+					must(t, err)
+				} else {
+					wantFault(t, err, fault.AccessDenied, tt.message)
+				}
+				want := tt.record
+				if !all {
+					want = nil
+					if n := len(tt.record); n > 0 && tt.message != "" {
+						want = tt.record[n-1:]
+					}
+				}
+				if len(got) != len(want) {
+					t.Fatalf("recorded %+v, want %+v", got, want)
+				}
+				for i, d := range got {
+					a := tt.access[i+len(tt.record)-len(want)]
+					if d.Decision != want[i] || d.RequestID != "request-1" || d.Caller.ARN != c.ARN || d.Time.IsZero() || d.Access.Resource != a.Resource || d.Access.Action != a.Action {
+						t.Errorf("recorded %+v, want %+v of %+v", d, want[i], a)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestGuardRoot(t *testing.T) {
+	d := open(t, nil)
+	must(t, d.EnsureRoot(t.Context(), account, "admin", "the-secret"))
+	c := signAndAuthenticate(t, d, iam.Credentials{ID: "admin", Secret: "the-secret"})
+	g := iam.NewGuard(iam.GuardConfig{})
+	must(t, g.Check(t.Context(), "id", &c, nil, []iam.Access{
+		{Action: "bedrock:InvokeModel", Resource: profileARN}, {Action: "bedrock:InvokeModel", Resource: modelARN}, {Action: "bedrock:ListInferenceProfiles", Resource: "*"},
+		{Action: "iam:CreateUser", Resource: "arn:aws:iam::" + account + ":user/bob"},
+	}))
+	err := g.Check(t.Context(), "id", &c, nil, []iam.Access{{Action: "iam:CreateUser", Resource: "arn:aws:iam::999999999999:user/bob"}})
+	wantFault(t, err, fault.AccessDenied, "User: arn:aws:iam::123456789012:root is not authorized to perform: iam:CreateUser on resource: arn:aws:iam::999999999999:user/bob because no resource-based policy allows the iam:CreateUser action")
+}
+
+// The keys that come with every request.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+func TestGuardContext(t *testing.T) {
+	at := time.Date(2026, 11, 23, 11, 35, 12, 0, time.UTC)
+	for _, tt := range []struct {
+		operator, key, value string
+		want                 bool
+	}{
+		{"StringEquals", "aws:username", "alice", true},
+		{"StringEquals", "aws:PrincipalAccount", account, true},
+		{"StringEquals", "aws:PrincipalType", "User", true},
+		{"ArnEquals", "aws:PrincipalArn", "arn:aws:iam::123456789012:user/alice", true},
+		{"StringLike", "aws:userid", "AIDA*", true},
+		{"Bool", "aws:ViaAWSService", "false", true},
+		{"Bool", "aws:PrincipalIsAWSService", "false", true},
+		{"StringEquals", "aws:RequestedRegion", "us-east-1", true},
+		{"StringEquals", "aws:RequestedRegion", "us-west-2", false},
+		{"DateEquals", "aws:CurrentTime", "2026-11-23T11:35:12Z", true},
+		{"DateLessThan", "aws:CurrentTime", "2026-11-23T11:35:12Z", false},
+		{"NumericEquals", "aws:EpochTime", fmt.Sprint(at.Unix()), true},
+		{"DateEquals", "aws:EpochTime", "2026-11-23T11:35:12Z", true},
+		{"IpAddress", "aws:SourceIp", "203.0.113.0/24", true},
+		{"IpAddress", "aws:SourceIp", "192.0.2.0/24", false},
+		{"NotIpAddress", "aws:SourceIp", "203.0.113.0/24", false},
+		{"Bool", "aws:SecureTransport", "false", true},
+		{"StringLike", "aws:UserAgent", "aws-cli/*", true},
+		{"Null", "aws:PrincipalOrgID", "true", true},
+		{"Null", "aws:MultiFactorAuthPresent", "true", true},
+		{"StringEquals", "AWS:UserName", "alice", true},
+		{"StringLike", "aws:PrincipalArn", "*/${aws:username}", true},
+	} {
+		t.Run(tt.operator+" "+tt.key+" "+tt.value, func(t *testing.T) {
+			_, c := alice(t, fmt.Sprintf(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{%q:{%q:%q}}}}`, tt.operator, tt.key, tt.value))
+			g := iam.NewGuard(iam.GuardConfig{Clock: func() time.Time { return at }})
+			err := g.Check(t.Context(), "id", &c, nil, []iam.Access{{Action: "bedrock:InvokeModel", Resource: "*"}})
+			if (err == nil) != tt.want || err != nil && !fault.Is(err, fault.AccessDenied) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+
+	// Another request than the one the caller came with, and what an access says by itself, win.
+	_, c := alice(t, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"2001:db8::/32"},"StringEquals":{"aws:RequestedRegion":"eu-west-1"}}}}`)
+	g := iam.NewGuard(iam.GuardConfig{})
+	r := &http.Request{RemoteAddr: "[2001:db8::1]:1"}
+	access := []iam.Access{{Action: "a:B", Resource: "*", Context: policy.Context{"aws:RequestedRegion": {"eu-west-1"}}}}
+	must(t, g.Check(t.Context(), "id", &c, r, access))
+	if err := g.Check(t.Context(), "id", &c, nil, access); err == nil {
+		t.Error("the request's address was not used")
+	}
+	// What one access says is forgotten at the next.
+	if err := g.Check(t.Context(), "id", &c, r, append(access, iam.Access{Action: "a:C", Resource: "*"})); err == nil {
+		t.Error("the second access saw the context of the first")
+	}
+}
+
+func BenchmarkGuard(b *testing.B) {
+	ctx := context.Background()
+	through := policy.Context{"bedrock:InferenceProfileArn": {profileARN}}
+	access := []iam.Access{
+		{Action: "bedrock:InvokeModel", Resource: profileARN}, {Action: "bedrock:InvokeModel", Resource: modelARN, Context: through},
+		{Action: "bedrock:InvokeModel", Resource: strings.Replace(modelARN, "us-east-1", "us-west-2", 1), Context: through},
+	}
+	for _, bench := range []struct{ name, policy string }{
+		{"AllowAll", allowAll},
+		{"Plain", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"bedrock:Delete*","Resource":"*"},{"Effect":"Allow","Action":["bedrock:InvokeModel","bedrock:InvokeModelWithResponseStream"],"Resource":["arn:aws:bedrock:*:123456789012:application-inference-profile/*","arn:aws:bedrock:*::foundation-model/*"]}]}`},
+		{"Conditions", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":"arn:aws:bedrock:*:123456789012:application-inference-profile/*"},{"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":"arn:aws:bedrock:*::foundation-model/*","Condition":{"ArnLike":{"bedrock:InferenceProfileArn":"arn:aws:bedrock:*:*:application-inference-profile/*"}}}]}`},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			_, c := alice(b, bench.policy)
+			g := iam.NewGuard(iam.GuardConfig{})
+			b.ReportAllocs()
+			for b.Loop() {
+				if err := g.Check(ctx, "id", &c, nil, access); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

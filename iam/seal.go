@@ -1,0 +1,118 @@
+package iam
+
+import (
+	"bytes"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Sealer keeps secrets unreadable at rest: AES-256-GCM under the key of a key file. SigV4 needs the secret itself, so
+// it cannot be hashed.
+type Sealer struct{ aead cipher.AEAD }
+
+const (
+	keySize    = 32
+	sealFormat = 1 // the first byte of what Seal returns, then the nonce, then the ciphertext
+)
+
+// OpenSealer reads the key file at path: 32 bytes, raw or in base64. Where there is none it makes one, random and of
+// mode 0600. Losing the file loses every secret sealed with it; it is kept apart from backups of the database.
+func OpenSealer(path string) (*Sealer, error) {
+	key, err := readKeyFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeKeyFile(path); err != nil {
+			return nil, fmt.Errorf("make the key file: %w", err)
+		}
+		key, err = readKeyFile(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return newSealer(key)
+}
+
+func newSealer(key []byte) (*Sealer, error) {
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	return &Sealer{aead: aead}, nil
+}
+
+func readKeyFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	}
+	if len(b) == keySize {
+		return b, nil
+	}
+	key, err := base64.StdEncoding.DecodeString(string(bytes.TrimSpace(b)))
+	if err != nil || len(key) != keySize {
+		return nil, fmt.Errorf("the key file %s must hold %d bytes, raw or in base64", path, keySize)
+	}
+	return key, nil
+}
+
+// makeKeyFile writes a new key beside path and links it there: another process that does the same at the same time
+// either finds the whole file or makes it, and both then read the one that was first.
+func makeKeyFile(path string) error {
+	key := make([]byte, keySize)
+	rand.Read(key)
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.WriteString(base64.StdEncoding.EncodeToString(key) + "\n")
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Seal encrypts secret so that Open gives it back only for the same owner (an access key's id).
+func (s *Sealer) Seal(secret, owner string) []byte {
+	out := make([]byte, 1+s.aead.NonceSize(), 1+s.aead.NonceSize()+len(secret)+s.aead.Overhead())
+	out[0] = sealFormat
+	rand.Read(out[1:])
+	return s.aead.Seal(out, out[1:], []byte(secret), []byte(owner))
+}
+
+// Open decrypts what Seal made.
+func (s *Sealer) Open(sealed []byte, owner string) (string, error) {
+	n := 1 + s.aead.NonceSize()
+	if len(sealed) < n || sealed[0] != sealFormat {
+		return "", fmt.Errorf("the secret of %s is not in a form that this version knows", owner)
+	}
+	secret, err := s.aead.Open(nil, sealed[1:n], sealed[n:], []byte(owner))
+	if err != nil {
+		return "", fmt.Errorf("the secret of %s cannot be opened: the key file is not the one it was sealed with, or the stored secret is damaged", owner)
+	}
+	return string(secret), nil
+}

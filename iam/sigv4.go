@@ -1,0 +1,453 @@
+package iam
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/hex"
+	"hash"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"outcrop/fault"
+)
+
+// Authenticator verifies AWS Signature Version 4 in the Authorization header of a request.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html for the signature;
+// the errors and the order in which they are found are those that AWS's JSON services were seen to give.
+type Authenticator struct {
+	dir *Directory
+}
+
+// Authenticator makes an Authenticator of the keys in d.
+func (d *Directory) Authenticator() *Authenticator { return &Authenticator{dir: d} }
+
+const (
+	algorithm  = "AWS4-HMAC-SHA256"
+	terminator = "aws4_request"
+	timeFormat = "20060102T150405Z"
+	maxSkew    = 5 * time.Minute
+)
+
+// The messages that more than one place gives.
+const (
+	msgMissingToken = "Missing Authentication Token"
+	msgInvalidToken = "The security token included in the request is invalid."
+	msgMismatch     = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+	msgInvalidKey   = "Authentication failed: Please make sure your API Key is valid."
+)
+
+// Authenticate says who signed r, whose whole body is body. It reads the request as it was on the wire: RequestURI,
+// Host and Header. An error is a *fault.Error of one of the credentials' kinds, or an internal one. The request id is
+// for the log only.
+func (a *Authenticator) Authenticate(r *http.Request, body []byte, requestID string) (Caller, error) {
+	c, err := a.authenticate(r, body)
+	if err != nil {
+		a.dir.log.LogAttrs(r.Context(), slog.LevelDebug, "not authenticated", slog.String("request_id", requestID), slog.String("remote", r.RemoteAddr), slog.Any("error", err))
+	}
+	return c, err
+}
+
+func (a *Authenticator) authenticate(r *http.Request, body []byte) (Caller, error) {
+	values := r.Header["Authorization"]
+	presigned := strings.Contains(r.URL.RawQuery, "X-Amz-Algorithm=")
+	switch {
+	case len(values) == 0 && presigned:
+		return Caller{}, fault.New(fault.IncompleteSignature, "Query-string authentication is not supported; sign the request in its Authorization header.")
+	case len(values) == 0:
+		return Caller{}, fault.New(fault.MissingToken, msgMissingToken)
+	case presigned:
+		return Caller{}, fault.New(fault.InvalidSignature, "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.")
+	case len(values) > 1:
+		return Caller{}, fault.New(fault.IncompleteSignature, "The Authorization header must stand once.")
+	}
+	scheme, _ := cutField(values[0])
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidKey)
+	case !strings.HasPrefix(scheme, "AWS4-"):
+		return Caller{}, fault.New(fault.MissingToken, msgMissingToken)
+	}
+	auth, err := parseAuthorization(values[0], r.Header)
+	if err != nil {
+		return Caller{}, err
+	}
+	now := a.dir.clock()
+	date, err := requestTime(r.Header, now)
+	if err != nil {
+		return Caller{}, err
+	}
+	if name := unsignedHeader(auth.signedHeaders, r.Header); name != "" {
+		return Caller{}, fault.New(fault.InvalidSignature, "%s must be a 'SignedHeader' in the AWS Authorization.", name)
+	}
+	if scheme != algorithm {
+		return Caller{}, fault.New(fault.IncompleteSignature, "Unsupported AWS 'algorithm': '%s' (only %s for now). ", printable(scheme), algorithm)
+	}
+	scope, err := parseCredential(auth.credential, date)
+	if err != nil {
+		return Caller{}, err
+	}
+	key, err := a.dir.credential(r.Context(), scope.keyID)
+	if err != nil {
+		return Caller{}, err
+	}
+	if key == nil || !key.active {
+		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidToken)
+	}
+	signing, ok := key.verify(r, body, &auth, &scope, date)
+	if !ok {
+		return Caller{}, fault.New(fault.InvalidSignature, msgMismatch)
+	}
+	if len(r.Header["X-Amz-Security-Token"]) > 0 {
+		// There are no sessions: nobody was given a token.
+		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidToken)
+	}
+	c := key.caller
+	c.Region, c.Service = signing.region, signing.service
+	c.origin = originOf(r)
+	return c, nil
+}
+
+// authorization is the parameters of the header, parts of its text.
+type authorization struct {
+	credential, signedHeaders, signature string
+}
+
+// cutField cuts the first field off s. Fields are separated by spaces and commas, in any number.
+func cutField(s string) (field, rest string) {
+	i := 0
+	for i < len(s) && isSeparator(s[i]) {
+		i++
+	}
+	s = s[i:]
+	for i = 0; i < len(s) && !isSeparator(s[i]); i++ {
+	}
+	return s[:i], s[i:]
+}
+
+func isSeparator(c byte) bool { return c == ' ' || c == ',' || c == '\t' }
+
+// parseAuthorization reads the header s, whose first field is the algorithm.
+func parseAuthorization(s string, h http.Header) (authorization, error) {
+	var a authorization
+	for _, rest := cutField(s); ; {
+		var field string
+		if field, rest = cutField(rest); field == "" {
+			break
+		}
+		name, value, ok := strings.Cut(field, "=")
+		if !ok {
+			return a, fault.New(fault.IncompleteSignature, "Invalid key=value pair (missing equal-sign) in Authorization header (hashed with SHA-256 and encoded with Base64): '%s'.", digest(field))
+		}
+		switch name {
+		case "Credential":
+			a.credential = value
+		case "SignedHeaders":
+			a.signedHeaders = value
+		case "Signature":
+			a.signature = value
+		}
+	}
+	if a.credential != "" && a.signature != "" && a.signedHeaders != "" && (len(h["X-Amz-Date"]) > 0 || len(h["Date"]) > 0) {
+		return a, nil
+	}
+	var msg strings.Builder
+	for _, p := range []struct{ name, value string }{{"Credential", a.credential}, {"Signature", a.signature}, {"SignedHeaders", a.signedHeaders}} {
+		if p.value == "" {
+			msg.WriteString("Authorization header requires '" + p.name + "' parameter. ")
+		}
+	}
+	if len(h["X-Amz-Date"]) == 0 && len(h["Date"]) == 0 {
+		msg.WriteString("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header. ")
+	}
+	return a, fault.New(fault.IncompleteSignature, "%s(Hashed with SHA-256 and encoded with Base64) Authorization=%s", msg.String(), digest(s))
+}
+
+// digest is how AWS shows what may hold a secret.
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// stamp is the time of a signature, and how the string to sign writes it: "20260102T150405Z".
+type stamp struct {
+	time time.Time
+	text string
+}
+
+// requestTime reads X-Amz-Date or else Date, and refuses what is too far from now.
+func requestTime(h http.Header, now time.Time) (stamp, error) {
+	var s stamp
+	var err error
+	if v := h["X-Amz-Date"]; len(v) > 0 {
+		s.text = v[0]
+	} else if v := h["Date"]; len(v) > 0 {
+		s.text = v[0]
+	}
+	if s.time, err = time.Parse(timeFormat, s.text); err != nil {
+		if s.time, err = http.ParseTime(s.text); err != nil {
+			return s, fault.New(fault.IncompleteSignature, "Date must be in ISO-8601 'basic format'. Got '%s'. See http://en.wikipedia.org/wiki/ISO_8601", printable(s.text))
+		}
+		s.time = s.time.UTC()
+		s.text = s.time.Format(timeFormat)
+	}
+	switch age := now.Sub(s.time); {
+	case age > maxSkew:
+		return s, fault.New(fault.InvalidSignature, "Signature expired: %s is now earlier than %s (%s - 5 min.)", s.text, now.Add(-maxSkew).UTC().Format(timeFormat), now.UTC().Format(timeFormat))
+	case age < -maxSkew:
+		return s, fault.New(fault.InvalidSignature, "Signature not yet current: %s is still later than %s (%s + 5 min.)", s.text, now.Add(maxSkew).UTC().Format(timeFormat), now.UTC().Format(timeFormat))
+	}
+	return s, nil
+}
+
+// unsignedHeader names a header that must be signed and is not. Host, in either spelling, always must; of what a
+// request has, the x-amz-* headers, and Bedrock's own, which change what it means. Three of them are covered anyway:
+// the date by the string to sign, the content's hash by the hash of the body, a token by its secret.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html (CanonicalHeaders)
+func unsignedHeader(signed string, h http.Header) string {
+	if !contains(signed, "Host") && !contains(signed, ":authority") {
+		return "'Host' or ':authority'"
+	}
+	for name := range h {
+		if len(name) < 6 || name[0] != 'X' || !strings.HasPrefix(name, "X-Amz-") && !strings.HasPrefix(name, "X-Amzn-Bedrock-") {
+			continue
+		}
+		if name == "X-Amz-Date" || name == "X-Amz-Content-Sha256" || name == "X-Amz-Security-Token" {
+			continue
+		}
+		if !contains(signed, name) {
+			return "'" + printable(name) + "'"
+		}
+	}
+	return ""
+}
+
+// contains reports whether name, in any case, is in a list with semicolons.
+func contains(list, name string) bool {
+	for list != "" {
+		var item string
+		item, list, _ = strings.Cut(list, ";")
+		if len(item) == len(name) && strings.EqualFold(item, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// scope is what a Credential names.
+type scope struct{ keyID, date, region, service string }
+
+func parseCredential(s string, at stamp) (scope, error) {
+	var sc scope
+	var end string
+	rest, ok := strings.TrimRight(s, "/"), true
+	parts := [...]*string{&sc.keyID, &sc.date, &sc.region, &sc.service}
+	for _, p := range parts {
+		if ok {
+			*p, rest, ok = strings.Cut(rest, "/")
+		}
+	}
+	end = rest
+	if !ok || strings.Contains(end, "/") {
+		return sc, fault.New(fault.IncompleteSignature, "Credential must have exactly 5 slash-delimited elements, e.g. keyid/date/region/service/term, got '%s'", printable(s))
+	}
+	if isRegion(sc.region) && sc.service != "" && end == terminator && sc.date == at.text[:8] {
+		return sc, nil
+	}
+	var msg []string
+	if !isRegion(sc.region) {
+		msg = append(msg, "Credential should be scoped to a valid region.")
+	}
+	if sc.service == "" {
+		msg = append(msg, "Credential should be scoped to correct service.")
+	}
+	if end != terminator {
+		msg = append(msg, "Credential should be scoped with a valid terminator: '"+terminator+"', not '"+printable(end)+"'.")
+	}
+	if sc.date != at.text[:8] {
+		msg = append(msg, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '"+printable(sc.date)+"' != '"+at.text[:8]+"', from '"+at.text+"'.")
+	}
+	return sc, fault.New(fault.InvalidSignature, "%s", strings.Join(msg, " "))
+}
+
+// isRegion reports whether s has the form of a Region's name: "us-east-1", "us-gov-west-1". Which Regions there are is
+// not known here.
+func isRegion(s string) bool {
+	if len(s) < 4 || len(s) > 32 || s[len(s)-1] < '0' || s[len(s)-1] > '9' || s[0] < 'a' || s[0] > 'z' {
+		return false
+	}
+	dashes := 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '-':
+			if s[i-1] == '-' {
+				return false
+			}
+			dashes++
+		case (c < 'a' || c > 'z') && (c < '0' || c > '9'):
+			return false
+		}
+	}
+	return dashes >= 2
+}
+
+// printable bounds what of a stranger's text goes into a message, and takes out what could break a log's line.
+func printable(s string) string {
+	if len(s) > 128 {
+		s = s[:128] + "..."
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == 0xfffd {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// signingKeys are the derived keys that good signatures were made with: an access key has one for each day, Region and
+// service. The list is replaced whole, newest first, and bounded.
+type signingKeys struct {
+	list atomic.Pointer[[]*signingKey]
+}
+
+const maxSigningKeys = 64
+
+type signingKey struct {
+	date, region, service string
+	macs                  sync.Pool // of hash.Hash: HMAC-SHA256 with the derived key
+}
+
+// find returns the key of sc, nil when there is none.
+func (k *signingKeys) find(sc *scope) *signingKey {
+	if list := k.list.Load(); list != nil {
+		for _, s := range *list {
+			if s.date == sc.date && s.region == sc.region && s.service == sc.service {
+				return s
+			}
+		}
+	}
+	return nil
+}
+
+func (k *signingKeys) add(s *signingKey) {
+	for {
+		old := k.list.Load()
+		list := []*signingKey{s}
+		if old != nil {
+			list = append(list, (*old)[:min(len(*old), maxSigningKeys-1)]...)
+		}
+		if k.list.CompareAndSwap(old, &list) {
+			return
+		}
+	}
+}
+
+// derive makes the signing key of sc. Source:
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html (Calculate the signature)
+func derive(secret string, sc *scope) *signingKey {
+	key := []byte("AWS4" + secret)
+	for _, part := range []string{sc.date, sc.region, sc.service, terminator} {
+		mac := hmac.New(sha256.New, key)
+		mac.Write([]byte(part))
+		key = mac.Sum(nil)
+	}
+	s := &signingKey{date: strings.Clone(sc.date), region: strings.Clone(sc.region), service: strings.Clone(sc.service)}
+	s.macs.New = func() any { return hmac.New(sha256.New, key) }
+	return s
+}
+
+// verify reports whether the signature is the one this key makes of r, and the signing key it was made with. Only keys
+// that have made a good signature are kept, so that strangers who know an access key's id cannot push them out.
+func (c *credential) verify(r *http.Request, body []byte, a *authorization, sc *scope, at stamp) (*signingKey, bool) {
+	known := c.signing.find(sc)
+	signing := known
+	if signing == nil {
+		signing = derive(c.secret, sc)
+	}
+	w := workspaces.Get().(*workspace)
+	ok := w.check(signing, r, body, a, sc, at)
+	w.release()
+	if ok && known == nil {
+		c.signing.add(signing)
+	}
+	return signing, ok
+}
+
+// check writes the canonical request, the string to sign and the signature one after another into the workspace.
+func (w *workspace) check(k *signingKey, r *http.Request, body []byte, a *authorization, sc *scope, at stamp) bool {
+	sum := sha256.Sum256(body)
+	var bodyHash [64]byte
+	hex.Encode(bodyHash[:], sum[:])
+	if v := r.Header["X-Amz-Content-Sha256"]; len(v) > 0 && (len(v) > 1 || !equalFold(bodyHash[:], v[0])) {
+		return false // an unsigned or streamed payload is only for services that take one
+	}
+	if !w.canonicalRequest(r, a.signedHeaders, bodyHash[:]) {
+		return false
+	}
+	sum = sha256.Sum256(w.buf)
+
+	b := append(w.buf[:0], algorithm+"\n"...)
+	b = append(b, at.text...)
+	b = append(b, '\n')
+	b = append(b, sc.date...)
+	b = append(b, '/')
+	b = append(b, sc.region...)
+	b = append(b, '/')
+	b = append(b, sc.service...)
+	b = append(b, "/"+terminator+"\n"...)
+	b = hex.AppendEncode(b, sum[:])
+
+	mac := k.macs.Get().(hash.Hash)
+	mac.Reset()
+	mac.Write(b)
+	b = mac.Sum(b[:0])
+	k.macs.Put(mac)
+	b = hex.AppendEncode(b, b)
+	n := len(b)
+	b = append(b, a.signature...)
+	w.buf = b
+	return subtle.ConstantTimeCompare(b[n-64:n], b[n:]) == 1
+}
+
+// equalFold compares a hash in lower-case hex with one in either case.
+func equalFold(lower []byte, s string) bool {
+	if len(s) != len(lower) {
+		return false
+	}
+	for i := range lower {
+		c := s[i]
+		if c >= 'A' && c <= 'F' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// origin is what a request says besides its signature: the keys of conditions come from it.
+type origin struct {
+	ip        string // "" when not known
+	userAgent string
+	tls       bool
+	known     bool
+}
+
+func originOf(r *http.Request) origin {
+	o := origin{tls: r.TLS != nil, known: true}
+	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
+		o.ip = host
+	}
+	if v := r.Header["User-Agent"]; len(v) > 0 {
+		o.userAgent = v[0]
+	}
+	return o
+}

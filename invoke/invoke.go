@@ -1,0 +1,406 @@
+// Package invoke is the data plane: one inference request in a straight line.
+//
+// Resolve what the caller named, authorize it, write the intent, try the targets in order until the first event, stream,
+// and settle exactly once however the call ends. The first event commits the target: before it a retryable error moves
+// on to the next, after it the error is the caller's. A call leaves its profile's destinations never, because its
+// targets come from the route and from nowhere else.
+package invoke
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outcrop/catalog"
+	"outcrop/converse"
+	"outcrop/cost"
+	"outcrop/fault"
+	"outcrop/iam"
+	"outcrop/ledger"
+	"outcrop/policy"
+	"outcrop/profile"
+	"outcrop/upstream"
+)
+
+// Config is what an Invoker is made of. Every field but Logger and Drain is required.
+type Config struct {
+	Profiles  *profile.Service
+	Guard     *iam.Guard
+	Ledger    *ledger.Ledger
+	Rater     *cost.Rater
+	Upstreams []*upstream.Upstream // in the order in which they are tried within a Region
+	Clock     func() time.Time
+	Logger    *slog.Logger
+
+	// Drain is how long an upstream is read on for its usage after its caller has gone, before the call is cut and
+	// settled with an estimate. 0 is DefaultDrain.
+	Drain time.Duration
+}
+
+// DefaultDrain is long enough for the rest of a common answer and short enough not to pay for a long one in vain.
+const DefaultDrain = 5 * time.Second
+
+// Invoker serves inference. It is safe for concurrent use.
+type Invoker struct {
+	Config
+	life context.Context // ends every call that is still running when Abort is called
+	cut  context.CancelFunc
+}
+
+// New makes an Invoker.
+func New(c Config) *Invoker {
+	if c.Drain == 0 {
+		c.Drain = DefaultDrain
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	v := &Invoker{Config: c}
+	v.life, v.cut = context.WithCancel(context.Background())
+	return v
+}
+
+// Abort cuts every call that is still running. Each settles with what is known of it, then returns. It is for the end of
+// the process, when the time to drain is over.
+func (v *Invoker) Abort() { v.cut() }
+
+// Call is one inference request, as a front end gives it.
+type Call struct {
+	ID        uuid.UUID
+	Start     time.Time // when the request arrived
+	Caller    *iam.Caller
+	Operation string // Converse, ConverseStream, InvokeModel, InvokeModelWithResponseStream
+	ModelID   string // what the caller named: id, ARN or name
+	Stream    bool
+	Body      *converse.Request
+}
+
+// Answer is the outcome of a call that is not streamed.
+type Answer struct {
+	*converse.Response
+	ModelID string        // the foundation model that answered
+	Latency time.Duration // from the request's arrival to its settlement
+}
+
+// action is the IAM action of an inference: there is none for Converse by name.
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html
+func (c *Call) action() string {
+	if c.Stream {
+		return "bedrock:InvokeModelWithResponseStream"
+	}
+	return "bedrock:InvokeModel"
+}
+
+// Do serves a call to its end and returns the whole answer once it is settled on disk.
+func (v *Invoker) Do(ctx context.Context, c *Call) (*Answer, error) {
+	r, err := v.begin(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := converse.Collect(r.events)
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{Response: resp, ModelID: r.route.Model.ID, Latency: r.latency}, nil
+}
+
+// Streaming is a call that is being streamed.
+type Streaming struct {
+	// Events must be ranged over: until then the call is open in the ledger. Metadata is yielded only after the call is
+	// settled on disk, so that whoever has read the whole answer can find what it cost.
+	Events  converse.Stream
+	ModelID string // the foundation model that answers
+	run     *run
+}
+
+// Latency is the time from the request's arrival to its settlement; known from the Metadata event on.
+func (s *Streaming) Latency() time.Duration { return s.run.latency }
+
+// FirstEvent is the time from the request's arrival to the first event; known from then on.
+func (s *Streaming) FirstEvent() time.Duration { return s.run.first }
+
+// Stream serves a call as a stream. What is wrong before any upstream is tried is returned at once; what goes wrong
+// later is an item of the stream, the first one when no event was seen.
+func (v *Invoker) Stream(ctx context.Context, c *Call) (*Streaming, error) {
+	r, err := v.begin(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &Streaming{Events: r.events, ModelID: r.route.Model.ID, run: r}, nil
+}
+
+// run is one call on its way.
+type run struct {
+	*Invoker
+	ctx        context.Context // the caller's
+	call       *Call
+	route      *profile.Route
+	candidates []candidate
+	estimate   int64              // input tokens, for when nobody tells
+	cancel     context.CancelFunc // ends the attempt that is running
+
+	settled  bool
+	latency  time.Duration
+	first    time.Duration
+	served   candidate
+	attempts int
+	usage    converse.Usage
+	told     bool // usage is the upstream's own
+	partial  int  // bytes of output seen
+	stop     string
+}
+
+// candidate is one upstream for one target.
+type candidate struct {
+	*upstream.Upstream
+	region string
+	model  string // the upstream's name of it
+}
+
+func (c candidate) name() string {
+	if c.Upstream == nil {
+		return ""
+	}
+	return c.Upstream.Name
+}
+
+func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
+	route, err := v.Profiles.Resolve(c.Caller.Account, c.Caller.Region, c.ModelID)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.authorize(ctx, c, route); err != nil {
+		return nil, err
+	}
+	if c.Stream && !route.Model.Streaming {
+		return nil, fault.New(fault.Validation, "The model is unsupported for streaming. Use Converse or InvokeModel for model %s.", route.Model.ID)
+	}
+	r := &run{Invoker: v, ctx: ctx, call: c, route: route}
+	if r.candidates = v.candidates(route); len(r.candidates) == 0 {
+		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
+	}
+	r.estimate = c.Body.Size().InputTokens()
+	intent := ledger.Intent{
+		ID: c.ID, Time: c.Start, Account: c.Caller.Account, Principal: c.Caller.ARN, AccessKeyID: c.Caller.AccessKeyID,
+		Region: route.Source, Operation: c.Operation, ResourceARN: route.ARN, ModelID: route.Model.ID, Scope: route.Scope,
+		EstimatedInputTokens: r.estimate, MaxOutputTokens: route.Model.MaxOutputTokens,
+	}
+	if p := route.Profile; p != nil {
+		intent.ResourceName = p.Name
+		intent.Tags = make([]ledger.Tag, len(p.Tags))
+		for i, t := range p.Tags {
+			intent.Tags[i] = ledger.Tag{Key: t.Key, Value: t.Value}
+		}
+	}
+	if ic := c.Body.InferenceConfig; ic != nil && ic.MaxTokens != nil {
+		intent.MaxOutputTokens = int64(*ic.MaxTokens)
+	}
+	if err := v.Ledger.Open(ctx, &intent); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// authorize asks for the profile and for every model ARN behind it, the way AWS does.
+func (v *Invoker) authorize(ctx context.Context, c *Call, route *profile.Route) error {
+	if c.Caller.Root {
+		return v.Guard.Check(ctx, c.ID.String(), c.Caller, nil, []iam.Access{{Action: c.action(), Resource: route.ARN}})
+	}
+	access := make([]iam.Access, len(route.Authorize))
+	for i, res := range route.Authorize {
+		pc := policy.Context{"aws:RequestedRegion": {res.Region}}
+		if p := route.Profile; p != nil {
+			pc["bedrock:InferenceProfileArn"] = []string{p.ARN}
+			if i == 0 {
+				for _, t := range p.Tags {
+					pc["aws:ResourceTag/"+t.Key] = []string{t.Value}
+				}
+			}
+		}
+		if t := c.Body.ServiceTier; t != nil {
+			pc["bedrock:ServiceTier"] = []string{t.Type}
+		}
+		access[i] = iam.Access{Action: c.action(), Resource: res.ARN, Context: pc}
+	}
+	return v.Guard.Check(ctx, c.ID.String(), c.Caller, nil, access)
+}
+
+// candidates lists what may be tried, in order: the route's targets, and within each Region the upstreams as configured.
+func (v *Invoker) candidates(route *profile.Route) []candidate {
+	cs := make([]candidate, 0, len(route.Targets))
+	for _, t := range route.Targets {
+		for _, u := range v.Upstreams {
+			if name, ok := u.Serves(t.Region, t.ModelID); ok {
+				cs = append(cs, candidate{u, t.Region, name})
+			}
+		}
+	}
+	return cs
+}
+
+// errGone says that the consumer of a stream stopped before its end.
+var errGone = errors.New("the caller went away")
+
+// events is the call's stream: it tries the candidates, forwards the events of the one that commits, and settles.
+func (r *run) events(yield func(converse.Event, error) bool) {
+	// The upstream's context is the Invoker's, not the caller's: a caller who leaves must not cost us the usage of
+	// what was generated for him. His going starts the drain's clock instead.
+	ctx, cancel := context.WithCancel(r.life)
+	defer cancel()
+	r.cancel = cancel
+	defer context.AfterFunc(r.ctx, func() {
+		// Ends with this function at the latest, because ctx does.
+		select {
+		case <-time.After(r.Drain):
+			cancel()
+		case <-ctx.Done():
+		}
+	})()
+	// A consumer that panics must not leave the call open.
+	defer func() {
+		if !r.settled {
+			_ = r.settle(ledger.Failed, "panic")
+		}
+	}()
+
+	var last error
+	for _, c := range r.candidates {
+		if r.attempts > 0 && (r.ctx.Err() != nil || r.life.Err() != nil) {
+			break // nobody waits for another attempt
+		}
+		r.attempts++
+		r.served = c
+		committed, err := r.attempt(ctx, c, yield)
+		if err == nil {
+			return
+		}
+		last = err
+		if committed || !fault.From(err).Kind.Retryable() {
+			break
+		}
+		r.Logger.Warn("attempt failed", "request_id", r.call.ID, "upstream", c.Name, "region", c.region, "error", err)
+	}
+	f := fault.From(last)
+	switch {
+	case errors.Is(last, errGone), r.ctx.Err() != nil:
+		if err := r.settle(ledger.Cancelled, "caller went away"); err != nil {
+			f = fault.From(err)
+		}
+	case r.life.Err() != nil:
+		_ = r.settle(ledger.Failed, "the server stopped")
+		f = fault.New(fault.Unavailable, "The service is stopping. Try again.")
+	default:
+		if err := r.settle(ledger.Failed, f.Kind.String()); err != nil {
+			f = fault.From(err)
+		}
+	}
+	if !errors.Is(last, errGone) {
+		yield(converse.Event{}, f)
+	}
+}
+
+// attempt sends the call to one candidate and forwards its events. committed says that an event was seen. A nil error
+// means that the call is settled and done, also when the consumer did not take its last event.
+func (r *run) attempt(ctx context.Context, c candidate, yield func(converse.Event, error) bool) (committed bool, err error) {
+	stream, err := c.Provider.Send(ctx, &upstream.Request{
+		ID: r.call.ID.String(), Model: c.model, ModelID: r.route.Model.ID, Region: c.region, Stream: r.call.Stream, Body: r.call.Body,
+	})
+	if err != nil {
+		return false, err
+	}
+	gone, done := false, false
+	for e, err := range stream {
+		if err != nil {
+			if gone {
+				return true, errGone // what the upstream says now interests nobody
+			}
+			return committed, err
+		}
+		if !committed {
+			committed = true
+			r.first = r.Clock().Sub(r.call.Start)
+		}
+		switch e.Kind {
+		case converse.BlockStart, converse.BlockDelta:
+			r.partial += len(e.Text) + len(e.ToolName)
+		case converse.MessageStop:
+			r.stop = e.StopReason
+		case converse.Metadata:
+			r.usage, r.told, done = e.Usage, !e.Estimated, true
+			status, reason := ledger.Completed, ""
+			if gone {
+				status, reason = ledger.Cancelled, "caller went away"
+			} else if !r.told {
+				reason = "the upstream reported no usage"
+			}
+			if err := r.settle(status, reason); err != nil {
+				return true, err
+			}
+		}
+		if !gone && !yield(e, nil) {
+			gone = true // read on for the usage, within the drain
+			if r.ctx.Err() == nil {
+				// The consumer stopped though its caller is there (a write failed first): the drain's clock
+				// starts here.
+				defer time.AfterFunc(r.Drain, r.cancel).Stop()
+			}
+		}
+		if done {
+			return true, nil
+		}
+	}
+	if gone {
+		return true, errGone
+	}
+	return committed, fault.New(fault.ModelStream, "The model's answer ended before it was complete.")
+}
+
+// settle writes how the call ended, once. It uses no context of the caller's: a settlement outlives him.
+func (r *run) settle(status ledger.Status, reason string) error {
+	if r.settled {
+		return nil
+	}
+	r.settled = true
+	now := r.Clock()
+	r.latency = now.Sub(r.call.Start)
+	s := ledger.Settlement{
+		ID: r.call.ID, Time: now, Status: status, Reason: reason, Service: catalog.ServiceName(r.route.Model),
+		Upstream: r.served.name(), Served: r.served.region, Attempts: r.attempts, StopReason: r.stop,
+		Latency: r.latency, FirstEvent: r.first, Usage: r.usage, Estimated: !r.told,
+	}
+	switch {
+	case r.told, r.usage != (converse.Usage{}):
+	case status == ledger.Failed && r.first == 0 && reason != fault.ModelTimeout.String():
+		// The upstream refused or was never reached: there is nothing to estimate.
+		s.Estimated = false
+	default:
+		// Something was generated, or may have been, and nobody told how much: no usage is never free.
+		s.Usage = converse.Usage{InputTokens: r.estimate, OutputTokens: int64(r.partial+3) / 4}
+	}
+	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.call.Start)
+	if err := r.Ledger.Settle(context.WithoutCancel(r.ctx), &s); err != nil {
+		r.Logger.Error("settlement failed", "request_id", r.call.ID, "error", err)
+		return fault.Wrap(err, fault.Unavailable, "The answer could not be recorded. Try again.")
+	}
+	return nil
+}
+
+// Recovered is the settlement of a call that a crash left open: what it really used is not known. Its input is charged
+// as estimated when it began; its output, of which there may have been any amount up to the intent's MaxOutputTokens, is
+// not invented. The entry says so, and a correction may follow it.
+func Recovered(cat *catalog.Catalog, rater *cost.Rater, now time.Time) func(*ledger.Intent) ledger.Settlement {
+	return func(in *ledger.Intent) ledger.Settlement {
+		s := ledger.Settlement{
+			ID: in.ID, Time: now, Status: ledger.Recovered, Estimated: true, Reason: "the process ended before the call did",
+			Service: catalog.DefaultService, Usage: converse.Usage{InputTokens: in.EstimatedInputTokens},
+		}
+		if m, ok := cat.Model(in.ModelID); ok {
+			s.Service = catalog.ServiceName(m)
+			s.Charges = rater.Rate(s.Usage, m, in.Scope, in.Region, in.Time)
+		}
+		return s
+	}
+}

@@ -1,0 +1,24 @@
+// Package ledger is the product's memory of what was used and what it costs.
+//
+// A call is two records. Open writes the Intent before the upstream is called; Settle writes the Settlement however the
+// call ends, and returns only when it is on disk. Both go to the journal, an append-only file of checksummed records on
+// this machine with one sync for many calls (journal.go). The indexer (indexer.go) moves settled calls in large batches
+// into an Index, exactly once, where they are queried. What a crash left open is closed by recovery at the next start,
+// visibly (recovery.go). Nothing is updated in place: a correction is a new entry.
+//
+// # What is safe when
+//
+//   - The process is killed, at any moment: nothing is lost. An Intent is in the operating system's hands before Open
+//     returns, a Settlement is on disk before Settle returns. A call that was open is closed as Recovered.
+//   - The power fails: every call whose Settle returned is there. A call that began in the last Config.SyncInterval
+//     (5 ms) and was not settled may leave no trace, unless Config.SyncIntents makes Open wait for the disk too.
+//   - The disk is full or fails: Open refuses new calls with fault.Unavailable. Settlements of calls under way are kept
+//     in memory, at most 8 MiB, and written when the disk takes them; until then Settle waits, as long as its
+//     context allows. Nothing is dropped without an error.
+//   - A sync fails: what the operating system then says of that file is not believed any more, because a second sync
+//     of the same file may succeed without having written anything. Everything since the last good sync is still in
+//     memory; it is written to a new segment, and only that segment's own sync counts.
+//
+// Memory is bounded by the calls that are open: what waits for a slow disk is at most 8 MiB, what waits for a slow Index
+// stays in the journal.
+package ledger

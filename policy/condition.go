@@ -1,0 +1,434 @@
+package policy
+
+import (
+	"encoding/base64"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// condition is one operator on one key with the values it is compared with: "StringLike": {"aws:username": ["a*"]}.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
+type condition struct {
+	operator operator
+	set      setOperator
+	ifExists bool
+	key      string
+	operands []operand
+}
+
+// setOperator says how a key with several values is compared. Source:
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
+type setOperator uint8
+
+const (
+	noSet        setOperator = iota
+	forAnyValue              // one of the request's values must match
+	forAllValues             // every one must; true where there is none
+)
+
+// comparison is the kind of an operator: how one value of the request is compared with one operand.
+type comparison uint8
+
+const (
+	stringEquals comparison = iota + 1
+	stringFold
+	stringLike
+	number
+	date
+	boolean
+	binary
+	ipAddress
+	arnLike
+	null
+)
+
+// operator is a comparison with its sense.
+type operator struct {
+	kind   comparison
+	negate bool // true where nothing matches
+	order  order
+}
+
+// order is what numbers and dates are compared for; the zero value is equality.
+type order uint8
+
+const (
+	equal order = iota
+	less
+	lessEqual
+	greater
+	greaterEqual
+)
+
+var operators = map[string]operator{
+	"StringEquals":              {kind: stringEquals},
+	"StringNotEquals":           {kind: stringEquals, negate: true},
+	"StringEqualsIgnoreCase":    {kind: stringFold},
+	"StringNotEqualsIgnoreCase": {kind: stringFold, negate: true},
+	"StringLike":                {kind: stringLike},
+	"StringNotLike":             {kind: stringLike, negate: true},
+	"NumericEquals":             {kind: number},
+	"NumericNotEquals":          {kind: number, negate: true},
+	"NumericLessThan":           {kind: number, order: less},
+	"NumericLessThanEquals":     {kind: number, order: lessEqual},
+	"NumericGreaterThan":        {kind: number, order: greater},
+	"NumericGreaterThanEquals":  {kind: number, order: greaterEqual},
+	"DateEquals":                {kind: date},
+	"DateNotEquals":             {kind: date, negate: true},
+	"DateLessThan":              {kind: date, order: less},
+	"DateLessThanEquals":        {kind: date, order: lessEqual},
+	"DateGreaterThan":           {kind: date, order: greater},
+	"DateGreaterThanEquals":     {kind: date, order: greaterEqual},
+	"Bool":                      {kind: boolean},
+	"BinaryEquals":              {kind: binary},
+	"IpAddress":                 {kind: ipAddress},
+	"NotIpAddress":              {kind: ipAddress, negate: true},
+	"ArnEquals":                 {kind: arnLike}, // the two behave identically
+	"ArnLike":                   {kind: arnLike},
+	"ArnNotEquals":              {kind: arnLike, negate: true},
+	"ArnNotLike":                {kind: arnLike, negate: true},
+	"Null":                      {kind: null},
+}
+
+// operand is one value of a condition, read as its operator needs it.
+type operand struct {
+	text   pattern      // strings
+	parts  []pattern    // ARNs: the six parts, or one variable that is the whole ARN
+	number float64      // numbers
+	time   time.Time    // dates
+	yes    bool         // booleans, and Null: the key must be absent
+	bytes  string       // binary, decoded
+	prefix netip.Prefix // IP addresses
+}
+
+func (raw *rawCondition) compile(variables bool) (condition, error) {
+	c := condition{key: raw.key}
+	name := raw.operator
+	if rest, ok := strings.CutPrefix(name, "ForAnyValue:"); ok {
+		c.set, name = forAnyValue, rest
+	} else if rest, ok := strings.CutPrefix(name, "ForAllValues:"); ok {
+		c.set, name = forAllValues, rest
+	}
+	if rest, ok := strings.CutSuffix(name, "IfExists"); ok {
+		c.ifExists, name = true, rest
+	}
+	var ok bool
+	if c.operator, ok = operators[name]; !ok {
+		return c, malformed(raw.where, "unknown condition operator")
+	}
+	if c.operator.kind == null && (c.ifExists || c.set != noSet) {
+		return c, malformed(raw.where, "Null takes neither IfExists nor a set operator")
+	}
+	if err := checkKey(raw.where, raw.key); err != nil {
+		return c, err
+	}
+	where := raw.where + "." + raw.key
+	for _, v := range raw.values {
+		o, err := c.operator.operand(where, v, variables)
+		if err != nil {
+			return c, err
+		}
+		c.operands = append(c.operands, o)
+	}
+	return c, nil
+}
+
+// checkKey takes "prefix:name", where the name may go on after a slash with what is not ours to judge: a tag's key.
+func checkKey(where, key string) error {
+	prefix, name, ok := strings.Cut(key, ":")
+	good := ok && prefix != "" && name != ""
+	for i := 0; i < len(prefix) && good; i++ {
+		good = isAlnum(prefix[i]) || prefix[i] == '-' || prefix[i] == '.'
+	}
+	if strings.ContainsAny(name, "{}*?$") {
+		good = false
+	}
+	if !good {
+		return malformed(where, "%q is not a condition key, like \"aws:username\"", key)
+	}
+	return nil
+}
+
+func (op operator) operand(where, v string, variables bool) (operand, error) {
+	var o operand
+	var err error
+	ok := true
+	switch op.kind {
+	case stringEquals, stringFold:
+		o.text, err = parseLiteral(where, v, variables)
+	case stringLike:
+		o.text, err = parsePattern(where, v, variables)
+	case arnLike:
+		o.parts, err = parseARN(where, v, variables)
+	case number:
+		o.number, ok = parseNumber(v)
+	case date:
+		o.time, ok = parseDate(v)
+	case boolean, null:
+		o.yes, ok = parseBool(v)
+	case binary:
+		o.bytes, ok = parseBinary(v)
+	case ipAddress:
+		o.prefix, ok = parsePrefix(v)
+	}
+	if !ok {
+		return o, malformed(where, "%q is not %s", v, valueNames[op.kind])
+	}
+	return o, err
+}
+
+var valueNames = map[comparison]string{
+	number: "a number", date: "a date in ISO 8601 or a number of seconds since 1970", boolean: `"true" or "false"`, null: `"true" or "false"`,
+	binary: "base64", ipAddress: "an IP address or a CIDR range",
+}
+
+// parseNumber reads an integer or a decimal number.
+func parseNumber(s string) (float64, bool) {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; (c < '0' || c > '9') && c != '.' && !(c == '-' && i == 0) {
+			return 0, false
+		}
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
+}
+
+// The W3C's profile of ISO 8601, https://www.w3.org/TR/NOTE-datetime; Go reads a fraction of a second after any :05.
+var dateLayouts = []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02", "2006-01", "2006"}
+
+// parseDate reads an ISO 8601 date or epoch seconds. Four digits are a year.
+func parseDate(s string) (time.Time, bool) {
+	for _, layout := range dateLayouts {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	const latest = 1 << 40 // year 36812: far from where time.Unix wraps
+	if err != nil || n > latest || n < -latest {
+		return time.Time{}, false
+	}
+	return time.Unix(n, 0), true
+}
+
+func parseBool(s string) (value, ok bool) {
+	switch {
+	case strings.EqualFold(s, "true"):
+		return true, true
+	case strings.EqualFold(s, "false"):
+		return false, true
+	}
+	return false, false
+}
+
+func parseBinary(s string) (string, bool) {
+	b, err := base64.StdEncoding.DecodeString(s)
+	return string(b), err == nil
+}
+
+// parsePrefix reads "203.0.113.0/24", or one address as a range of itself.
+func parsePrefix(s string) (netip.Prefix, bool) {
+	if !strings.Contains(s, "/") {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return netip.Prefix{}, false
+		}
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(s)
+	return p.Masked(), err == nil
+}
+
+// parseARN cuts a pattern into the six parts of an ARN, each of which is compared by itself: a star does not cross a
+// colon, except in the last part. A single variable may be a whole ARN.
+func parseARN(where, text string, variables bool) ([]pattern, error) {
+	if variables && strings.HasPrefix(text, "${") && variableEnd(text[2:]) == len(text)-3 {
+		p, err := parsePattern(where, text, true)
+		return []pattern{p}, err
+	}
+	parts := make([]pattern, 0, 6)
+	for rest := text; ; {
+		part, after, found := cutColon(rest, variables)
+		if len(parts) == 5 {
+			part, found = rest, false
+		}
+		p, err := parsePattern(where, part, variables)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, p)
+		if !found {
+			break
+		}
+		rest = after
+	}
+	if len(parts) != 6 {
+		return nil, malformed(where, "%q is not an ARN pattern: it has %d parts between colons, an ARN has 6", text, len(parts))
+	}
+	return parts, nil
+}
+
+// cutColon is strings.Cut at the first colon outside a variable.
+func cutColon(s string, variables bool) (before, after string, found bool) {
+	for i := 0; i < len(s); i++ {
+		if variables && strings.HasPrefix(s[i:], "${") {
+			end := variableEnd(s[i+2:])
+			if end < 0 {
+				break // parsePattern says so
+			}
+			i += 2 + end
+			continue
+		}
+		if s[i] == ':' {
+			return s[:i], s[i+1:], true
+		}
+	}
+	return s, "", false
+}
+
+// holds reports whether the condition is met.
+func (c *condition) holds(ctx Context) bool {
+	values := ctx.get(c.key)
+	if c.operator.kind == null {
+		for i := range c.operands {
+			if c.operands[i].yes == (len(values) == 0) {
+				return true
+			}
+		}
+		return false
+	}
+	if c.set != noSet && len(values) == 1 && values[0] == "" {
+		values = nil // a set operator takes an empty string for no value
+	}
+	if len(values) == 0 {
+		switch {
+		case c.ifExists:
+			return true
+		case c.set == forAnyValue:
+			return false
+		case c.set == forAllValues:
+			return true
+		}
+		return c.operator.negate
+	}
+	// A variable that cannot be resolved makes the statement not apply: it must not turn "differs from" true.
+	for i := range c.operands {
+		o := &c.operands[i]
+		unresolved := !o.text.resolved(ctx)
+		for j := range o.parts {
+			unresolved = unresolved || !o.parts[j].resolved(ctx)
+		}
+		if unresolved && c.operator.negate {
+			return false
+		}
+	}
+	for _, v := range values {
+		meets := c.matchesAny(v, ctx) != c.operator.negate
+		switch c.set {
+		case forAllValues:
+			if !meets {
+				return false
+			}
+		case forAnyValue:
+			if meets {
+				return true
+			}
+		case noSet:
+			// Several values without a set operator: one match is a match, so a negated operator needs none.
+			if meets != c.operator.negate {
+				return meets
+			}
+		}
+	}
+	switch c.set {
+	case forAllValues:
+		return true
+	case forAnyValue:
+		return false
+	}
+	return c.operator.negate
+}
+
+func (c *condition) matchesAny(v string, ctx Context) bool {
+	for i := range c.operands {
+		if c.operator.matches(v, &c.operands[i], ctx) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches compares one value of the request with one operand. A value that cannot be read as the operator's type
+// matches nothing.
+func (op operator) matches(v string, o *operand, ctx Context) bool {
+	switch op.kind {
+	case stringEquals, stringLike:
+		return o.text.match(v, ctx, false)
+	case stringFold:
+		return o.text.match(v, ctx, true)
+	case arnLike:
+		return matchARN(v, o.parts, ctx)
+	case number:
+		n, ok := parseNumber(v)
+		if !ok {
+			return false
+		}
+		switch {
+		case n < o.number:
+			return op.order.holds(-1)
+		case n > o.number:
+			return op.order.holds(1)
+		}
+		return op.order.holds(0)
+	case date:
+		t, ok := parseDate(v)
+		return ok && op.order.holds(t.Compare(o.time))
+	case boolean:
+		b, ok := parseBool(v)
+		return ok && b == o.yes
+	case binary:
+		b, ok := parseBinary(v)
+		return ok && b == o.bytes
+	case ipAddress:
+		a, err := netip.ParseAddr(v)
+		return err == nil && o.prefix.Contains(a.Unmap().WithZone(""))
+	}
+	return false
+}
+
+// holds reports whether a comparison's sign (-1, 0, 1) is what is asked for.
+func (o order) holds(sign int) bool {
+	switch o {
+	case less:
+		return sign < 0
+	case lessEqual:
+		return sign <= 0
+	case greater:
+		return sign > 0
+	case greaterEqual:
+		return sign >= 0
+	}
+	return sign == 0
+}
+
+func matchARN(v string, parts []pattern, ctx Context) bool {
+	if len(parts) == 1 {
+		return parts[0].match(v, ctx, false)
+	}
+	for i := range parts {
+		part, rest, found := strings.Cut(v, ":")
+		if i == len(parts)-1 {
+			part = v
+		} else if !found {
+			return false
+		}
+		if !parts[i].match(part, ctx, false) {
+			return false
+		}
+		v = rest
+	}
+	return true
+}

@@ -1,4 +1,0 @@
-package policy
-
-// Policy is a parsed policy document.
-type Policy struct{ Name string }

@@ -1,0 +1,172 @@
+package profile
+
+import (
+	"maps"
+	"strings"
+
+	"outcrop/arn"
+	"outcrop/catalog"
+	"outcrop/fault"
+)
+
+// Resolve returns what modelID means to a caller of account in region: an application profile's ARN, id or unique
+// name; a system-defined profile's id or ARN; a foundation model's id or ARN. The Route is shared and never changed.
+func (s *Service) Resolve(account, region, modelID string) (*Route, error) {
+	id := modelID
+	if strings.HasPrefix(modelID, "arn:") {
+		a, err := arn.Parse(modelID)
+		if err != nil || a.Service != "bedrock" || a.Partition != arn.Partition(region) || a.Region != region {
+			return nil, fault.New(fault.Validation, msgInvalidModel)
+		}
+		kind, name := a.Split()
+		switch {
+		case kind == "application-inference-profile" && a.Account == account:
+			if e, ok := s.space(spaceKey{account, region}).byID[name]; ok {
+				return e.routed()
+			}
+			return nil, fault.New(fault.Validation, msgInvalidModel)
+		case kind == "inference-profile" && a.Account == account:
+			if r := s.systemRoute(account, region, name); r != nil {
+				return r, nil
+			}
+			return nil, fault.New(fault.Validation, msgInvalidModel)
+		case kind == "foundation-model" && a.Account == "":
+			id = name
+		default:
+			return nil, fault.New(fault.Validation, msgInvalidModel)
+		}
+		return s.modelRoute(region, id)
+	}
+	sp := s.space(spaceKey{account, region})
+	if e, ok := sp.byID[id]; ok {
+		return e.routed()
+	}
+	if r := s.systemRoute(account, region, id); r != nil {
+		return r, nil
+	}
+	if _, ok := s.catalog.Model(id); ok {
+		return s.modelRoute(region, id)
+	}
+	e, err := sp.named(id)
+	if err != nil {
+		return nil, err
+	}
+	if e == nil {
+		return nil, fault.New(fault.Validation, msgInvalidModel)
+	}
+	return e.routed()
+}
+
+func (e *entry) routed() (*Route, error) {
+	if e.route == nil {
+		return nil, fault.New(fault.NotFound, msgEndOfLife)
+	}
+	return e.route, nil
+}
+
+// entry makes the route of an application profile.
+func (s *Service) entry(p *Profile) *entry {
+	m, ok := s.catalog.Model(p.ModelID)
+	if !ok {
+		return &entry{profile: p}
+	}
+	var destinations []string
+	switch p.Geo {
+	case "":
+		destinations = []string{p.Region}
+	case catalog.Global:
+		// Its model ARNs do not name the Regions; those of the catalog may grow.
+		destinations = s.catalog.Destinations(catalog.Global+"."+p.ModelID, p.Region)
+	default:
+		// What was copied: a geography's destinations never change.
+		for _, model := range p.Models {
+			if a, err := arn.Parse(model); err == nil {
+				destinations = append(destinations, a.Region)
+			}
+		}
+	}
+	return &entry{profile: p, route: newRoute(p, m, destinations)}
+}
+
+// systemRoute returns the route of a system-defined profile, nil when there is none of that id in region.
+func (s *Service) systemRoute(account, region, id string) *Route {
+	k := routeKey{account, region, id}
+	if r, ok := (*s.routes.Load())[k]; ok {
+		return r
+	}
+	p := s.system(account, region, id)
+	if p == nil {
+		return nil
+	}
+	m, _ := s.catalog.Model(p.ModelID) // the loader has checked that it is there
+	r := newRoute(p, m, s.catalog.Destinations(id, region))
+	s.keep(k, r)
+	return r
+}
+
+// modelRoute returns the route of a bare model.
+func (s *Service) modelRoute(region, id string) (*Route, error) {
+	k := routeKey{"", region, id}
+	if r, ok := (*s.routes.Load())[k]; ok {
+		return r, nil
+	}
+	m, ok := s.catalog.Model(id)
+	if !ok {
+		return nil, fault.New(fault.Validation, msgInvalidModel)
+	}
+	if !s.OnDemand(region, m) {
+		return nil, fault.New(fault.Validation, msgNotOnDemand, id)
+	}
+	model := arn.FoundationModel(region, id)
+	r := &Route{
+		Model: m, Scope: catalog.InRegion, Source: region, ARN: model,
+		Targets: []Target{{region, id}}, Authorize: []Resource{{model, region}},
+	}
+	s.keep(k, r)
+	return r, nil
+}
+
+// keep remembers a route for the calls to come.
+func (s *Service) keep(k routeKey, r *Route) {
+	s.muRoutes.Lock()
+	defer s.muRoutes.Unlock()
+	old := *s.routes.Load()
+	if len(old) >= maxRoutes {
+		return
+	}
+	next := maps.Clone(old)
+	next[k] = r
+	s.routes.Store(&next)
+}
+
+// newRoute puts a profile's route together; see section "Authorizing inference through a profile" of the
+// documentation for the order: the profile, the model in the source Region, the model in every destination, or for a
+// global profile the model outside any Region.
+func newRoute(p *Profile, m *catalog.Model, destinations []string) *Route {
+	r := &Route{
+		Profile: p, Model: m, Scope: p.Geo, Source: p.Region, ARN: p.ARN,
+		Targets:   make([]Target, 0, len(destinations)),
+		Authorize: []Resource{{p.ARN, p.Region}, {arn.FoundationModel(p.Region, m.ID), p.Region}},
+	}
+	if p.Geo == "" {
+		r.Scope = catalog.InRegion
+	}
+	for _, d := range destinations {
+		if d == p.Region {
+			r.Targets = append(r.Targets, Target{d, m.ID})
+		}
+	}
+	for _, d := range destinations {
+		if d == p.Region {
+			continue
+		}
+		r.Targets = append(r.Targets, Target{d, m.ID})
+		if p.Geo != catalog.Global {
+			r.Authorize = append(r.Authorize, Resource{arn.FoundationModel(d, m.ID), d})
+		}
+	}
+	if p.Geo == catalog.Global {
+		r.Authorize = append(r.Authorize, Resource{arn.FoundationModel("", m.ID), "unspecified"})
+	}
+	return r
+}

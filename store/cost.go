@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"outcrop/cost"
+	"outcrop/ledger"
+)
+
+var _ cost.Rollups = (*Store)(nil)
+
+// The sums are made by the engine, by every dimension at once: there are few combinations of them even when there are
+// many calls. $4 is the hours of a bucket. Names and tags are joined to the sums, not to the rows.
+const (
+	selectCharges = `SELECT g.bucket, g.region, g.service, g.usage_type, g.operation, g.resource,
+		COALESCE(r.name, ''), COALESCE(r.model_id, ''), g.tagset, t.tags, g.quantity, g.nano, g.charges, g.unrated, g.estimated
+	FROM (SELECT hour / $4 AS bucket, region, service, usage_type, operation, resource, tagset,
+			CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(nano) AS BIGINT) AS nano, CAST(SUM(calls) AS BIGINT) AS charges,
+			CAST(SUM(unrated) AS BIGINT) AS unrated, CAST(SUM(estimated) AS BIGINT) AS estimated
+		FROM charge_hour WHERE account = $1 AND hour >= $2 AND hour < $3
+		GROUP BY bucket, region, service, usage_type, operation, resource, tagset) AS g
+	LEFT JOIN resource AS r ON r.arn = g.resource
+	LEFT JOIN tagset AS t ON t.id = g.tagset
+	ORDER BY g.bucket`
+
+	selectCalls = `SELECT g.bucket, g.principal, g.resource, COALESCE(r.name, ''), COALESCE(r.model_id, ''),
+		g.calls, g.input, g.output, g.nano
+	FROM (SELECT hour / $4 AS bucket, principal, resource,
+			CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(input) AS BIGINT) AS input,
+			CAST(SUM(output) AS BIGINT) AS output, CAST(SUM(nano) AS BIGINT) AS nano
+		FROM caller_hour WHERE account = $1 AND hour >= $2 AND hour < $3
+		GROUP BY bucket, principal, resource) AS g
+	LEFT JOIN resource AS r ON r.arn = g.resource
+	ORDER BY g.bucket`
+
+	chargeHours = `SELECT (SELECT MIN(hour) FROM charge_hour WHERE account = $1), (SELECT MAX(hour) FROM charge_hour WHERE account = $1)`
+	callerHours = `SELECT (SELECT MIN(hour) FROM caller_hour WHERE account = $1), (SELECT MAX(hour) FROM caller_hour WHERE account = $1)`
+)
+
+// Charges implements cost.Rollups.
+func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charges, error] {
+	return func(yield func(*cost.Charges, error) bool) {
+		var (
+			c      = cost.Charges{Account: q.Account}
+			tags   = map[int64][]ledger.Tag{} // decoded once a query
+			bucket int64
+			tagset int64
+			raw    sql.RawBytes
+
+			stopped bool // by the consumer, who is not called again
+		)
+		err := s.rollup(ctx, q, chargeHours, selectCharges, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
+			err := rows.Scan(&bucket, &c.Region, &c.Service, &c.UsageType, &c.Operation, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID,
+				&tagset, &raw, &c.Quantity, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated)
+			if err != nil {
+				return false, err
+			}
+			t, ok := tags[tagset]
+			if !ok {
+				if t, err = decodeTagset(raw); err != nil {
+					return false, fmt.Errorf("tag set %d: %w", tagset, err)
+				}
+				tags[tagset] = t
+			}
+			c.Tags, c.Start = t, start(bucket)
+			stopped = !yield(&c, nil)
+			return !stopped, nil
+		})
+		if err != nil && !stopped {
+			yield(nil, fmt.Errorf("read charges: %w", err))
+		}
+	}
+}
+
+// Callers implements cost.Rollups.
+func (s *Store) Callers(ctx context.Context, q cost.Query) iter.Seq2[*cost.Calls, error] {
+	return func(yield func(*cost.Calls, error) bool) {
+		var (
+			c       = cost.Calls{Account: q.Account}
+			bucket  int64
+			stopped bool
+		)
+		err := s.rollup(ctx, q, callerHours, selectCalls, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
+			err := rows.Scan(&bucket, &c.Principal, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID, &c.Calls, &c.Input, &c.Output, &c.Nano)
+			if err != nil {
+				return false, err
+			}
+			c.Start = start(bucket)
+			stopped = !yield(&c, nil)
+			return !stopped, nil
+		})
+		if err != nil && !stopped {
+			yield(nil, fmt.Errorf("read callers: %w", err))
+		}
+	}
+}
+
+// whole is more hours than there are: all of a span is in one bucket.
+const whole = 1 << 40
+
+// rollup runs text over the time of q, in one transaction, and gives each row to scan with a function that turns the
+// row's bucket into its start; it ends when scan returns false. Hours and days are arithmetic on the hour's number.
+// Months are not: they are read one after the other, from the first that has rows to the last.
+func (s *Store) rollup(ctx context.Context, q cost.Query, extent, text string, scan func(*sql.Rows, func(int64) time.Time) (bool, error)) error {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // nothing was written; the error of ending it says nothing
+
+	var first, last sql.NullInt64
+	if err := tx.QueryRowContext(ctx, extent, q.Account).Scan(&first, &last); err != nil {
+		return err
+	}
+	if !first.Valid {
+		return nil
+	}
+	from := max(hours(q.Start), first.Int64)
+	to := min(hours(q.End), last.Int64+1)
+	size := int64(whole)
+	start := func(int64) time.Time { return q.Start }
+	switch q.Bucket {
+	case cost.Hour:
+		size, start = 1, hour
+	case cost.Day:
+		size, start = 24, func(n int64) time.Time { return hour(n * 24) }
+	}
+	for from < to {
+		end := to
+		if q.Bucket == cost.Month {
+			month := q.Bucket.Start(hour(from))
+			start = func(int64) time.Time { return month }
+			end = min(to, hours(q.Bucket.Next(month)))
+		}
+		more, err := eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) { return scan(rows, start) }, q.Account, from, end, size)
+		if err != nil || !more {
+			return err
+		}
+		from = end
+	}
+	return nil
+}
+
+// eachRow gives the rows of a query to fn until there are no more or fn returns false.
+func eachRow(ctx context.Context, tx *sql.Tx, text string, fn func(*sql.Rows) (bool, error), args ...any) (more bool, err error) {
+	rows, err := tx.QueryContext(ctx, text, args...)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if more, err := fn(rows); err != nil || !more {
+			return false, err
+		}
+	}
+	return true, rows.Err()
+}
+
+// hour is the start of the hour with number n, hours the number of the hour that t is in: they count from 1970.
+func hour(n int64) time.Time { return time.Unix(n*3600, 0).UTC() }
+
+func hours(t time.Time) int64 { return t.Unix() / 3600 }
+
+// decodeTagset reads a tag set's text: [["key","value"],...] sorted by key.
+func decodeTagset(raw []byte) ([]ledger.Tag, error) {
+	if len(raw) == 0 {
+		return nil, nil
+	}
+	var pairs [][2]string
+	if err := json.Unmarshal(raw, &pairs); err != nil {
+		return nil, err
+	}
+	tags := make([]ledger.Tag, len(pairs))
+	for i, p := range pairs {
+		tags[i] = ledger.Tag{Key: p[0], Value: p[1]}
+	}
+	return tags, nil
+}

@@ -1,0 +1,18 @@
+package store_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"outcrop/store"
+	"outcrop/store/storetest"
+)
+
+func TestLedger(t *testing.T) {
+	storetest.Ledger(t, func(t *testing.T) storetest.LedgerEngine { return openStore(t) })
+}
+
+// The rollups that Apply makes are those that the queries expect.
+func TestLedgerCost(t *testing.T) {
+	storetest.Cost(t, func(t *testing.T) storetest.CostEngine { return openStore(t) })
+}

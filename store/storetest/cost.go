@@ -1,0 +1,330 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outcrop/converse"
+	"outcrop/cost"
+	"outcrop/ledger"
+)
+
+// CostEngine is what the suite of cost.Rollups needs of an engine: the ledger's index fills what the rollups read.
+type CostEngine interface {
+	cost.Rollups
+	ledger.Index
+}
+
+// Cost is the specification of cost.Rollups. open returns an empty engine, which it closes at the end of the test.
+func Cost(t *testing.T, open func(*testing.T) CostEngine) {
+	t.Run("Empty", func(t *testing.T) {
+		e := open(t)
+		for _, b := range []cost.Bucket{cost.Whole, cost.Hour, cost.Day, cost.Month} {
+			q := cost.Query{Account: costAccount, Start: day(2024, 1, 1), End: day(2025, 1, 1), Bucket: b}
+			if got := readCharges(t, e, q); len(got) != 0 {
+				t.Errorf("bucket %d: got %v", b, got)
+			}
+			if got := readCallers(t, e, q); len(got) != 0 {
+				t.Errorf("bucket %d: got %v", b, got)
+			}
+		}
+	})
+
+	entries := costEntries()
+	filled := func(t *testing.T) CostEngine {
+		e := open(t)
+		Fill(t, e, entries)
+		return e
+	}
+
+	// Every bucket over times that begin and end on and off its bounds, against sums made one call at a time.
+	t.Run("Sums", func(t *testing.T) {
+		e := filled(t)
+		times := []time.Time{
+			day(1970, 1, 1), day(2023, 12, 31), day(2024, 1, 1), day(2024, 1, 1).Add(time.Hour), day(2024, 1, 31), day(2024, 2, 1),
+			day(2024, 2, 28), day(2024, 2, 29).Add(23 * time.Hour), day(2024, 3, 1), day(2024, 3, 15).Add(7 * time.Hour), day(2024, 4, 1), day(2100, 1, 1),
+		}
+		for _, b := range []cost.Bucket{cost.Whole, cost.Hour, cost.Day, cost.Month} {
+			for i, start := range times {
+				for _, end := range times[i:] { // also those without any time
+					q := cost.Query{Account: costAccount, Start: start, End: end, Bucket: b}
+					equal(t, fmt.Sprintf("charges, bucket %d, %v to %v", b, start, end), readCharges(t, e, q), wantCharges(entries, q))
+					equal(t, fmt.Sprintf("callers, bucket %d, %v to %v", b, start, end), readCallers(t, e, q), wantCallers(entries, q))
+				}
+			}
+		}
+	})
+
+	t.Run("Account", func(t *testing.T) {
+		e := filled(t)
+		for _, account := range []string{otherAccount, "999999999999", ""} {
+			q := cost.Query{Account: account, Start: day(2023, 1, 1), End: day(2025, 1, 1), Bucket: cost.Month}
+			equal(t, "charges of "+account, readCharges(t, e, q), wantCharges(entries, q))
+			equal(t, "callers of "+account, readCallers(t, e, q), wantCallers(entries, q))
+		}
+	})
+
+	// A consumer that stops leaves the engine usable, as often as it likes: connections are few.
+	t.Run("StopEarly", func(t *testing.T) {
+		e := filled(t)
+		q := cost.Query{Account: costAccount, Start: day(2023, 1, 1), End: day(2025, 1, 1), Bucket: cost.Month}
+		for range 20 {
+			for _, err := range e.Charges(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+			for _, err := range e.Callers(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+		}
+		equal(t, "after stops", readCharges(t, e, q), wantCharges(entries, q))
+	})
+
+	t.Run("Cancelled", func(t *testing.T) {
+		e := filled(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		q := cost.Query{Account: costAccount, Start: day(2023, 1, 1), End: day(2025, 1, 1)}
+		rows, errs := 0, 0
+		for _, err := range e.Charges(ctx, q) {
+			if err == nil {
+				rows++
+			} else {
+				errs++
+			}
+		}
+		if rows != 0 || errs != 1 {
+			t.Errorf("got %d rows and %d errors, want one error", rows, errs)
+		}
+	})
+}
+
+const (
+	costAccount  = "000000000000"
+	otherAccount = "111111111111"
+)
+
+func day(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
+
+// costEntries are settled calls whose charges cross every kind of bound: hours, days, months and a leap day, two
+// accounts, profiles whose tags changed, calls that failed without charges, unrated and estimated ones.
+func costEntries() []ledger.Entry {
+	r := rand.New(rand.NewPCG(7, 7))
+	var times []time.Time
+	for _, t := range []time.Time{day(2024, 1, 1), day(2024, 2, 1), day(2024, 2, 29), day(2024, 3, 1), day(2024, 3, 15)} {
+		times = append(times, t, t.Add(-time.Nanosecond), t.Add(time.Hour-time.Nanosecond), t.Add(time.Hour), t.Add(23*time.Hour+59*time.Minute))
+	}
+	for range 40 {
+		times = append(times, day(2024, 1, 1).Add(time.Duration(r.Int64N(int64(90*24*time.Hour)))))
+	}
+	resources := []cost.Resource{
+		{ARN: "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/aaaaaaaaaaaa", Name: "team-alpha", ModelID: "anthropic.claude-3-haiku-20240307-v1:0"},
+		{ARN: "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/bbbbbbbbbbbb", Name: "チーム-beta", ModelID: "amazon.nova-2-lite-v1:0"},
+		{ARN: "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-2-lite-v1:0", ModelID: "amazon.nova-2-lite-v1:0"},
+	}
+	tags := [][]ledger.Tag{
+		{{Key: "Environment", Value: "prod"}, {Key: "Project", Value: "Alpha"}},
+		{{Key: "Project", Value: "Alpha"}},
+		{{Key: "Project", Value: ""}, {Key: "quote\"[],", Value: "a,b\\\"c\n雪"}},
+		nil,
+	}
+	var entries []ledger.Entry
+	for i, at := range times {
+		res := resources[i%len(resources)]
+		e := ledger.Entry{
+			Intent: ledger.Intent{
+				ID: uuid.NewSHA1(uuid.Nil, fmt.Append(nil, "cost suite ", i)), Time: at, Account: costAccount,
+				Principal: "arn:aws:iam::000000000000:user/" + []string{"alice", "bob"}[i%2], AccessKeyID: "AKIAEXAMPLE",
+				Region: []string{"us-east-1", "ap-northeast-1"}[i%2], Operation: []string{"Converse", "ConverseStream"}[i/2%2],
+				ResourceARN: res.ARN, ResourceName: res.Name, ModelID: res.ModelID, Scope: "region",
+			},
+			Settlement: ledger.Settlement{
+				Time: at.Add(time.Second), Status: ledger.Completed, Service: "Amazon Bedrock",
+				Usage: converse.Usage{InputTokens: r.Int64N(1000), OutputTokens: 1 + r.Int64N(500), CacheReadInputTokens: int64(i % 2), CacheWriteInputTokens: 2 * int64(i%2)},
+			},
+		}
+		e.Settlement.ID = e.Intent.ID
+		if res.Name != "" {
+			e.Tags = tags[r.IntN(len(tags))]
+		}
+		switch {
+		case i%7 == 3:
+			e.Status, e.Usage, e.Reason = ledger.Failed, converse.Usage{}, "throttled"
+		default:
+			e.Charges = []ledger.Charge{{UsageType: "USE1-X-output-tokens", Quantity: e.Usage.OutputTokens, Nano: r.Int64N(1e9), Price: "p@1"}}
+			if e.Usage.InputTokens > 0 {
+				e.Charges = append(e.Charges, ledger.Charge{UsageType: "USE1-X-input-tokens", Quantity: e.Usage.InputTokens, Nano: 0, Unrated: true})
+			}
+			e.Estimated = i%5 == 1
+		}
+		if i%11 == 10 {
+			e.Account = otherAccount
+			e.Principal = strings.Replace(e.Principal, costAccount, otherAccount, 1)
+			e.ResourceARN = strings.Replace(e.ResourceARN, costAccount, otherAccount, 1)
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
+
+// Fill applies settled calls to an empty index, in several batches.
+func Fill(t testing.TB, e ledger.Index, entries []ledger.Entry) {
+	t.Helper()
+	at := ledger.Position(0)
+	for part := range slices.Chunk(entries, max(9, len(entries)/20)) {
+		b := &ledger.Batch{Node: "node", Epoch: "epoch", From: at, To: at + 100, Entries: part}
+		if err := e.Apply(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		at = b.To
+	}
+}
+
+// Rows by what tells them apart, as text.
+func chargeKey(c *cost.Charges) string {
+	return fmt.Sprintf("%v %q %q %q %q %q %q %q", c.Start, c.Account, c.Region, c.Service, c.UsageType, c.Operation, c.Resource, c.Tags)
+}
+
+func callerKey(c *cost.Calls) string {
+	return fmt.Sprintf("%v %q %q %q", c.Start, c.Account, c.Principal, c.Resource)
+}
+
+func readCharges(t *testing.T, r cost.Rollups, q cost.Query) map[string]cost.Sum {
+	t.Helper()
+	got := map[string]cost.Sum{}
+	var last time.Time
+	for c, err := range r.Charges(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Start.Before(last) {
+			t.Errorf("a row of %v comes after one of %v", c.Start, last)
+		}
+		last = c.Start
+		k := chargeKey(c)
+		if _, ok := got[k]; ok {
+			t.Errorf("two rows of %s", k)
+		}
+		got[k] = c.Sum
+	}
+	return got
+}
+
+func readCallers(t *testing.T, r cost.Rollups, q cost.Query) map[string]cost.Calls {
+	t.Helper()
+	got := map[string]cost.Calls{}
+	var last time.Time
+	for c, err := range r.Callers(t.Context(), q) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Start.Before(last) {
+			t.Errorf("a row of %v comes after one of %v", c.Start, last)
+		}
+		last = c.Start
+		k := callerKey(c)
+		if _, ok := got[k]; ok {
+			t.Errorf("two rows of %s", k)
+		}
+		got[k] = *c
+	}
+	return got
+}
+
+// included gives the start of the bucket that an entry is in, by the calendar of package time.
+func included(e *ledger.Entry, q cost.Query) (time.Time, bool) {
+	if e.Account != q.Account || e.Intent.Time.Before(q.Start) || !e.Intent.Time.Before(q.End) {
+		return time.Time{}, false
+	}
+	y, m, d := e.Intent.Time.Date()
+	switch q.Bucket {
+	case cost.Hour:
+		return time.Date(y, m, d, e.Intent.Time.Hour(), 0, 0, 0, time.UTC), true
+	case cost.Day:
+		return day(y, m, d), true
+	case cost.Month:
+		return day(y, m, 1), true
+	}
+	return q.Start, true
+}
+
+func wantCharges(entries []ledger.Entry, q cost.Query) map[string]cost.Sum {
+	want := map[string]cost.Sum{}
+	for i := range entries {
+		e := &entries[i]
+		start, ok := included(e, q)
+		if !ok {
+			continue
+		}
+		for _, ch := range e.Charges {
+			k := chargeKey(&cost.Charges{Start: start, Account: e.Account, Region: e.Region, Service: e.Service, UsageType: ch.UsageType, Operation: e.Operation,
+				Resource: cost.Resource{ARN: e.ResourceARN, Name: e.ResourceName, ModelID: e.ModelID}, Tags: e.Tags})
+			s := want[k]
+			s.Nano += ch.Nano
+			s.Quantity += ch.Quantity
+			s.Charges++
+			if ch.Unrated {
+				s.Unrated++
+			}
+			if e.Estimated {
+				s.Estimated++
+			}
+			want[k] = s
+		}
+	}
+	return want
+}
+
+func wantCallers(entries []ledger.Entry, q cost.Query) map[string]cost.Calls {
+	want := map[string]cost.Calls{}
+	for i := range entries {
+		e := &entries[i]
+		start, ok := included(e, q)
+		if !ok {
+			continue
+		}
+		c := cost.Calls{Start: start, Account: e.Account, Principal: e.Principal, Resource: cost.Resource{ARN: e.ResourceARN, Name: e.ResourceName, ModelID: e.ModelID}}
+		k := callerKey(&c)
+		if old, ok := want[k]; ok {
+			c = old
+		}
+		c.Calls++
+		c.Input += e.Usage.InputTokens + e.Usage.CacheReadInputTokens + e.Usage.CacheWriteInputTokens
+		c.Output += e.Usage.OutputTokens
+		for _, ch := range e.Charges {
+			c.Nano += ch.Nano
+		}
+		want[k] = c
+	}
+	return want
+}
+
+func equal[V any](t *testing.T, what string, got, want map[string]V) {
+	t.Helper()
+	if reflect.DeepEqual(got, want) {
+		return
+	}
+	keys := maps.Clone(want)
+	maps.Copy(keys, got)
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		g, inGot := got[k]
+		w, inWant := want[k]
+		if inGot != inWant || !reflect.DeepEqual(g, w) {
+			t.Errorf("%s: %s\n got %+v (%v)\nwant %+v (%v)", what, k, g, inGot, w, inWant)
+		}
+	}
+}

@@ -1,0 +1,276 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outcrop/converse"
+	"outcrop/ledger"
+)
+
+// LedgerEngine is what the suite of ledger.Index needs of an engine: what Apply stored is read again.
+type LedgerEngine interface {
+	ledger.Index
+	Calls(ctx context.Context, account string, since time.Time, limit int) iter.Seq2[*ledger.Entry, error]
+	VerifyLedger(ctx context.Context) error
+}
+
+// Ledger is the specification of ledger.Index. open returns an empty engine, which it closes at the end of the test.
+func Ledger(t *testing.T, open func(*testing.T) LedgerEngine) {
+	apply := func(t *testing.T, e LedgerEngine, b *ledger.Batch) {
+		t.Helper()
+		if err := e.Apply(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// check proves that exactly want is in e.
+	check := func(t *testing.T, e LedgerEngine, want []ledger.Entry) {
+		t.Helper()
+		if err := e.VerifyLedger(t.Context()); err != nil {
+			t.Error(err)
+		}
+		got := readCalls(t, e, "", time.Time{}, 0)
+		want = slices.Clone(want)
+		slices.SortFunc(want, compareCalls)
+		if len(got) != len(want) {
+			t.Fatalf("there are %d calls, want %d", len(got), len(want))
+		}
+		for i := range got {
+			if !reflect.DeepEqual(got[i], want[i]) {
+				t.Fatalf("call %d is\n%+v, want\n%+v", i, got[i], want[i])
+			}
+		}
+	}
+	position := func(t *testing.T, e LedgerEngine, node, epoch string, want ledger.Position) {
+		t.Helper()
+		got, err := e.Position(t.Context(), node, epoch)
+		if err != nil || got != want {
+			t.Fatalf("Position(%s, %s) is %d, %v, want %d", node, epoch, got, err, want)
+		}
+	}
+
+	t.Run("Empty", func(t *testing.T) {
+		e := open(t)
+		position(t, e, "n", "e", 0)
+		check(t, e, nil)
+	})
+
+	// Every field comes back, and calls without charges, usage or tags have their row as well.
+	t.Run("Rows", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(1, 300)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", From: 0, To: 10, Entries: entries})
+		check(t, e, entries)
+		position(t, e, "n", "e", 10)
+	})
+
+	t.Run("Select", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(2, 200)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: entries})
+		account := entries[0].Account
+		slices.SortFunc(entries, compareCalls)
+		mine := slices.DeleteFunc(slices.Clone(entries), func(x ledger.Entry) bool { return x.Account != account })
+		since := mine[len(mine)/2].Intent.Time
+		if got := readCalls(t, e, account, time.Time{}, 0); !reflect.DeepEqual(got, mine) {
+			t.Errorf("the account has %d calls, want %d", len(got), len(mine))
+		}
+		want := slices.DeleteFunc(slices.Clone(mine), func(x ledger.Entry) bool { return x.Intent.Time.Before(since) })
+		if got := readCalls(t, e, account, since, 0); !reflect.DeepEqual(got, want) {
+			t.Errorf("since %v there are %d calls, want %d", since, len(got), len(want))
+		}
+		if got := readCalls(t, e, account, since, 3); !reflect.DeepEqual(got, want[:3]) {
+			t.Errorf("a limit of 3 gives %d calls", len(got))
+		}
+		for range e.Calls(t.Context(), "", time.Time{}, 0) {
+			break // must release what it holds
+		}
+	})
+
+	t.Run("Batches", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(3, 500)
+		at := ledger.Position(0)
+		for part := range slices.Chunk(entries, 61) {
+			apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", From: at, To: at + 1000, Entries: part})
+			at += 1000
+			position(t, e, "n", "e", at)
+		}
+		check(t, e, entries)
+	})
+
+	t.Run("EmptyBatch", func(t *testing.T) {
+		e := open(t)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", From: 0, To: 7})
+		position(t, e, "n", "e", 7)
+		check(t, e, nil)
+	})
+
+	// A batch whose answer was lost comes again.
+	t.Run("Again", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(4, 40)
+		first := &ledger.Batch{Node: "n", Epoch: "e", From: 0, To: 10, Entries: entries[:20]}
+		second := &ledger.Batch{Node: "n", Epoch: "e", From: 10, To: 20, Entries: entries[20:]}
+		apply(t, e, first)
+		apply(t, e, first)
+		check(t, e, entries[:20])
+		apply(t, e, second)
+		apply(t, e, second)
+		apply(t, e, second)
+		check(t, e, entries)
+		position(t, e, "n", "e", 20)
+	})
+
+	t.Run("WrongFrom", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(5, 60)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", From: 0, To: 10, Entries: entries[:20]})
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", From: 10, To: 20, Entries: entries[20:40]})
+		for _, b := range []ledger.Batch{
+			{From: 0, To: 5}, {From: 0, To: 20}, {From: 5, To: 30}, {From: 10, To: 21}, {From: 19, To: 30}, {From: 21, To: 30}, // not the position
+			{From: 20, To: 20}, {From: 20, To: 19}, {From: -5, To: 20}, // not a batch
+			{Epoch: "f", From: 20, To: 30}, {Node: "m", From: 20, To: 30}, // another journal
+		} {
+			b.Node, b.Epoch, b.Entries = "n"+b.Node, "e"+b.Epoch, entries[40:]
+			if err := e.Apply(t.Context(), &b); err == nil {
+				t.Errorf("a batch of %s/%s from %d to %d was taken", b.Node, b.Epoch, b.From, b.To)
+			}
+			check(t, e, entries[:40])
+		}
+		position(t, e, "n", "e", 20)
+		position(t, e, "n", "ef", 0)
+	})
+
+	// Two nodes, and two journals of one node, have positions of their own.
+	t.Run("Nodes", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(6, 60)
+		for i, j := range []string{"a 1", "b 1", "a 2"} {
+			node, epoch, _ := strings.Cut(j, " ")
+			apply(t, e, &ledger.Batch{Node: node, Epoch: epoch, From: 0, To: 10, Entries: entries[20*i : 20*i+20]})
+		}
+		check(t, e, entries)
+	})
+
+	// After a new epoch the same calls come again, among others, at other positions and more than once.
+	t.Run("KnownCalls", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(7, 150)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "old", From: 0, To: 10, Entries: entries[:100]})
+		mixed := slices.Concat(entries[40:120], entries[:10], entries[110:])
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "new", From: 0, To: 33, Entries: mixed})
+		check(t, e, entries)
+		position(t, e, "n", "new", 33)
+	})
+
+	// A batch that cannot be applied leaves nothing behind, in the tables or in memory.
+	t.Run("Atomic", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(8, 100)
+		bad := slices.Clone(entries)
+		bad[99].Tags = []ledger.Tag{{Key: "k", Value: "\xff"}} // no JSON
+		if err := e.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: bad}); err == nil {
+			t.Fatal("a tag that is not UTF-8 was taken")
+		}
+		position(t, e, "n", "e", 0)
+		check(t, e, nil)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: entries})
+		check(t, e, entries)
+	})
+
+	t.Run("Cancelled", func(t *testing.T) {
+		e := open(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := e.Apply(ctx, &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: randomEntries(9, 3)}); err == nil {
+			t.Error("Apply with a cancelled context succeeded")
+		}
+		check(t, e, nil)
+	})
+}
+
+func readCalls(t *testing.T, e LedgerEngine, account string, since time.Time, limit int) []ledger.Entry {
+	t.Helper()
+	var got []ledger.Entry
+	for c, err := range e.Calls(t.Context(), account, since, limit) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, *c)
+	}
+	return got
+}
+
+func compareCalls(a, b ledger.Entry) int {
+	if c := strings.Compare(a.Account, b.Account); c != 0 {
+		return c
+	}
+	if c := a.Intent.Time.Compare(b.Intent.Time); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Intent.ID.String(), b.Intent.ID.String())
+}
+
+// randomEntries makes calls of every kind that share few accounts, resources and tag sets. Times are whole microseconds:
+// that is what is stored.
+func randomEntries(seed uint64, n int) []ledger.Entry {
+	r := rand.New(rand.NewPCG(seed, 1))
+	start := time.Date(2026, 11, 23, 22, 0, 0, 0, time.UTC)
+	pick := func(s ...string) string { return s[r.IntN(len(s))] }
+	tagsets := [][]ledger.Tag{
+		nil,
+		{{Key: "Project", Value: "Alpha"}},
+		{{Key: "CostCenter", Value: "1\"2"}, {Key: "Project", Value: "日本"}},
+		{{Key: "Project", Value: ""}},
+	}
+	entries := make([]ledger.Entry, n)
+	for i := range entries {
+		e := &entries[i]
+		var id uuid.UUID
+		for k := range id {
+			id[k] = byte(r.Uint32())
+		}
+		account := pick("111111111111", "222222222222")
+		model := pick("anthropic.claude-3-haiku-20240307-v1:0", "amazon.nova-lite-v1:0")
+		number := r.IntN(4)
+		e.Intent = ledger.Intent{
+			ID: id, Time: start.Add(time.Duration(r.IntN(4*3600e6)) * time.Microsecond), Account: account,
+			Principal: "arn:aws:iam::" + account + ":user/" + pick("alice", "bob"), AccessKeyID: pick("AKIA1", "AKIA2"), Region: pick("us-east-1", "eu-west-1"),
+			Operation:   pick("Converse", "InvokeModel"),
+			ResourceARN: fmt.Sprintf("arn:aws:bedrock:us-east-1:%s:application-inference-profile/%s%d", account, model[:4], number), ResourceName: fmt.Sprint("team ", number),
+			ModelID: model, Scope: pick("region", "us", "global"), Tags: tagsets[r.IntN(len(tagsets))],
+			EstimatedInputTokens: r.Int64N(1000), MaxOutputTokens: r.Int64N(5000),
+		}
+		s := &e.Settlement
+		*s = ledger.Settlement{
+			ID: id, Time: e.Intent.Time.Add(time.Duration(r.IntN(1e7)) * time.Microsecond), Status: ledger.Status(1 + r.IntN(4)),
+			Upstream: pick("", "gpu-a"), Attempts: r.IntN(3), Latency: time.Duration(r.IntN(1e7)) * time.Microsecond,
+		}
+		if s.Status == ledger.Failed {
+			s.Reason = pick("throttled", "model_timeout")
+			continue
+		}
+		s.Service = pick("Amazon Bedrock", "Claude 3 Haiku (Amazon Bedrock Edition)")
+		s.Served, s.StopReason, s.Estimated = pick("us-east-1", "us-west-2"), converse.StopEndTurn, r.IntN(5) == 0
+		s.FirstEvent = s.Latency / 2 / time.Microsecond * time.Microsecond
+		s.Usage = converse.Usage{InputTokens: r.Int64N(1e4), OutputTokens: r.Int64N(1e3), CacheReadInputTokens: r.Int64N(100), CacheWriteInputTokens: 50, CacheWrite1hInputTokens: r.Int64N(50)}
+		for _, kind := range []string{"input-tokens", "output-tokens", "input-tokens"}[:r.IntN(4)] {
+			c := ledger.Charge{UsageType: "USE1-" + kind, Quantity: r.Int64N(1e4), Nano: r.Int64N(1e12), Price: "2026-10-01"}
+			if r.IntN(6) == 0 {
+				c.Nano, c.Price, c.Unrated = 0, "", true
+			}
+			s.Charges = append(s.Charges, c)
+		}
+	}
+	return entries
+}

@@ -1,0 +1,172 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"outcrop/fault"
+)
+
+// Refusal is a foreign server's answer that is not a result, stripped of its format.
+type Refusal struct {
+	Upstream   string        // the upstream's name, for the log
+	Status     int           // its HTTP status, or what the error object inside a stream says, 0 when neither does
+	Message    string        // its own words; shown to the caller only where the request is at fault
+	Type, Code string        // its own names for the error, where it has any
+	RetryAfter time.Duration // its Retry-After, 0 when it gave none
+}
+
+// Error is for the log.
+func (r *Refusal) Error() string {
+	s := "upstream " + r.Upstream + " answered status " + strconv.Itoa(r.Status)
+	for _, part := range []string{r.Type, r.Code, Clip(r.Message)} {
+		if part != "" {
+			s += ": " + part
+		}
+	}
+	return s
+}
+
+// Texts of faults that a caller sees. Where AWS documents or shows a text for the exception, it is that one.
+const (
+	textThrottled   = "Too many requests, please wait before trying again."
+	textUnavailable = "The service is unable to process your request at this time. Try again later."
+	textModelError  = "The request failed due to an error while processing the model."
+	textTimeout     = "The request took too long to process. Processing time exceeded the model timeout length."
+	textNotReady    = "The model specified in the request is not ready to serve inference requests."
+	textStream      = "An error occurred while streaming the response. Retry your request."
+)
+
+// Classify returns the fault that r is. Only a refusal that blames the request passes the server's own words on: any
+// other may speak of the operator's account or machines.
+//
+//	400 413 422 and other 4xx   Validation      "The model returned the following errors: ..."
+//	401 403 404 405 3xx         ModelError      the operator's configuration is at fault; another target may do
+//	402 409 423 425 502 503 529 Unavailable
+//	408 504                     ModelTimeout
+//	429                         Throttled       with Retry-After
+//	503 "Loading model"         ModelNotReady   llama.cpp while it starts
+//	500 and other 5xx           ModelError
+//	none                        by Type and Code, as in the body of an error inside a stream; else ModelError
+func Classify(r *Refusal) *fault.Error {
+	status := r.Status
+	if status == 0 || status == 200 {
+		status = statusOf(r.Type, r.Code)
+	}
+	e := &fault.Error{Cause: r, OriginalStatus: status, RetryAfter: r.RetryAfter}
+	switch {
+	case status == 401, status == 403, status == 404, status == 405, status < 400 && status != 0:
+		e.Kind, e.Message = fault.ModelError, textModelError
+	case status == 408, status == 504:
+		e.Kind, e.Message = fault.ModelTimeout, textTimeout
+	case status == 429:
+		e.Kind, e.Message = fault.Throttled, textThrottled
+	case status == 503 && strings.Contains(strings.ToLower(r.Message), "loading model"):
+		e.Kind, e.Message = fault.ModelNotReady, textNotReady
+	case status == 402, status == 409, status == 423, status == 425, status == 502, status == 503, status == 529:
+		e.Kind, e.Message = fault.Unavailable, textUnavailable
+	case status >= 400 && status < 500:
+		e.Kind, e.Message = fault.Validation, "The model returned the following errors: "+Clip(r.Message)
+	default:
+		e.Kind, e.Message = fault.ModelError, textModelError
+	}
+	return e
+}
+
+// statusOf gives the HTTP status that an error's names stand for, 0 where they are not known.
+func statusOf(typ, code string) int {
+	for _, name := range []string{code, typ} {
+		switch name {
+		case "invalid_request_error", "BadRequestError", "context_length_exceeded", "exceed_context_size_error":
+			return 400
+		case "authentication_error", "invalid_api_key":
+			return 401
+		case "permission_error":
+			return 403
+		case "not_found_error", "NotFoundError", "model_not_found":
+			return 404
+		case "rate_limit_error", "rate_limit_exceeded", "RateLimitError", "insufficient_quota", "tokens", "requests":
+			return 429
+		case "overloaded_error", "unavailable_error", "service_unavailable":
+			return 503
+		case "timeout_error", "timeout":
+			return 504
+		case "server_error", "internal_error", "InternalServerError", "api_error":
+			return 500
+		}
+	}
+	return 0
+}
+
+// Unreachable returns the fault of an attempt that got no answer: err is the transport's. Once ctx is done it is the
+// caller who left, or the deadline that passed, whatever the transport says.
+func Unreachable(ctx context.Context, name string, err error) *fault.Error {
+	if e := fault.From(context.Cause(ctx)); ctx.Err() != nil && e.Kind != fault.Internal {
+		return e // the cause that an upstream's own timer gave
+	}
+	cause := &unreachable{name, err}
+	var timeout net.Error
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return &fault.Error{Kind: fault.Internal, Message: "the caller has gone", Cause: context.Canceled}
+	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout() && !isDial(err):
+		return fault.Wrap(cause, fault.ModelTimeout, textTimeout)
+	}
+	return fault.Wrap(cause, fault.Unavailable, textUnavailable)
+}
+
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+type unreachable struct {
+	name string
+	err  error
+}
+
+func (u *unreachable) Error() string { return "upstream " + u.name + ": " + u.err.Error() }
+func (u *unreachable) Unwrap() error { return u.err }
+
+// Broken returns the fault of an answer that ended before it was complete. started says that the caller has had a part
+// of it: then it is a ModelStream, else another target may be asked.
+func Broken(name string, started bool, err error) *fault.Error {
+	cause := &unreachable{name, err}
+	if !started {
+		return fault.Wrap(cause, fault.Unavailable, textUnavailable)
+	}
+	return &fault.Error{Kind: fault.ModelStream, Message: textStream, OriginalStatus: 200, OriginalMessage: "The connection to the model ended early.", Cause: cause}
+}
+
+// InStream returns e as it is told after a stream's first event: a fault of the model's side becomes a ModelStream that
+// keeps the model's own status; kinds that the stream can express as they are stay.
+func InStream(e *fault.Error) *fault.Error {
+	switch e.Kind {
+	case fault.ModelError, fault.ModelNotReady, fault.Internal:
+		return &fault.Error{Kind: fault.ModelStream, Message: textStream, OriginalStatus: e.OriginalStatus, OriginalMessage: e.Message, Cause: e}
+	}
+	return e
+}
+
+// Timeout is the fault of a model that was silent for too long.
+func Timeout(name, what string) *fault.Error {
+	return fault.Wrap(errors.New("upstream "+name+": "+what), fault.ModelTimeout, textTimeout)
+}
+
+// Clip shortens a foreign text to what an error may carry: 1,000 bytes of it, cut at a character.
+func Clip(s string) string {
+	const most = 1000
+	if len(s) <= most {
+		return s
+	}
+	n := most
+	for !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "..."
+}

@@ -1,0 +1,284 @@
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"outcrop/fault"
+	"outcrop/iam"
+)
+
+// Authenticator tells who sent r. It returns a fault of one of the credentials' kinds when it cannot.
+type Authenticator interface {
+	Authenticate(r *http.Request, body []byte, requestID string) (iam.Caller, error)
+}
+
+// Guard allows every access or returns an AccessDenied fault, and records what it decided.
+type Guard interface {
+	Check(ctx context.Context, requestID string, c *iam.Caller, r *http.Request, access []iam.Access) error
+}
+
+// Config is what a Server is made of; everything is required.
+type Config struct {
+	Services      []*Service
+	Authenticator Authenticator
+	Guard         Guard
+	Clock         func() time.Time
+	Logger        *slog.Logger // one line a request: level Info, Error for an internal error
+}
+
+// Server serves Services on one endpoint. It is an http.Handler.
+type Server struct {
+	table *table
+	auth  Authenticator
+	guard Guard
+	now   func() time.Time
+	log   *slog.Logger
+}
+
+// NewServer checks the tables and makes a Server of them. It reports everything that is wrong with them at once.
+func NewServer(cfg Config) (*Server, error) {
+	if cfg.Authenticator == nil || cfg.Guard == nil || cfg.Clock == nil || cfg.Logger == nil {
+		return nil, errors.New("wire: a Server needs an Authenticator, a Guard, a clock and a logger")
+	}
+	t, err := newTable(cfg.Services)
+	if err != nil {
+		return nil, fmt.Errorf("wire: %w", err)
+	}
+	return &Server{table: t, auth: cfg.Authenticator, guard: cfg.Guard, now: cfg.Clock, log: cfg.Logger}, nil
+}
+
+// An exchange is one request and its answer.
+type exchange struct {
+	Call
+	server  *Server
+	service *front
+	op      *Op // nil until it is known
+	w       http.ResponseWriter
+	body    []byte
+	form    url.Values // AWSQuery
+	labels  labels
+	status  int          // what was written; 0 before
+	fault   *fault.Error // what went wrong, for the request event
+
+	oneLabel [1]label
+}
+
+// ServeHTTP serves one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{server: s, w: w}
+	x.ID, x.Start, x.Header, x.request = newRequestID(), s.now(), w.Header(), r
+	x.quiet = !s.log.Enabled(r.Context(), slog.LevelInfo)
+	x.Header["X-Amzn-Requestid"] = []string{x.ID}
+	defer x.end()
+	if err := x.serve(); err != nil {
+		x.fail(err)
+	}
+}
+
+// serve takes the request through its stages. What it returns has not been written yet.
+func (x *exchange) serve() error {
+	if err := x.server.table.find(x); err != nil {
+		return err
+	}
+	buf, err := x.readBody()
+	if err != nil {
+		return err
+	}
+	if x.op == nil { // the query protocol names its operation in the body
+		if err := x.findAction(); err != nil {
+			buf.release()
+			return err
+		}
+	}
+	if x.op.in.payload == nil {
+		// Nothing that is decoded refers to the body: strings and raw JSON are copies. A payload is the handler's own,
+		// because an upstream's transport may still read it when the handler has returned.
+		defer buf.release()
+	}
+	if x.Caller, err = x.server.auth.Authenticate(x.request, x.body, x.ID); err != nil {
+		return err
+	}
+	if got, want := x.Caller.Service, x.service.SigningName; got != "" && got != want {
+		return fault.New(fault.InvalidSignature, "Credential should be scoped to correct service: '%s'.", want)
+	}
+	return x.op.serve(x)
+}
+
+// end logs the request event, after it has answered a panic as an internal error.
+func (x *exchange) end() {
+	if p := recover(); p != nil {
+		if p == http.ErrAbortHandler {
+			panic(p)
+		}
+		err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+		if x.status != 0 { // too late for an answer: the connection is cut, so that none takes it for a whole one
+			x.fault = fault.From(err)
+			x.logEvent()
+			panic(http.ErrAbortHandler)
+		}
+		x.fail(err)
+	}
+	x.logEvent()
+}
+
+func (x *exchange) logEvent() {
+	level, kind := slog.LevelInfo, ""
+	if x.fault != nil {
+		kind = x.fault.Kind.String()
+		if x.fault.Kind == fault.Internal {
+			level = slog.LevelError
+			if errors.Is(x.fault, context.Canceled) && x.request.Context().Err() != nil {
+				level, kind = slog.LevelInfo, "canceled" // the caller went away
+			}
+		}
+	}
+	ctx := x.request.Context()
+	if !x.server.log.Enabled(ctx, level) {
+		return
+	}
+	attrs := make([]slog.Attr, 0, 10+len(x.notes))
+	attrs = append(attrs, slog.String("request_id", x.ID))
+	if x.service != nil {
+		attrs = append(attrs, slog.String("service", x.service.Name))
+	}
+	if x.op != nil {
+		attrs = append(attrs, slog.String("operation", x.op.Name))
+	}
+	if x.Caller.ARN != "" {
+		attrs = append(attrs, slog.String("caller", x.Caller.ARN), slog.String("region", x.Caller.Region))
+	}
+	attrs = append(attrs, slog.Int("status", x.status), slog.Duration("duration", x.server.now().Sub(x.Start)))
+	if kind != "" {
+		attrs = append(attrs, slog.String("fault", kind))
+	}
+	if x.fault != nil && (level == slog.LevelError || x.fault.Cause != nil) {
+		attrs = append(attrs, slog.String("error", x.fault.Error()))
+	}
+	x.server.log.LogAttrs(ctx, level, "request", append(attrs, x.notes...)...)
+}
+
+// write sends a whole answer in one piece. Content-Type is set by the caller.
+func (x *exchange) write(status int, body []byte) {
+	x.status = status
+	setLength(x.Header, len(body))
+	x.w.WriteHeader(status)
+	x.w.Write(body) // an error means that the caller has gone: there is nobody to tell
+}
+
+// defaultMaxBody bounds a request whose row says nothing.
+const defaultMaxBody = 1 << 20
+
+// A bodyBuffer is a request's body; pooled.
+type bodyBuffer struct{ b []byte }
+
+var bodies = sync.Pool{New: func() any { return new(bodyBuffer) }}
+
+func (b *bodyBuffer) release() {
+	if cap(b.b) <= maxPooled {
+		bodies.Put(b)
+	}
+}
+
+// readBody reads the body into x.body, bounded, whether its length was told or not.
+func (x *exchange) readBody() (*bodyBuffer, error) {
+	buf := bodies.Get().(*bodyBuffer)
+	buf.b = buf.b[:0]
+	if e := x.request.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		return nil, fault.New(fault.Serialization, "The Content-Encoding %q is not supported. Send the body as it is.", e)
+	}
+	limit := int64(defaultMaxBody)
+	if x.op != nil && x.op.MaxBody > 0 {
+		limit = x.op.MaxBody
+	}
+	n := x.request.ContentLength
+	if n > limit {
+		return nil, tooLarge(limit)
+	}
+	// What a stranger says it will send is not allocated before it comes.
+	const step = 64 << 10
+	if want := int(min(max(n+1, 512), step)); cap(buf.b) < want {
+		buf.b = make([]byte, 0, want)
+	}
+	for {
+		if len(buf.b) == cap(buf.b) {
+			grown := make([]byte, len(buf.b), min(2*cap(buf.b), int(limit)+1))
+			copy(grown, buf.b)
+			buf.b = grown
+		}
+		m, err := x.request.Body.Read(buf.b[len(buf.b):cap(buf.b)])
+		buf.b = buf.b[:len(buf.b)+m]
+		if int64(len(buf.b)) > limit {
+			return nil, tooLarge(limit)
+		}
+		if err == io.EOF {
+			x.body = buf.b
+			return buf, nil
+		}
+		if err != nil {
+			return nil, fault.Wrap(err, fault.Serialization, "The request body ended before it was complete.")
+		}
+	}
+}
+
+// tooLarge says it as AWS does of InvokeModel's body (https://github.com/langchain-ai/langchain-aws/issues/419).
+func tooLarge(limit int64) error {
+	return fault.New(fault.TooLarge, "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length less than or equal to %d", limit)
+}
+
+// newRequestID makes a random UUID, version 4.
+func newRequestID() string {
+	var b [16]byte
+	rand.Read(b[:]) // it never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	var t [36]byte
+	hex.Encode(t[0:8], b[0:4])
+	hex.Encode(t[9:13], b[4:6])
+	hex.Encode(t[14:18], b[6:8])
+	hex.Encode(t[19:23], b[8:10])
+	hex.Encode(t[24:36], b[10:16])
+	t[8], t[13], t[18], t[23] = '-', '-', '-', '-'
+	return string(t[:])
+}
+
+// findAction finds the operation of a query request: in the form, or in the query string of a GET.
+func (x *exchange) findAction() error {
+	text := string(x.body)
+	if x.request.Method == http.MethodGet {
+		text = x.request.URL.RawQuery
+	}
+	form, err := url.ParseQuery(text)
+	if err != nil {
+		return fault.Wrap(err, fault.Serialization, "The form could not be read.")
+	}
+	x.form = form
+	action := form.Get("Action")
+	if x.service == unknownQuery {
+		x.service = x.server.table.queryService(action, form.Get("Version"))
+	}
+	if x.op = x.service.ops[action]; x.op == nil {
+		return fault.New(fault.UnknownOperation, "Could not find operation %s for version %s", shorten(action), shorten(form.Get("Version")))
+	}
+	x.Row = &x.op.Row
+	return nil
+}
+
+// shorten bounds what a message repeats of a request.
+func shorten(s string) string {
+	const most = 200
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}
