@@ -13,6 +13,7 @@ import (
 	"outcrop/converse"
 	"outcrop/cost"
 	"outcrop/ledger"
+	"outcrop/store"
 	"outcrop/store/storetest"
 )
 
@@ -44,8 +45,7 @@ func call(i int, at time.Time, user, name, project, usageType string, quantity, 
 
 func rollups(t *testing.T) cost.Rollups {
 	t.Helper()
-	e := storetest.SQLIndex(t, filepath.Join(t.TempDir(), "outcrop.db"))
-	storetest.Fill(t, e, []ledger.Entry{
+	return filled(t, []ledger.Entry{
 		call(0, date(2024, 1, 31, 23), "alice", "chat", "Alpha", "in", 10, 100),
 		call(1, date(2024, 2, 1, 0), "alice", "chat", "Alpha", "out", 20, 4000),
 		call(2, date(2024, 2, 29, 5), "bob", "chat", "Alpha", "in", 1, 10),
@@ -53,7 +53,22 @@ func rollups(t *testing.T) cost.Rollups {
 		call(4, date(2024, 2, 29, 6), "bob", "", "", "in", 7, 0),
 		call(5, date(2024, 4, 1, 0), "alice", "search", "Beta", "in", 2, 20),
 	})
-	return e
+}
+
+// filled is a store with entries in its index.
+func filled(t *testing.T, entries []ledger.Entry) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "outcrop.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	storetest.Fill(t, s, entries)
+	return s
 }
 
 func collect(t *testing.T, r cost.Rollups, q cost.Query, filter func(*cost.Charges) bool, by ...cost.Dimension) []cost.Period {

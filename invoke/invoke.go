@@ -391,10 +391,10 @@ func (r *run) settle(status ledger.Status, reason string) error {
 // Recovered is the settlement of a call that a crash left open: what it really used is not known. Its input is charged
 // as estimated when it began; its output, of which there may have been any amount up to the intent's MaxOutputTokens, is
 // not invented. The entry says so, and a correction may follow it.
-func Recovered(cat *catalog.Catalog, rater *cost.Rater, now time.Time) func(*ledger.Intent) ledger.Settlement {
+func Recovered(cat *catalog.Catalog, rater *cost.Rater) func(*ledger.Intent) ledger.Settlement {
 	return func(in *ledger.Intent) ledger.Settlement {
 		s := ledger.Settlement{
-			ID: in.ID, Time: now, Status: ledger.Recovered, Estimated: true, Reason: "the process ended before the call did",
+			ID: in.ID, Estimated: true, Reason: "the process ended before the call did",
 			Service: catalog.DefaultService, Usage: converse.Usage{InputTokens: in.EstimatedInputTokens},
 		}
 		if m, ok := cat.Model(in.ModelID); ok {

@@ -101,6 +101,7 @@ func TestResolve(t *testing.T) {
 		{account, tokyo, fm("us-east-1", haiku)},
 		{account, tokyo, "arn:aws:bedrock:::foundation-model/" + opus46},
 		{account, tokyo, "arn:aws-cn:bedrock:ap-northeast-1::foundation-model/" + haiku},
+		{account, tokyo, "arn:aws:bedrock:ap-northeast-1:000000000000:foundation-model/" + haiku},
 		{account, tokyo, fm(tokyo, "no.model")},
 		{account, tokyo, "no.model"},
 		{account, tokyo, "arn:aws:bedrock:ap-northeast-1:000000000000:provisioned-model/abcdefghijkl"},

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -40,6 +41,7 @@ type Config struct {
 	Store   Store
 	Catalog *catalog.Catalog
 	Clock   func() time.Time // nil is time.Now
+	Logger  *slog.Logger     // nil logs nothing
 
 	// Served reports whether a configured upstream explicitly serves the model in region: it can then be called there
 	// by its own id, whatever AWS offers. It is asked on requests and must be quick; its answers do not change. Nil
@@ -53,6 +55,7 @@ type Service struct {
 	store   Store
 	catalog *catalog.Catalog
 	clock   func() time.Time
+	log     *slog.Logger
 	served  func(region, modelID string) bool
 
 	// The snapshot. The map and each space are immutable and replaced whole; a change replaces the one space it is
@@ -86,9 +89,12 @@ const maxRoutes = 1 << 13
 
 // Open reads the store and returns a Service.
 func Open(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{store: c.Store, catalog: c.Catalog, clock: c.Clock, served: c.Served}
+	s := &Service{store: c.Store, catalog: c.Catalog, clock: c.Clock, log: c.Logger, served: c.Served}
 	if s.clock == nil {
 		s.clock = time.Now
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.routes.Store(&map[routeKey]*Route{})
 	s.mu.Lock()
@@ -137,7 +143,7 @@ func (s *Service) reload(ctx context.Context) error {
 }
 
 // apply replaces one space by what change makes of a copy of it, after the store has reached revision. When other
-// changes came before, the whole snapshot is read again; should that fail, the next Refresh does it. mu is held.
+// changes came before, the whole snapshot is read again. mu is held.
 func (s *Service) apply(ctx context.Context, k spaceKey, revision int64, change func(*space)) {
 	next := s.space(k).clone()
 	change(next)
@@ -159,7 +165,15 @@ func (s *Service) apply(ctx context.Context, k spaceKey, revision int64, change 
 		s.revision = revision
 		return
 	}
-	_ = s.reload(ctx)
+	s.catchUp(ctx)
+}
+
+// catchUp reads what other processes have changed. The caller's own work is done: a failure is for the next Refresh to
+// make good. mu is held.
+func (s *Service) catchUp(ctx context.Context) {
+	if err := s.reload(context.WithoutCancel(ctx)); err != nil {
+		s.log.Warn("profiles changed by another process could not be read; the next refresh tries again", "error", err)
+	}
 }
 
 var nothing = &space{}
@@ -504,7 +518,7 @@ func (s *Service) Delete(ctx context.Context, account, region, identifier string
 	}
 	revision, err := s.store.Delete(ctx, account, region, p.ID)
 	if errors.Is(err, ErrNotFound) { // another process was first
-		_ = s.reload(ctx)
+		s.catchUp(ctx)
 		return notFound(identifier)
 	}
 	if err != nil {
@@ -559,7 +573,7 @@ func (s *Service) edit(ctx context.Context, account, region, resource string, ed
 	}
 	tags, revision, err := s.store.EditTags(ctx, account, region, p.ID, edit)
 	if errors.Is(err, ErrNotFound) { // another process was first
-		_ = s.reload(ctx)
+		s.catchUp(ctx)
 		return notFound(resource)
 	}
 	if err != nil {

@@ -49,7 +49,11 @@ type api struct {
 func (a *api) accessCreate(c *wire.Call, in *createInferenceProfileInput) ([]iam.Access, error) {
 	with := requestTags(in.Tags)
 	profiles := arn.ApplicationProfile(c.Caller.Region, c.Caller.Account, "*")
-	access := []iam.Access{{Resource: profiles, Context: with}, {Resource: *in.ModelSource.CopyFrom, Context: with}}
+	access := []iam.Access{{Resource: profiles, Context: with}}
+	// Another account's ARN is no valid source, which create says.
+	if source, err := arn.Parse(*in.ModelSource.CopyFrom); err == nil && (source.Account == "" || source.Account == c.Caller.Account) {
+		access = append(access, iam.Access{Resource: *in.ModelSource.CopyFrom, Context: with})
+	}
 	if len(in.Tags) > 0 {
 		access = append(access, iam.Access{Action: "bedrock:TagResource", Resource: profiles, Context: with})
 	}
@@ -61,19 +65,19 @@ func (a *api) accessProfile(c *wire.Call, in *identifierInput) ([]iam.Access, er
 }
 
 func (a *api) accessTag(c *wire.Call, in *tagResourceInput) ([]iam.Access, error) {
-	access := a.named(c, in.ARN)
+	access := a.named(c, *in.ARN)
 	access.Context = merge(access.Context, requestTags(in.Tags))
 	return []iam.Access{access}, nil
 }
 
 func (a *api) accessUntag(c *wire.Call, in *untagResourceInput) ([]iam.Access, error) {
-	access := a.named(c, in.ARN)
+	access := a.named(c, *in.ARN)
 	access.Context = merge(access.Context, policy.Context{"aws:TagKeys": in.Keys})
 	return []iam.Access{access}, nil
 }
 
 func (a *api) accessTags(c *wire.Call, in *resourceInput) ([]iam.Access, error) {
-	return []iam.Access{a.named(c, in.ARN)}, nil
+	return []iam.Access{a.named(c, *in.ARN)}, nil
 }
 
 func (a *api) accessModel(c *wire.Call, in *getFoundationModelInput) ([]iam.Access, error) {
@@ -112,8 +116,8 @@ func requestTags(tags []tagInput) policy.Context {
 	with := make(policy.Context, len(tags)+1)
 	keys := make([]string, len(tags))
 	for i, t := range tags {
-		with["aws:RequestTag/"+t.Key] = []string{*t.Value}
-		keys[i] = t.Key
+		with["aws:RequestTag/"+*t.Key] = []string{*t.Value}
+		keys[i] = *t.Key
 	}
 	with["aws:TagKeys"] = keys
 	return with
@@ -133,7 +137,7 @@ func merge(a, b policy.Context) policy.Context {
 
 func (a *api) create(ctx context.Context, c *wire.Call, in *createInferenceProfileInput) (*createInferenceProfileOutput, error) {
 	p, err := a.profiles.Create(ctx, c.Caller.Account, c.Caller.Region, profile.CreateRequest{
-		Name: in.Name, Description: value(in.Description), Source: *in.ModelSource.CopyFrom, Token: value(in.ClientRequestToken), Tags: tagsOf(in.Tags),
+		Name: *in.Name, Description: value(in.Description), Source: *in.ModelSource.CopyFrom, Token: value(in.ClientRequestToken), Tags: tagsOf(in.Tags),
 	})
 	if err != nil {
 		return nil, err
@@ -167,15 +171,15 @@ func (a *api) delete(ctx context.Context, c *wire.Call, in *identifierInput) (*e
 }
 
 func (a *api) tag(ctx context.Context, c *wire.Call, in *tagResourceInput) (*empty, error) {
-	return &empty{}, a.profiles.Tag(ctx, c.Caller.Account, c.Caller.Region, in.ARN, tagsOf(in.Tags))
+	return &empty{}, a.profiles.Tag(ctx, c.Caller.Account, c.Caller.Region, *in.ARN, tagsOf(in.Tags))
 }
 
 func (a *api) untag(ctx context.Context, c *wire.Call, in *untagResourceInput) (*empty, error) {
-	return &empty{}, a.profiles.Untag(ctx, c.Caller.Account, c.Caller.Region, in.ARN, in.Keys)
+	return &empty{}, a.profiles.Untag(ctx, c.Caller.Account, c.Caller.Region, *in.ARN, in.Keys)
 }
 
 func (a *api) tags(_ context.Context, c *wire.Call, in *resourceInput) (*listTagsForResourceOutput, error) {
-	tags, err := a.profiles.Tags(c.Caller.Account, c.Caller.Region, in.ARN)
+	tags, err := a.profiles.Tags(c.Caller.Account, c.Caller.Region, *in.ARN)
 	if err != nil {
 		return nil, err
 	}
@@ -261,7 +265,7 @@ func show(p *profile.Profile) inferenceProfile {
 func tagsOf(in []tagInput) []profile.Tag {
 	tags := make([]profile.Tag, len(in))
 	for i, t := range in {
-		tags[i] = profile.Tag{Key: t.Key, Value: *t.Value}
+		tags[i] = profile.Tag{Key: *t.Key, Value: *t.Value}
 	}
 	return tags
 }

@@ -6,9 +6,11 @@ import "time"
 // and are anchored here, but for that of a description: AWS's guides make descriptions such as
 // "Project Alpha - Claude 3.5 Sonnet", which it matches in part only. What goes out keeps to no pattern, as AWS's own
 // answers do not (dots in names, commas in descriptions, more than five models).
+//
+// Required strings of a body are pointers: an empty one is too short, not absent.
 
 type createInferenceProfileInput struct {
-	Name               string      `json:"inferenceProfileName" required:"true" min:"1" max:"64" pattern:"^([0-9a-zA-Z][ _-]?)+$"`
+	Name               *string     `json:"inferenceProfileName" required:"true" min:"1" max:"64" pattern:"^([0-9a-zA-Z][ _-]?)+$"`
 	Description        *string     `json:"description" min:"1" max:"200" pattern:"([0-9a-zA-Z:.][ _-]?)+" sensitive:"true"`
 	ClientRequestToken *string     `json:"clientRequestToken" min:"1" max:"256" pattern:"^[a-zA-Z0-9]([-a-zA-Z0-9]{0,254}[a-zA-Z0-9])?$"`
 	ModelSource        *modelInput `json:"modelSource" required:"true"`
@@ -21,7 +23,7 @@ type modelInput struct {
 }
 
 type tagInput struct {
-	Key   string  `json:"key" required:"true" min:"1" max:"128" pattern:"^[a-zA-Z0-9\\s._:/=+@-]*$"`
+	Key   *string `json:"key" required:"true" min:"1" max:"128" pattern:"^[a-zA-Z0-9\\s._:/=+@-]*$"`
 	Value *string `json:"value" required:"true" min:"0" max:"256" pattern:"^[a-zA-Z0-9\\s._:/=+@-]*$"`
 }
 
@@ -74,7 +76,7 @@ type untagResourceInput struct {
 }
 
 type resourceInput struct {
-	ARN string `json:"resourceARN" required:"true" min:"20" max:"1011" pattern:".*(^[a-zA-Z0-9][a-zA-Z0-9\\-]*$)|(^arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:custom-model/(imported)/[a-z0-9]{12}$)|(^arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:([0-9]{12}|)((:(fine-tuning-job|model-customization-job|custom-model)/[a-z0-9-]{1,63}[.]{1}[a-z0-9-]{1,63}([a-z0-9-]{1,63}[.]){0,2}[a-z0-9-]{1,63}([:][a-z0-9-]{1,63}){0,2}(/[a-z0-9]{12})$)|(:guardrail/[a-z0-9]+$)|(:automated-reasoning-policy/[a-zA-Z0-9]+(:[a-zA-Z0-9]+)?$)|(:(inference-profile|application-inference-profile)/[a-zA-Z0-9-:.]+$)|(:(provisioned-model|model-invocation-job|model-evaluation-job|evaluation-job|model-import-job|imported-model|async-invoke|provisioned-model-v2|provisioned-model-reservation|prompt-router|custom-model-deployment)/[a-z0-9]{12}$))).*"`
+	ARN *string `json:"resourceARN" required:"true" min:"20" max:"1011" pattern:".*(^[a-zA-Z0-9][a-zA-Z0-9\\-]*$)|(^arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:custom-model/(imported)/[a-z0-9]{12}$)|(^arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:([0-9]{12}|)((:(fine-tuning-job|model-customization-job|custom-model)/[a-z0-9-]{1,63}[.]{1}[a-z0-9-]{1,63}([a-z0-9-]{1,63}[.]){0,2}[a-z0-9-]{1,63}([:][a-z0-9-]{1,63}){0,2}(/[a-z0-9]{12})$)|(:guardrail/[a-z0-9]+$)|(:automated-reasoning-policy/[a-zA-Z0-9]+(:[a-zA-Z0-9]+)?$)|(:(inference-profile|application-inference-profile)/[a-zA-Z0-9-:.]+$)|(:(provisioned-model|model-invocation-job|model-evaluation-job|evaluation-job|model-import-job|imported-model|async-invoke|provisioned-model-v2|provisioned-model-reservation|prompt-router|custom-model-deployment)/[a-z0-9]{12}$))).*"`
 }
 
 type listTagsForResourceOutput struct {

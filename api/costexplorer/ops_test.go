@@ -22,6 +22,7 @@ import (
 	"outcrop/fault"
 	"outcrop/iam"
 	"outcrop/ledger"
+	"outcrop/store"
 	"outcrop/store/storetest"
 	"outcrop/wire"
 )
@@ -72,11 +73,20 @@ func readJSON(t testing.TB, name string, v any) {
 	}
 }
 
-func rollups(t *testing.T, entries []ledger.Entry) cost.Rollups {
+// filled is a store with entries in its index.
+func filled(t *testing.T, entries []ledger.Entry) *store.Store {
 	t.Helper()
-	e := storetest.SQLIndex(t, filepath.Join(t.TempDir(), "outcrop.db"))
-	storetest.Fill(t, e, entries)
-	return e
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "outcrop.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	storetest.Fill(t, s, entries)
+	return s
 }
 
 // door lets everybody in as the account that stands where the access key id is, and notes what is asked for.
@@ -126,7 +136,7 @@ func (c *client) post(account, region, operation string, body []byte) *httptest.
 // TestExchanges runs the requests of testdata over HTTP. The answers there were worked out by hand from calls.json and
 // AWS's documents.
 func TestExchanges(t *testing.T) {
-	c := newClient(t, rollups(t, calls(t)))
+	c := newClient(t, filled(t, calls(t)))
 	for _, file := range []string{"get_cost_and_usage.json", "get_tags.json", "get_dimension_values.json", "errors.json"} {
 		var exchanges []struct {
 			Note, Operation, Account, Region string
@@ -194,7 +204,7 @@ func many(n int) []ledger.Entry {
 // and account only.
 func TestPages(t *testing.T) {
 	const n = 3*maxGroups/2 + 7
-	s := &service{rollups: rollups(t, many(n)), clock: func() time.Time { return now }}
+	s := &service{rollups: filled(t, many(n)), clock: func() time.Time { return now }}
 	in := &GetCostAndUsageInput{
 		TimePeriod: &DateInterval{Start: "2024-01-04", End: "2024-01-09"}, Granularity: "DAILY", Metrics: []string{"UnblendedCost"},
 		GroupBy: []GroupDefinition{{Type: "TAG", Key: "N"}},
@@ -291,7 +301,7 @@ func TestPages(t *testing.T) {
 
 // TestTokens: a token that was tampered with is refused or harmless.
 func TestTokens(t *testing.T) {
-	s := &service{rollups: rollups(t, calls(t)), clock: func() time.Time { return now }}
+	s := &service{rollups: filled(t, calls(t)), clock: func() time.Time { return now }}
 	in := &GetCostAndUsageInput{TimePeriod: &DateInterval{Start: "2024-01-01", End: "2024-02-01"}, Granularity: "DAILY", Metrics: []string{"BlendedCost"}, GroupBy: []GroupDefinition{{Type: "TAG", Key: "Project"}}}
 	sum, err := digest(account, "GetCostAndUsage", in)
 	if err != nil {
@@ -343,9 +353,7 @@ func TestException(t *testing.T) {
 
 // TestStoreFails: an error of the store reads as an internal error and says nothing.
 func TestStoreFails(t *testing.T) {
-	e := storetest.SQLIndex(t, filepath.Join(t.TempDir(), "outcrop.db"))
-	storetest.Fill(t, e, calls(t))
-	s := &service{rollups: e, clock: func() time.Time { return now }}
+	s := &service{rollups: filled(t, calls(t)), clock: func() time.Time { return now }}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	tp := &DateInterval{Start: "2024-01-01", End: "2024-02-01"}

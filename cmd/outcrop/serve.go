@@ -96,9 +96,9 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	}
 	rater := cost.NewRater(cat)
 	s.ledger, err = ledger.New(ctx, ledger.Config{
-		Dir: dir, Index: s.store, Clock: time.Now, Logger: s.log,
+		Dir: filepath.Join(dir, "journal"), Index: s.store, Clock: time.Now, Logger: s.log,
 		SyncInterval: c.Ledger.SyncInterval, SyncIntents: c.Ledger.SyncIntents,
-		Recover: invoke.Recovered(cat, rater, time.Now),
+		Recover: invoke.Recovered(cat, rater),
 	})
 	if err != nil {
 		return s, fmt.Errorf("ledger: %w", err)
@@ -204,7 +204,7 @@ func (s *server) route(services http.Handler) http.Handler {
 				http.Error(w, "not ready", http.StatusServiceUnavailable)
 				return
 			}
-			if err := s.ledger.Err(); err != nil {
+			if err := s.ledger.Healthy(); err != nil {
 				http.Error(w, "ledger: "+err.Error(), http.StatusServiceUnavailable)
 				return
 			}
@@ -222,7 +222,7 @@ func (s *server) URL() string {
 		host = "127.0.0.1"
 	}
 	scheme := "http"
-	if s.http.TLSConfig != nil {
+	if s.config.TLS.CertFile != "" {
 		scheme = "https"
 	}
 	return scheme + "://" + net.JoinHostPort(host, port)
@@ -233,7 +233,7 @@ func (s *server) URL() string {
 func (s *server) Run(ctx context.Context, ready func(url string)) error {
 	failed := make(chan error, 1)
 	go func() {
-		if s.http.TLSConfig != nil {
+		if s.config.TLS.CertFile != "" {
 			failed <- s.http.ServeTLS(s.listener, "", "")
 		} else {
 			failed <- s.http.Serve(s.listener)
