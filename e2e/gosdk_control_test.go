@@ -331,7 +331,9 @@ func TestControlErrors(t *testing.T) {
 			[]string{"2 validation errors detected: ", "Member must have length less than or equal to 64", "'modelSource.copyFrom'"}},
 		{"a copy of an application profile", create("copy", full, nil), is[*bt.ValidationException], nil},
 		{"a placeholder", create("copy", "arn:aws:bedrock:region::foundation-model/fm-identifier", nil),
-			func(err error) bool { return is[*bt.ValidationException](err) || is[*bt.ResourceNotFoundException](err) }, nil},
+			func(err error) bool {
+				return is[*bt.ValidationException](err) || is[*bt.ResourceNotFoundException](err)
+			}, nil},
 		{"a copy of a model that is not there", create("copy", modelARN("us-east-1", "anthropic.claude-nine"), nil), is[*bt.ResourceNotFoundException], nil},
 		{"51 tags", create("copy", good, manyTags(51)), is[*bt.TooManyTagsException], nil},
 		{"a 51st tag", tag(full, map[string]string{"one": "more"}), is[*bt.TooManyTagsException], nil},
@@ -445,4 +447,10 @@ func TestFoundationModels(t *testing.T) {
 	if _, err := b.GetFoundationModel(ctx, &bedrock.GetFoundationModelInput{ModelIdentifier: aws.String("anthropic.claude-nine")}); !is[*bt.ResourceNotFoundException](err) {
 		t.Errorf("a model that is not there: %v", err)
 	}
+}
+
+// retag puts a profile into a project.
+func retag(ctx context.Context, s *server, arn, project string) error {
+	_, err := s.bedrock("us-east-1").TagResource(ctx, &bedrock.TagResourceInput{ResourceARN: &arn, Tags: tagList(map[string]string{"Project": project})})
+	return err
 }

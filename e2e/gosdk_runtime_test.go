@@ -631,3 +631,13 @@ upstreams:
 		}
 	}
 }
+
+// TestBodyLimit sends what is just too large for a model: AWS's bound for a body is 25,000,000 bytes.
+func TestBodyLimit(t *testing.T) {
+	s := start(t, options{})
+	_, err := s.runtime("us-east-1").InvokeModel(deadline(t), &bedrockruntime.InvokeModelInput{ModelId: aws.String(haiku), Body: make([]byte, 25_000_001)})
+	var status interface{ HTTPStatusCode() int }
+	if !is[*rt.ValidationException](err) || !errors.As(err, &status) || status.HTTPStatusCode() != http.StatusRequestEntityTooLarge && status.HTTPStatusCode() != http.StatusBadRequest {
+		t.Errorf("%v", err)
+	}
+}

@@ -300,8 +300,11 @@ func TestAuthenticateTampered(t *testing.T) {
 			}
 			return v.header("Content-Length") == ""
 		},
-		"host":          func(v *vector) bool { v.host = "example.com"; return true },
-		"signed header": func(v *vector) bool { v.set("Content-Type", "text/plain"); return strings.Contains(v.header("Authorization"), "content-type;") },
+		"host": func(v *vector) bool { v.host = "example.com"; return true },
+		"signed header": func(v *vector) bool {
+			v.set("Content-Type", "text/plain")
+			return strings.Contains(v.header("Authorization"), "content-type;")
+		},
 		"date": func(v *vector) bool {
 			v.set("X-Amz-Date", v.header("X-Amz-Date")[:13]+"13Z")
 			return true

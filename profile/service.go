@@ -277,6 +277,9 @@ func (s *Service) Create(ctx context.Context, account, region string, r CreateRe
 		case stored.ID != p.ID && stored.TokenDigest != p.TokenDigest:
 			return nil, fault.New(fault.Conflict, "The clientRequestToken %s was already used with a different request.", r.Token)
 		case stored.ID != p.ID:
+			if _, known := s.space(spaceKey{account, region}).byID[stored.ID]; !known { // another process made it
+				s.catchUp(ctx)
+			}
 			return stored, nil
 		}
 		s.apply(ctx, spaceKey{account, region}, revision, func(sp *space) { sp.add(s.entry(p)) })

@@ -556,11 +556,22 @@ func TestTwoProcesses(t *testing.T) {
 	if again := b.create(t, profile.CreateRequest{Name: "first", Token: "t"}); again.ARN != first.ARN {
 		t.Errorf("a retry at the other process made %s", again.ARN)
 	}
+	if p, err := b.Get(account, tokyo, first.ID); err != nil || p.Name != "first" {
+		t.Errorf("after a retry: %+v, %v", p, err)
+	}
+	unseen := a.create(t, profile.CreateRequest{Name: "unseen"})
+	wantFault(t, second(b.Get(account, tokyo, unseen.ID)), fault.NotFound)
 	if err := b.Refresh(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := b.Get(account, tokyo, first.ID); err != nil || p.Name != "first" {
-		t.Errorf("after Refresh: %+v, %v", p, err)
+	if _, err := b.Get(account, tokyo, unseen.ID); err != nil {
+		t.Errorf("after Refresh: %v", err)
+	}
+	if err := b.Delete(ctx, account, tokyo, unseen.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Refresh(ctx); err != nil {
+		t.Fatal(err)
 	}
 	// A change takes in the other process's changes before it.
 	if err := a.Tag(ctx, account, tokyo, first.ARN, []profile.Tag{{Key: "a", Value: "1"}}); err != nil {

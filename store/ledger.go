@@ -411,7 +411,9 @@ func prepareInsert(ctx context.Context, db *sql.DB, into, columns, conflict stri
 			default:
 				q.WriteString(", ")
 			}
-			q.WriteString("$" + strconv.Itoa(p+1))
+			// Not $1, $2, ...: SQLite looks the name of a named argument up in a list of them all, for every
+			// argument of every execution. An engine that wants numbers gets them here.
+			q.WriteString("?")
 		}
 		q.WriteString(") " + conflict)
 		var err error

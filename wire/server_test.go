@@ -191,7 +191,7 @@ func TestRestJSONBinding(t *testing.T) {
 	}
 }
 
-type malformedInput struct {
+type Scalars struct {
 	Int    *int32            `json:"int,omitempty"`
 	Long   *int64            `json:"long,omitempty"`
 	Float  *float64          `json:"float,omitempty"`
@@ -200,6 +200,10 @@ type malformedInput struct {
 	Blob   []byte            `json:"blob,omitempty"`
 	List   []string          `json:"list,omitempty"`
 	Map    map[string]string `json:"map,omitempty"`
+}
+
+type malformedInput struct {
+	Scalars
 	Query  *int32            `json:"-" query:"query"`
 	Header *int32            `json:"-" header:"header"`
 	Flag   *bool             `json:"-" query:"flag"`
@@ -390,7 +394,7 @@ func TestStages(t *testing.T) {
 // Message.
 func TestAWSJSON11Errors(t *testing.T) {
 	s := newTestServer(t, nil, &Service{Name: "costexplorer", SigningName: "ce", Protocol: AWSJSON11, TargetPrefix: "AWSInsightsIndexService", CapitalError: true,
-		Exception: exceptionForTest, Ops: []Op{Handle(Row{Name: "GetTags", Action: "ce:GetTags"}, nil, func(_ context.Context, _ *Call, in *malformedInput) (*empty, error) {
+		Exception: exceptionForTest, Ops: []Op{Handle(Row{Name: "GetTags", Action: "ce:GetTags"}, nil, func(_ context.Context, _ *Call, in *Scalars) (*empty, error) {
 			return nil, fault.New(fault.Validation, "Start date (and hour) should be before end date (and hour)")
 		})}})
 	for _, c := range []struct {
@@ -950,7 +954,7 @@ func FuzzRestJSONBody(f *testing.F) {
 		List []union `json:"list,omitempty"`
 	}
 	type in struct {
-		malformedInput
+		Scalars
 		Node  *node             `json:"node,omitempty"`
 		Nodes []node            `json:"nodes,omitempty" min:"1" max:"3"`
 		Union *union            `json:"union,omitempty"`

@@ -258,6 +258,31 @@ func TestPages(t *testing.T) {
 		}
 	}
 
+	// A period that fills its page to the last place: the next page begins with the next period.
+	in = &GetCostAndUsageInput{
+		TimePeriod: &DateInterval{Start: "2024-01-05", End: "2024-01-08"}, Granularity: "DAILY", Metrics: []string{"UnblendedCost"},
+		GroupBy: []GroupDefinition{{Type: "TAG", Key: "N"}},
+		Filter:  jsontext.Value(`{"Tags":{"Key":"N","MatchOptions":["STARTS_WITH"],"Values":["000","001","002","003","004"]}}`),
+	}
+	var sizes [][]int
+	for range 4 {
+		out, err := s.getCostAndUsage(t.Context(), account, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var size []int
+		for _, r := range out.ResultsByTime {
+			size = append(size, len(r.Groups))
+		}
+		sizes = append(sizes, size)
+		if in.NextPageToken = out.NextPageToken; in.NextPageToken == "" {
+			break
+		}
+	}
+	if want := [][]int{{maxGroups}, {0, maxGroups - 1}, {1}}; !reflect.DeepEqual(sizes, want) {
+		t.Errorf("got pages of %v groups, want %v", sizes, want)
+	}
+
 	// Periods without groups are paged too: hours since long ago. The page before 1970 must move on from there.
 	in = &GetCostAndUsageInput{TimePeriod: &DateInterval{Start: "1969-01-01T00:00:00Z", End: "1971-01-01T00:00:00Z"}, Granularity: "HOURLY", Metrics: []string{"BlendedCost"}}
 	total := 0
@@ -265,6 +290,9 @@ func TestPages(t *testing.T) {
 		out, err := s.getCostAndUsage(t.Context(), account, in)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if len(out.ResultsByTime) > maxGroups {
+			t.Errorf("a page of %d hours", len(out.ResultsByTime))
 		}
 		total += len(out.ResultsByTime)
 		if in.NextPageToken = out.NextPageToken; in.NextPageToken == "" {

@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/pprof"
 	"syscall"
 
 	"github.com/goccy/go-yaml"
@@ -21,6 +23,10 @@ import (
 )
 
 func main() {
+	// A thread in fsync keeps its processor from the scheduler for a while; with only one, everything would wait with it.
+	if runtime.GOMAXPROCS(0) < 2 {
+		runtime.GOMAXPROCS(2)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	// The first signal asks for a clean stop, the second ends the process at once.
@@ -32,6 +38,17 @@ func main() {
 		<-signals
 		os.Exit(130)
 	}()
+	if file := os.Getenv("OUTCROP_CPUPROFILE"); file != "" { // for `make bench`
+		f, err := os.Create(file)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "outcrop:", err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	if err := command().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "outcrop:", err)
 		os.Exit(1)

@@ -1,0 +1,488 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"outcrop/fault"
+	"outcrop/policy"
+)
+
+func parse(t testing.TB, doc string) *policy.Policy {
+	t.Helper()
+	p, err := policy.Parse("p", []byte(doc))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+const (
+	profileARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abcdef123456"
+	modelARN   = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
+)
+
+// statement makes a document of version 2012-10-17 from one statement's members.
+func statement(members string) string {
+	return `{"Version":"2012-10-17","Statement":[{` + members + `}]}`
+}
+
+// Sources: the user guide's pages on the elements, below
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements.html
+func TestParseErrors(t *testing.T) {
+	const rest = `"Effect":"Allow","Action":"*","Resource":"*"`
+	condition := func(c string) string { return statement(rest + `,"Condition":` + c) }
+	tests := []struct{ doc, want string }{
+		{``, "the document ends too early, at byte 0"},
+		{`{`, "the document ends too early, at byte 1"},
+		{`[]`, "must be an object"},
+		{`{"Version":"2012-10-17",}`, "not valid JSON at byte 23"},
+		{`{"Version":"2012-10-17"}`, "Statement is missing"},
+		{statement(rest) + "x", "there is something after the end of the document"},
+		{`{"Version":"2012-10-17","Version":"2012-10-17","Statement":[]}`, "a name stands twice in one object, at byte 23"},
+		{`{"Version":"2020-01-01","Statement":[{` + rest + `}]}`, `Version: must be "2012-10-17" or "2008-10-17", not "2020-01-01"`},
+		{`{"Version":2012,"Statement":[{` + rest + `}]}`, "Version: must be a string"},
+		{`{"Id":["x"],"Statement":[{` + rest + `}]}`, "Id: must be a string"},
+		{`{"version":"2012-10-17","Statement":[{` + rest + `}]}`, `unknown element "version"`},
+		{`{"Statement":[]}`, "Statement: must not be an empty list"},
+		{`{"Statement":"x"}`, "Statement[0]: must be an object"},
+		{`{"Statement":[{` + rest + `},[]]}`, "Statement[1]: must be an object"},
+		{statement(`"Action":"*","Resource":"*"`), "Statement[0]: Effect is missing"},
+		{statement(`"Effect":"allow","Action":"*","Resource":"*"`), `Statement[0].Effect: must be "Allow" or "Deny", not "allow"`},
+		{statement(`"Effect":"Allow","Resource":"*"`), "Statement[0]: Action is missing"},
+		{statement(`"Effect":"Allow","Action":"*"`), "Statement[0]: Resource is missing"},
+		{statement(rest + `,"NotAction":"*"`), "Statement[0]: has both Action and NotAction"},
+		{statement(rest + `,"NotResource":"*"`), "Statement[0]: has both Resource and NotResource"},
+		{statement(rest + `,"Principal":"*"`), "Statement[0].Principal: an identity-based policy must not name a principal"},
+		{statement(rest + `,"NotPrincipal":"*"`), "Statement[0].NotPrincipal: an identity-based policy must not name a principal"},
+		{statement(rest + `,"Conditions":{}`), `Statement[0]: unknown element "Conditions"`},
+		{statement(rest + `,"Sid":"a b"`), `Statement[0].Sid: "a b" must be letters and digits only`},
+		{`{"Statement":[{"Sid":"a",` + rest + `},{"Sid":"a",` + rest + `}]}`, `Statement[1].Sid: "a" stands twice, statement ids must be unique`},
+		{statement(`"Effect":"Allow","Action":[],"Resource":"*"`), "Statement[0].Action: must not be an empty list"},
+		{statement(`"Effect":"Allow","Action":{},"Resource":"*"`), "Statement[0].Action: must be a string or a list of strings"},
+		{statement(`"Effect":"Allow","Action":["a:B",1],"Resource":"*"`), "Statement[0].Action: must be a string or a list of strings"},
+		{statement(`"Effect":"Allow","Action":"InvokeModel","Resource":"*"`), `Statement[0].Action: "InvokeModel" must be "*" or a service and an action, like "bedrock:InvokeModel"`},
+		{statement(`"Effect":"Allow","NotAction":"bedrock:","Resource":"*"`), `Statement[0].NotAction: "bedrock:" must be "*" or a service and an action, like "bedrock:InvokeModel"`},
+		{statement(`"Effect":"Allow","Action":"bed*:X","Resource":"*"`), `Statement[0].Action: "bed*:X" has a character that no service's name has`},
+		{statement(`"Effect":"Allow","Action":"bedrock:a b","Resource":"*"`), `Statement[0].Action: "bedrock:a b" has a character that no action's name has`},
+		{statement(`"Effect":"Allow","Action":"*","Resource":"bucket"`), `Statement[0].Resource: "bucket" must be an ARN or "*"`},
+		{statement(`"Effect":"Allow","Action":"*","NotResource":""`), `Statement[0].NotResource: "" must be an ARN or "*"`},
+		{statement(`"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username"`), "Statement[0].Resource: a ${ is not closed with }"},
+		{statement(`"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${}"`), "Statement[0].Resource: ${} is not a variable: it must name a condition key, like ${aws:username}"},
+		{statement(`"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${username}"`), "Statement[0].Resource: ${username} is not a variable: it must name a condition key, like ${aws:username}"},
+		{statement(`"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username, x}"`), "Statement[0].Resource: the default value in ${aws:username, x} must stand in single quotes"},
+		{statement(`"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username, 'a'b''}"`), "Statement[0].Resource: the default value in ${aws:username, 'a'b''} must not hold a single quote"},
+		{condition(`[]`), "Statement[0].Condition: must be an object"},
+		{condition(`{"StringEquals":"x"}`), "Statement[0].Condition.StringEquals: must be an object"},
+		{condition(`{"StringEqual":{"aws:username":"x"}}`), "Statement[0].Condition.StringEqual: unknown condition operator"},
+		{condition(`{"stringequals":{"aws:username":"x"}}`), "Statement[0].Condition.stringequals: unknown condition operator"},
+		{condition(`{"ForSomeValues:StringEquals":{"aws:username":"x"}}`), "Statement[0].Condition.ForSomeValues:StringEquals: unknown condition operator"},
+		{condition(`{"NullIfExists":{"aws:username":"true"}}`), "Statement[0].Condition.NullIfExists: Null takes neither IfExists nor a set operator"},
+		{condition(`{"ForAnyValue:Null":{"aws:username":"true"}}`), "Statement[0].Condition.ForAnyValue:Null: Null takes neither IfExists nor a set operator"},
+		{condition(`{"StringEquals":{"username":"x"}}`), `Statement[0].Condition.StringEquals: "username" is not a condition key, like "aws:username"`},
+		{condition(`{"StringEquals":{"aws:username":[]}}`), "Statement[0].Condition.StringEquals.aws:username: must not be an empty list"},
+		{condition(`{"StringEquals":{"aws:username":null}}`), "Statement[0].Condition.StringEquals.aws:username: must be a string or a list of strings"},
+		{condition(`{"NumericEquals":{"a:b":"1e3"}}`), `Statement[0].Condition.NumericEquals.a:b: "1e3" is not a number`},
+		{condition(`{"NumericEquals":{"a:b":"${aws:EpochTime}"}}`), `Statement[0].Condition.NumericEquals.a:b: "${aws:EpochTime}" is not a number`},
+		{condition(`{"NumericEquals":{"a:b":"inf"}}`), `Statement[0].Condition.NumericEquals.a:b: "inf" is not a number`},
+		{condition(`{"DateEquals":{"a:b":"yesterday"}}`), `Statement[0].Condition.DateEquals.a:b: "yesterday" is not a date in ISO 8601 or a number of seconds since 1970`},
+		{condition(`{"Bool":{"a:b":"yes"}}`), `Statement[0].Condition.Bool.a:b: "yes" is not "true" or "false"`},
+		{condition(`{"Null":{"a:b":"yes"}}`), `Statement[0].Condition.Null.a:b: "yes" is not "true" or "false"`},
+		{condition(`{"BinaryEquals":{"a:b":"*"}}`), `Statement[0].Condition.BinaryEquals.a:b: "*" is not base64`},
+		{condition(`{"IpAddress":{"a:b":"203.0.113.*"}}`), `Statement[0].Condition.IpAddress.a:b: "203.0.113.*" is not an IP address or a CIDR range`},
+		{condition(`{"IpAddress":{"a:b":["10.0.0.0/33"]}}`), `Statement[0].Condition.IpAddress.a:b: "10.0.0.0/33" is not an IP address or a CIDR range`},
+		{condition(`{"ArnLike":{"a:b":"arn:aws:s3:*"}}`), `Statement[0].Condition.ArnLike.a:b: "arn:aws:s3:*" is not an ARN pattern: it has 4 parts between colons, an ARN has 6`},
+		{condition(`{"ArnLike":{"a:b":"arn:aws:s3:::${aws:username"}}`), "Statement[0].Condition.ArnLike.a:b: a ${ is not closed with }"},
+		{`{"Statement":"` + strings.Repeat("x", 131072) + `"}`, "the document has 131088 bytes, at most 131072 are allowed"},
+	}
+	for _, tt := range tests {
+		_, err := policy.Parse("p", []byte(tt.doc))
+		if err == nil {
+			t.Errorf("%.200s: no error, want %s", tt.doc, tt.want)
+			continue
+		}
+		if e := fault.From(err); e.Kind != fault.Validation || e.Message != "Malformed policy document: "+tt.want {
+			t.Errorf("%.200s:\ngot  %v %s\nwant %s", tt.doc, e.Kind, e.Message, tt.want)
+		}
+	}
+}
+
+// effect is the decision of one policy as a word.
+func effect(p *policy.Policy, r policy.Request) policy.Effect {
+	return policy.Evaluate([]*policy.Policy{p}, r).Effect
+}
+
+func TestActions(t *testing.T) {
+	tests := []struct {
+		element, pattern, action string
+		want                     bool
+	}{
+		// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_action.html: the prefix
+		// and the action name are case insensitive; * and ? are wildcards.
+		{"Action", "*", "bedrock:InvokeModel", true},
+		{"Action", "bedrock:*", "bedrock:InvokeModel", true},
+		{"Action", "bedrock:*", "bedrock-agent:InvokeModel", false},
+		{"Action", "bedrock:invokemodel", "bedrock:InvokeModel", true},
+		{"Action", "BEDROCK:InvokeModel", "bedrock:InvokeModel", true},
+		{"Action", "bedrock:Invoke", "bedrock:InvokeModel", false},
+		{"Action", "bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream", false},
+		{"Action", "bedrock:invoke*", "bedrock:InvokeModelWithResponseStream", true},
+		{"Action", "bedrock:*Profile*", "bedrock:ListInferenceProfiles", true},
+		{"Action", "bedrock:*Profile", "bedrock:ListInferenceProfiles", false},
+		{"Action", "bedrock:?etInferenceProfile", "bedrock:GetInferenceProfile", true},
+		{"Action", "bedrock:??etInferenceProfile", "bedrock:GetInferenceProfile", false},
+		// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notaction.html
+		{"NotAction", "iam:*", "bedrock:InvokeModel", true},
+		{"NotAction", "bedrock:invoke*", "bedrock:InvokeModel", false},
+	}
+	for _, tt := range tests {
+		p := parse(t, statement(fmt.Sprintf(`"Effect":"Allow",%q:%q,"Resource":"*"`, tt.element, tt.pattern)))
+		if p.Conditional() {
+			t.Errorf("%s is conditional", tt.pattern)
+		}
+		if got := effect(p, policy.Request{Action: tt.action, Resource: "*"}); (got == policy.Allow) != tt.want {
+			t.Errorf("%s %s on %s: %v", tt.element, tt.pattern, tt.action, got)
+		}
+	}
+}
+
+func TestResources(t *testing.T) {
+	context := policy.Context{"aws:username": {"alice"}, "aws:PrincipalTag/team": {"a*b?"}, "a:many": {"x", "y"}, "a:none": {}}
+	tests := []struct {
+		version, element, pattern, resource string
+		want                                bool
+	}{
+		// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+		{"2012-10-17", "Resource", "*", profileARN, true},
+		{"2012-10-17", "Resource", "*", "*", true},
+		{"2012-10-17", "Resource", profileARN, profileARN, true},
+		{"2012-10-17", "Resource", strings.ToUpper(profileARN[:1]) + profileARN[1:], profileARN, false},
+		{"2012-10-17", "Resource", "arn:aws:bedrock:*:*:application-inference-profile/*", profileARN, true},
+		{"2012-10-17", "Resource", "arn:aws:bedrock:*:*:Application-inference-profile/*", profileARN, false},
+		{"2012-10-17", "Resource", "arn:aws:bedrock:*/abcdef123456", profileARN, true}, // a star crosses colons and slashes
+		{"2012-10-17", "Resource", "arn:aws:bedrock:us-east-?:*", profileARN, true},
+		{"2012-10-17", "Resource", "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/?", profileARN, false},
+		{"2012-10-17", "Resource", "arn:aws:bedrock:*::foundation-model/*", profileARN, false},
+		{"2012-10-17", "Resource", "arn:aws:bedrock:*::foundation-model/*", modelARN, true},
+		{"2012-10-17", "Resource", "arn:aws:bedrock:*::foundation-model/*", "*", false},
+		{"2012-10-17", "NotResource", "arn:aws:bedrock:*::foundation-model/*", profileARN, true},
+		{"2012-10-17", "NotResource", "arn:aws:bedrock:*::foundation-model/*", modelARN, false},
+		// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+		{"2012-10-17", "Resource", "arn:aws:s3:::b/${aws:username}/*", "arn:aws:s3:::b/alice/x/y", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::b/${aws:username}/*", "arn:aws:s3:::b/bob/x", false},
+		{"2012-10-17", "Resource", "arn:aws:s3:::b/${AWS:USERNAME}/*", "arn:aws:s3:::b/alice/x", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::*/${aws:username}", "arn:aws:s3:::x/alice/alice", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::*${aws:username}*alice?", "arn:aws:s3:::alicealicex", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::*${aws:username}*alice?", "arn:aws:s3:::alicealice", false},
+		{"2012-10-17", "Resource", "arn:aws:s3:::${aws:PrincipalTag/team, 'company-wide'}", "arn:aws:s3:::a*b?", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::${aws:PrincipalTag/team}", "arn:aws:s3:::axxbx", false}, // its star is a star
+		{"2012-10-17", "Resource", "arn:aws:s3:::${aws:PrincipalTag/unit, 'company-wide'}", "arn:aws:s3:::company-wide", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::${aws:PrincipalTag/unit,'}'}", "arn:aws:s3:::}", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::${aws:PrincipalTag/unit}*", "arn:aws:s3:::x", false},
+		{"2012-10-17", "NotResource", "arn:aws:s3:::${aws:PrincipalTag/unit}*", "arn:aws:s3:::x", false}, // unresolved: the statement does not apply
+		{"2012-10-17", "Resource", "arn:aws:s3:::${a:many}", "arn:aws:s3:::x", false},
+		{"2012-10-17", "Resource", "arn:aws:s3:::${a:none, 'd'}", "arn:aws:s3:::d", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::${*}${?}${$}", "arn:aws:s3:::*?$", true},
+		{"2012-10-17", "Resource", "arn:aws:s3:::${*}${?}${$}", "arn:aws:s3:::aaa", false},
+		{"2008-10-17", "Resource", "arn:aws:s3:::${aws:username}", "arn:aws:s3:::alice", false},
+		{"2008-10-17", "Resource", "arn:aws:s3:::${aws:username}", "arn:aws:s3:::${aws:username}", true},
+	}
+	for _, tt := range tests {
+		doc := fmt.Sprintf(`{"Version":%q,"Statement":{"Effect":"Allow","Action":"*",%q:%q}}`, tt.version, tt.element, tt.pattern)
+		if strings.HasPrefix(tt.pattern, "A") {
+			if _, err := policy.Parse("p", []byte(doc)); err == nil {
+				t.Errorf("%s was taken", doc)
+			}
+			continue
+		}
+		if got := effect(parse(t, doc), policy.Request{Action: "s3:GetObject", Resource: tt.resource, Context: context}); (got == policy.Allow) != tt.want {
+			t.Errorf("%s %s %s on %s: %v", tt.version, tt.element, tt.pattern, tt.resource, got)
+		}
+	}
+}
+
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html and
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
+func TestConditions(t *testing.T) {
+	context := policy.Context{
+		"aws:username": {"alice"}, "aws:PrincipalTag/job": {"iamuser-admin"}, "a:empty": {""}, "a:none": {},
+		"a:n": {"10"}, "a:x": {"1.5"}, "a:text": {"ten"}, "a:t": {"2026-11-23T11:35:12Z"}, "a:epoch": {"1795433712"},
+		"a:yes": {"true"}, "a:No": {"False"}, "a:b64": {"QmluYXJ5VmFsdWVJbkJhc2U2NA=="},
+		"aws:SourceIp": {"203.0.113.7"}, "a:ip6": {"2001:DB8:1234:5678::1"}, "a:mapped": {"::ffff:203.0.113.7"},
+		"a:arn": {"arn:aws:sns:us-east-1:123456789012:topic:sub/x"}, "a:user": {"arn:aws:iam::123456789012:user/alice"},
+		"aws:TagKeys": {"environment", "webserver"}, "a:one": {"environment"}, "a:star": {"a*c"},
+	}
+	tests := []struct {
+		operator, key, values string
+		want                  bool
+	}{
+		{"StringEquals", "aws:username", `"alice"`, true},
+		{"StringEquals", "aws:username", `["bob","alice"]`, true}, // values are alternatives
+		{"StringEquals", "AWS:Username", `"alice"`, true},         // keys in any case
+		{"StringEquals", "aws:username", `"Alice"`, false},
+		{"StringEquals", "aws:username", `"ali*"`, false}, // no wildcards
+		{"StringEquals", "a:star", `"a*c"`, true},
+		{"StringEquals", "aws:userid", `"alice"`, false},
+		{"StringEqualsIfExists", "aws:userid", `"alice"`, true},
+		{"StringEqualsIfExists", "aws:username", `"bob"`, false},
+		{"StringEquals", "aws:PrincipalTag/JOB", `"iamuser-admin"`, true},
+		{"StringNotEquals", "aws:username", `["bob","carol"]`, true},
+		{"StringNotEquals", "aws:username", `["bob","alice"]`, false}, // none may match
+		{"StringNotEquals", "aws:userid", `"alice"`, true},            // a missing key does not match
+		{"StringNotEqualsIfExists", "aws:userid", `"alice"`, true},
+		{"StringEqualsIgnoreCase", "aws:username", `"ALICE"`, true},
+		{"StringNotEqualsIgnoreCase", "aws:username", `"ALICE"`, false},
+		{"StringLike", "aws:username", `"al?c*"`, true},
+		{"StringLike", "aws:username", `"AL*"`, false},
+		{"StringLike", "aws:username", `"?????"`, true},
+		{"StringLike", "a:star", `"a${*}c"`, true},
+		{"StringLike", "aws:username", `"a${*}e"`, false},
+		{"StringNotLike", "aws:username", `"al*"`, false},
+		{"StringNotLike", "aws:username", `"b*"`, true},
+		{"StringEquals", "a:user", `"arn:aws:iam::123456789012:user/${aws:username}"`, true},
+		{"StringLike", "a:user", `"*/${aws:username}"`, true},
+		{"StringEquals", "aws:username", `"${a:nobody, 'alice'}"`, true},
+		{"StringEquals", "aws:username", `"${a:nobody}"`, false},
+		{"StringNotEquals", "aws:username", `"${a:nobody}"`, false}, // unresolved: the statement does not apply
+		{"StringEqualsIfExists", "aws:userid", `"${a:nobody}"`, true},
+
+		{"NumericEquals", "a:n", `10`, true},
+		{"NumericEquals", "a:n", `"10.0"`, true},
+		{"NumericNotEquals", "a:n", `"10"`, false},
+		{"NumericNotEquals", "a:none", `"10"`, true},
+		{"NumericLessThan", "a:n", `"10"`, false},
+		{"NumericLessThanEquals", "a:n", `"10"`, true},
+		{"NumericLessThan", "a:x", `"1.6"`, true},
+		{"NumericGreaterThan", "a:n", `"9"`, true},
+		{"NumericGreaterThan", "a:n", `"-9"`, true},
+		{"NumericGreaterThanEquals", "a:n", `"10.5"`, false},
+		{"NumericEquals", "a:text", `"10"`, false}, // not a number: it matches nothing
+		{"NumericNotEquals", "a:text", `"10"`, true},
+
+		{"DateEquals", "a:t", `"2026-11-23T11:35:12Z"`, true},
+		{"DateEquals", "a:t", `"2026-11-23T13:35:12+02:00"`, true},
+		{"DateEquals", "a:t", `"1795433712"`, true},
+		{"DateEquals", "a:epoch", `"2026-11-23T11:35:12Z"`, true},
+		{"DateEquals", "a:t", `"2026-11-23T11:35:12.000Z"`, true},
+		{"DateNotEquals", "a:t", `"2026-11-23"`, true},
+		{"DateLessThan", "a:t", `"2026-11-24"`, true},
+		{"DateLessThan", "a:t", `"2026-11"`, false},
+		{"DateLessThanEquals", "a:t", `"2026-11-23T11:35:12Z"`, true},
+		{"DateGreaterThan", "a:t", `"2026"`, true},
+		{"DateGreaterThan", "a:t", `"2026-11-23T11:35Z"`, true},
+		{"DateGreaterThanEquals", "a:t", `"2027"`, false},
+
+		{"Bool", "a:yes", `"true"`, true},
+		{"Bool", "a:yes", `true`, true},
+		{"Bool", "a:no", `"false"`, true},
+		{"Bool", "a:yes", `"false"`, false},
+		{"Bool", "aws:SecureTransport", `"false"`, false}, // missing
+		{"BoolIfExists", "aws:SecureTransport", `"true"`, true},
+
+		{"BinaryEquals", "a:b64", `"QmluYXJ5VmFsdWVJbkJhc2U2NA=="`, true},
+		{"BinaryEquals", "a:b64", `"ASIAIOSFODNN7EXAMPLEUCA="`, false},
+
+		{"IpAddress", "aws:SourceIp", `"203.0.113.0/24"`, true},
+		{"IpAddress", "aws:SourceIp", `"203.0.113.7"`, true},
+		{"IpAddress", "aws:SourceIp", `["192.0.2.0/24","203.0.113.8/32"]`, false},
+		{"IpAddress", "a:ip6", `"2001:DB8:1234:5678::/64"`, true},
+		{"IpAddress", "a:ip6", `"0.0.0.0/0"`, false},
+		{"IpAddress", "a:mapped", `"203.0.113.0/24"`, true},
+		{"IpAddress", "aws:username", `"0.0.0.0/0"`, false},
+		{"NotIpAddress", "aws:SourceIp", `"203.0.113.0/24"`, false},
+		{"NotIpAddress", "aws:SourceIp", `["192.0.2.0/24","10.0.0.0/8"]`, true},
+		{"NotIpAddress", "aws:VpcSourceIp", `"10.0.0.0/8"`, true},
+
+		{"ArnEquals", "a:arn", `"arn:aws:sns:*:123456789012:topic:*"`, true}, // as ArnLike
+		{"ArnLike", "a:arn", `"arn:aws:sns:us-east-1:123456789012:topic:sub/x"`, true},
+		{"ArnLike", "a:arn", `"arn:aws:*:123456789012:topic:sub:*"`, false}, // a star stays in its part
+		{"ArnLike", "a:arn", `"arn:aws:sns:us-east-?:*:*"`, true},
+		{"ArnLike", "a:arn", `"arn:*:*:*:*:*"`, true},
+		{"ArnLike", "aws:username", `"arn:*:*:*:*:*"`, false},
+		{"ArnLike", "a:user", `"arn:aws:iam::*:user/${aws:username}"`, true},
+		{"ArnLike", "a:user", `"arn:aws:iam::*:user/${a:nobody}"`, false},
+		{"ArnEquals", "a:user", `"${a:user}"`, true},
+		{"ArnEquals", "a:arn", `"${a:user}"`, false},
+		{"ArnNotLike", "a:arn", `"arn:aws:sns:*:*:*"`, false},
+		{"ArnNotEquals", "a:arn", `"arn:aws:sqs:*:*:*"`, true},
+		{"ArnNotLike", "a:user", `"arn:aws:iam::*:user/${a:nobody}"`, false},
+		{"ArnNotEquals", "aws:SourceArn", `"arn:aws:sqs:*:*:*"`, true},
+
+		{"Null", "aws:TokenIssueTime", `"true"`, true},
+		{"Null", "aws:TokenIssueTime", `"false"`, false},
+		{"Null", "aws:username", `"false"`, true},
+		{"Null", "aws:username", `true`, false},
+		{"Null", "a:none", `true`, true},
+
+		{"ForAllValues:StringEquals", "aws:TagKeys", `["environment","webserver","x"]`, true},
+		{"ForAllValues:StringEquals", "aws:TagKeys", `["environment"]`, false},
+		{"ForAllValues:StringEquals", "a:one", `["environment","webserver"]`, true},
+		{"ForAllValues:StringEquals", "a:missing", `["x"]`, true},
+		{"ForAllValues:StringEquals", "a:empty", `["x"]`, true},
+		{"ForAllValues:StringNotEquals", "aws:TagKeys", `["x","y"]`, true},
+		{"ForAllValues:StringNotEquals", "aws:TagKeys", `["x","webserver"]`, false},
+		{"ForAllValues:StringLike", "aws:TagKeys", `["*e*"]`, true},
+		{"ForAnyValue:StringEquals", "aws:TagKeys", `["webserver"]`, true},
+		{"ForAnyValue:StringEquals", "aws:TagKeys", `["x"]`, false},
+		{"ForAnyValue:StringEquals", "a:missing", `["x"]`, false},
+		{"ForAnyValue:StringEquals", "a:empty", `[""]`, false},
+		{"ForAnyValue:StringEqualsIfExists", "a:missing", `["x"]`, true},
+		{"ForAnyValue:StringNotEquals", "aws:TagKeys", `["webserver"]`, true},
+		{"ForAnyValue:StringNotEquals", "aws:TagKeys", `["webserver","environment"]`, false},
+		{"ForAnyValue:StringNotEquals", "a:missing", `["x"]`, false},
+		{"StringEquals", "aws:TagKeys", `["webserver"]`, true}, // without a set operator, one match does
+		{"StringNotEquals", "aws:TagKeys", `["webserver"]`, false},
+		{"StringEquals", "a:empty", `""`, true},
+	}
+	for _, tt := range tests {
+		doc := statement(fmt.Sprintf(`"Effect":"Allow","Action":"*","Resource":"*","Condition":{%q:{%q:%s}}`, tt.operator, tt.key, tt.values))
+		p := parse(t, doc)
+		if !p.Conditional() {
+			t.Errorf("%s is not conditional", doc)
+		}
+		if got := effect(p, policy.Request{Action: "a:B", Resource: "*", Context: context}); (got == policy.Allow) != tt.want {
+			t.Errorf("%s %s %s: %v", tt.operator, tt.key, tt.values, got)
+		}
+	}
+}
+
+// Operators and keys are all to be met; so are the operators that stand twice with different modifiers.
+func TestConditionsTogether(t *testing.T) {
+	p := parse(t, statement(`"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"a:x":["1","2"],"a:y":"3"},"NumericLessThan":{"a:z":5}}`))
+	for _, tt := range []struct {
+		x, y, z string
+		want    policy.Effect
+	}{
+		{"1", "3", "4", policy.Allow}, {"2", "3", "4", policy.Allow}, {"3", "3", "4", policy.ImplicitDeny},
+		{"1", "4", "4", policy.ImplicitDeny}, {"1", "3", "5", policy.ImplicitDeny},
+	} {
+		if got := effect(p, policy.Request{Action: "a:B", Resource: "*", Context: policy.Context{"a:x": {tt.x}, "a:y": {tt.y}, "a:z": {tt.z}}}); got != tt.want {
+			t.Errorf("%+v: %v", tt, got)
+		}
+	}
+}
+
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
+func TestEvaluate(t *testing.T) {
+	named := func(name, doc string) *policy.Policy {
+		p, err := policy.Parse(name, []byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	allow := named("allow", `{"Statement":[{"Effect":"Allow","Action":"a:A","Resource":"*"},{"Sid":"Second","Effect":"Allow","Action":["a:B","a:C"],"Resource":"*"}]}`)
+	deny := named("deny", `{"Id":"x","Statement":{"Sid":"No","Effect":"Deny","Action":"a:C","Resource":"*"}}`)
+	all := named("all", statement(`"Effect":"Allow","Action":"*","Resource":"*"`))
+	for _, tt := range []struct {
+		policies []*policy.Policy
+		action   string
+		want     policy.Decision
+	}{
+		{nil, "a:A", policy.Decision{Statement: -1}},
+		{[]*policy.Policy{deny}, "a:A", policy.Decision{Statement: -1}},
+		{[]*policy.Policy{allow, deny}, "a:A", policy.Decision{Effect: policy.Allow, Policy: "allow"}},
+		{[]*policy.Policy{allow, deny, all}, "a:B", policy.Decision{Effect: policy.Allow, Policy: "allow", Statement: 1, Sid: "Second"}},
+		{[]*policy.Policy{allow, all, deny}, "a:C", policy.Decision{Effect: policy.ExplicitDeny, Policy: "deny", Sid: "No"}},
+		{[]*policy.Policy{deny, allow, all}, "a:C", policy.Decision{Effect: policy.ExplicitDeny, Policy: "deny", Sid: "No"}},
+		{[]*policy.Policy{all}, "z:Z", policy.Decision{Effect: policy.Allow, Policy: "all"}},
+	} {
+		if got := policy.Evaluate(tt.policies, policy.Request{Action: tt.action, Resource: "*"}); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.action, got, tt.want)
+		}
+	}
+}
+
+// The worked examples of the user guide, each decided as its text says.
+func TestExamples(t *testing.T) {
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples_aws_deny-ip.html
+	denyIP := parse(t, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"NotIpAddress":{"aws:SourceIp":["192.0.2.0/24","203.0.113.0/24"]},"Bool":{"aws:ViaAWSService":"false"}}}}`)
+	allow := parse(t, statement(`"Effect":"Allow","Action":"*","Resource":"*"`))
+	for ip, want := range map[string]policy.Effect{"203.0.113.9": policy.Allow, "198.51.100.1": policy.ExplicitDeny} {
+		got := policy.Evaluate([]*policy.Policy{allow, denyIP}, policy.Request{Action: "a:B", Resource: "*", Context: policy.Context{"aws:SourceIp": {ip}, "aws:ViaAWSService": {"false"}}})
+		if got.Effect != want {
+			t.Errorf("%s: %v", ip, got)
+		}
+	}
+	// https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html
+	profiles := parse(t, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["bedrock:InvokeModel*"],"Resource":["arn:aws:bedrock:us-west-2:111122223333:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0"]},
+		{"Effect":"Allow","Action":["bedrock:InvokeModel*"],"Resource":["arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"],
+		"Condition":{"StringLike":{"bedrock:InferenceProfileArn":"arn:aws:bedrock:us-west-2:111122223333:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0"}}}]}`)
+	model := policy.Request{Action: "bedrock:InvokeModelWithResponseStream", Resource: "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"}
+	if got := effect(profiles, model); got != policy.ImplicitDeny {
+		t.Errorf("the bare model: %v", got)
+	}
+	model.Context = policy.Context{"bedrock:InferenceProfileArn": {"arn:aws:bedrock:us-west-2:111122223333:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0"}}
+	if got := effect(profiles, model); got != policy.Allow {
+		t.Errorf("the model through the profile: %v", got)
+	}
+}
+
+func TestEvaluateDoesNotAllocate(t *testing.T) {
+	policies := []*policy.Policy{
+		parse(t, statement(`"Effect":"Deny","Action":"bedrock:Delete*","Resource":"*"`)),
+		parse(t, statement(`"Effect":"Allow","Action":["bedrock:Get*","bedrock:invokemodel"],"Resource":["arn:aws:bedrock:*:*:application-inference-profile/*"],"Condition":{"StringEquals":{"aws:username":["bob","alice"]},"ArnLike":{"aws:PrincipalArn":"arn:aws:iam::*:user/${aws:username}"},"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}}`)),
+	}
+	r := policy.Request{Action: "bedrock:InvokeModel", Resource: profileARN, Context: policy.Context{"aws:username": {"alice"}, "aws:PrincipalArn": {"arn:aws:iam::123456789012:user/alice"}, "aws:SourceIp": {"203.0.113.7"}}}
+	if n := testing.AllocsPerRun(100, func() {
+		if policy.Evaluate(policies, r).Effect != policy.Allow {
+			t.Error("not allowed")
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{
+		statement(`"Sid":"a","Effect":"Deny","NotAction":["bedrock:*"],"NotResource":["arn:aws:s3:::${aws:username, 'x'}/*"],"Condition":{"ForAnyValue:StringLikeIfExists":{"aws:TagKeys":["a*",1,true]}}`),
+		statement(`"Effect":"Allow","Action":"*","Resource":"*","Condition":{"DateLessThan":{"aws:CurrentTime":"2026"},"IpAddress":{"aws:SourceIp":["::/0","10.1.2.3"]},"ArnLike":{"a:b":"arn:*:${a:b}:*:*:*"},"BinaryEquals":{"a:b":"AA=="},"Null":{"a:c":true},"NumericEquals":{"a:d":-1.5}}`),
+		`{"Version":"2008-10-17","Id":"i","Statement":{"Effect":"Allow","Action":"a:B","Resource":"arn:${"}}`,
+	} {
+		f.Add([]byte(s), "arn:aws:s3:::alice/x", "alice")
+	}
+	f.Fuzz(func(t *testing.T, doc []byte, resource, value string) {
+		p, err := policy.Parse("p", doc)
+		if err != nil {
+			if e := fault.From(err); e.Kind != fault.Validation || !strings.HasPrefix(e.Message, "Malformed policy document: ") {
+				t.Fatal(err)
+			}
+			return
+		}
+		if !json.Valid(doc) {
+			t.Fatalf("taken, but not JSON: %q", doc)
+		}
+		r := policy.Request{Action: "s3:GetObject", Resource: resource, Context: policy.Context{"aws:username": {value}, "a:b": {value, resource}, "aws:TagKeys": {value}}}
+		d := policy.Evaluate([]*policy.Policy{p}, r)
+		if (d.Effect == policy.ImplicitDeny) != (d.Statement < 0) {
+			t.Fatalf("%+v", d)
+		}
+		if !p.Conditional() {
+			r.Context = nil
+			if policy.Evaluate([]*policy.Policy{p}, r) != d {
+				t.Fatal("the context changed the decision of a policy without conditions")
+			}
+		}
+		// Denying everything beside it always wins, allowing everything beside it never loosens a deny.
+		deny, err := policy.Parse("d", []byte(statement(`"Effect":"Deny","Action":"*","Resource":"*"`)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if policy.Evaluate([]*policy.Policy{p, deny}, r).Effect != policy.ExplicitDeny {
+			t.Fatal("an explicit deny did not win")
+		}
+	})
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	policies := []*policy.Policy{parse(b, statement(`"Effect":"Allow","Action":["bedrock:InvokeModel","bedrock:InvokeModelWithResponseStream"],"Resource":["arn:aws:bedrock:*:123456789012:application-inference-profile/*","arn:aws:bedrock:*::foundation-model/*"]`))}
+	r := policy.Request{Action: "bedrock:InvokeModelWithResponseStream", Resource: modelARN}
+	b.ReportAllocs()
+	for b.Loop() {
+		if policy.Evaluate(policies, r).Effect != policy.Allow {
+			b.Fatal("not allowed")
+		}
+	}
+}
