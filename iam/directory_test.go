@@ -1,6 +1,7 @@
 package iam_test
 
 import (
+	"context"
 	"encoding/base64"
 	"os"
 	"path/filepath"
@@ -10,8 +11,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"context"
 
 	"outcrop/fault"
 	"outcrop/iam"
@@ -59,7 +58,7 @@ func TestEnsureRoot(t *testing.T) {
 	}
 
 	// The environment's credentials replace what there was, and stay.
-	must(t, d.EnsureRoot(ctx, account, "admin", "correct horse"[:7]+"-battery"))
+	must(t, d.EnsureRoot(ctx, account, "admin", "correct-battery"))
 	if id2, secret2 := root(t, d.Directory); id2 != "admin" || secret2 != "correct-battery" {
 		t.Errorf("%q, %q", id2, secret2)
 	}

@@ -68,10 +68,10 @@ func (g *Guard) Check(_ context.Context, requestID string, c *Caller, r *http.Re
 			req := policy.Request{Action: a.Action, Resource: a.Resource}
 			if conditional {
 				if keys == nil {
-					keys = contextKeyPool.Get().(*contextKeys)
+					keys = newContextKeys(c, r, g.clock())
 					defer keys.release()
 				}
-				req.Context = keys.build(c, r, g.clock(), a.Context)
+				req.Context = keys.with(a.Context)
 			}
 			d = policy.Evaluate(c.policies, req)
 		}
@@ -109,30 +109,21 @@ func denial(c *Caller, a *Access, effect policy.Effect, foreign bool) error {
 	return fault.New(fault.AccessDenied, "%s because no identity-based policy allows the %s action", head, a.Action)
 }
 
-// contextKeys is a policy.Context and room for its values. It lives for one Check.
+// contextKeys is a policy.Context and room for its values. It lives for one Check: the keys of caller and request stay,
+// those of each Access come and go.
 type contextKeys struct {
 	keys   policy.Context
+	names  [16]string
 	values [16]string
 	used   int
+	given  policy.Context // the Access's keys that are in keys now
 }
 
-var contextKeyPool = sync.Pool{New: func() any { return &contextKeys{keys: make(policy.Context, 16)} }}
+var contextKeyPool = sync.Pool{New: func() any { return &contextKeys{keys: make(policy.Context, 24)} }}
 
-func (k *contextKeys) release() {
-	clear(k.keys)
-	clear(k.values[:])
-	contextKeyPool.Put(k)
-}
-
-func (k *contextKeys) add(key, value string) {
-	k.values[k.used] = value
-	k.used++
-	k.keys[key] = k.values[k.used-1 : k.used : k.used]
-}
-
-func (k *contextKeys) build(c *Caller, r *http.Request, now time.Time, given policy.Context) policy.Context {
-	clear(k.keys)
-	k.used = 0
+// newContextKeys returns the keys of c and r.
+func newContextKeys(c *Caller, r *http.Request, now time.Time) *contextKeys {
+	k := contextKeyPool.Get().(*contextKeys)
 	k.add("aws:PrincipalArn", c.ARN)
 	k.add("aws:PrincipalAccount", c.Account)
 	k.add("aws:userid", c.ID)
@@ -156,8 +147,35 @@ func (k *contextKeys) build(c *Caller, r *http.Request, now time.Time, given pol
 			k.add("aws:UserAgent", from.userAgent)
 		}
 	}
-	for key, values := range given {
-		k.keys[key] = values
+	return k
+}
+
+func (k *contextKeys) add(name, value string) {
+	i := k.used
+	k.used++
+	k.names[i], k.values[i] = name, value
+	k.keys[name] = k.values[i : i+1 : i+1]
+}
+
+// with returns the keys with those of one Access, which win, in place of the last one's.
+func (k *contextKeys) with(given policy.Context) policy.Context {
+	for name := range k.given {
+		delete(k.keys, name)
+	}
+	if len(k.given) > 0 {
+		for i := range k.used {
+			k.keys[k.names[i]] = k.values[i : i+1 : i+1]
+		}
+	}
+	k.given = given
+	for name, values := range given {
+		k.keys[name] = values
 	}
 	return k.keys
+}
+
+func (k *contextKeys) release() {
+	clear(k.keys)
+	*k = contextKeys{keys: k.keys}
+	contextKeyPool.Put(k)
 }

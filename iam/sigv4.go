@@ -193,6 +193,9 @@ func requestTime(h http.Header, now time.Time) (stamp, error) {
 	}
 	if s.time, err = time.Parse(timeFormat, s.text); err != nil {
 		if s.time, err = http.ParseTime(s.text); err != nil {
+			s.time, err = time.Parse(time.RFC1123Z, s.text) // as botocore writes it
+		}
+		if err != nil {
 			return s, fault.New(fault.IncompleteSignature, "Date must be in ISO-8601 'basic format'. Got '%s'. See http://en.wikipedia.org/wiki/ISO_8601", printable(s.text))
 		}
 		s.time = s.time.UTC()
@@ -209,7 +212,8 @@ func requestTime(h http.Header, now time.Time) (stamp, error) {
 
 // unsignedHeader names a header that must be signed and is not. Host, in either spelling, always must; of what a
 // request has, the x-amz-* headers, and Bedrock's own, which change what it means. Three of them are covered anyway:
-// the date by the string to sign, the content's hash by the hash of the body, a token by its secret.
+// the date by the string to sign, the content's hash by the hash of the body, a token by its secret. A fourth is added
+// on the way, by CloudFront.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html (CanonicalHeaders)
 func unsignedHeader(signed string, h http.Header) string {
 	if !contains(signed, "Host") && !contains(signed, ":authority") {
@@ -219,7 +223,8 @@ func unsignedHeader(signed string, h http.Header) string {
 		if len(name) < 6 || name[0] != 'X' || !strings.HasPrefix(name, "X-Amz-") && !strings.HasPrefix(name, "X-Amzn-Bedrock-") {
 			continue
 		}
-		if name == "X-Amz-Date" || name == "X-Amz-Content-Sha256" || name == "X-Amz-Security-Token" {
+		switch name {
+		case "X-Amz-Date", "X-Amz-Content-Sha256", "X-Amz-Security-Token", "X-Amz-Cf-Id":
 			continue
 		}
 		if !contains(signed, name) {

@@ -306,7 +306,11 @@ func TestAuthenticateTampered(t *testing.T) {
 			return strings.Contains(v.header("Authorization"), "content-type;")
 		},
 		"date": func(v *vector) bool {
-			v.set("X-Amz-Date", v.header("X-Amz-Date")[:13]+"13Z")
+			before := v.header("X-Amz-Date")
+			if before == "" {
+				return false
+			}
+			v.set("X-Amz-Date", before[:13]+"13Z")
 			return true
 		},
 		"region": func(v *vector) bool {
@@ -333,8 +337,8 @@ func TestAuthenticateTampered(t *testing.T) {
 			return true
 		},
 		"repeated signed headers": func(v *vector) bool {
-			v.set("Authorization", strings.Replace(v.header("Authorization"), ";x-amz-date", ";x-amz-date;x-amz-date", 1))
-			return true
+			v.set("Authorization", strings.Replace(v.header("Authorization"), "host;", "host;host;", 1))
+			return strings.Contains(v.header("Authorization"), "host;host;")
 		},
 	}
 	for _, v := range vs.Cases {
@@ -353,6 +357,7 @@ func TestAuthenticateTampered(t *testing.T) {
 		v := vs.get(t, "client-list")
 		v.set("User-Agent", "another")
 		v.set("X-Amzn-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793")
+		v.set("X-Amz-Cf-Id", "x")
 		if _, err := a.Authenticate(v.request(t), nil, "id"); err != nil {
 			t.Error(err)
 		}
@@ -451,21 +456,6 @@ func TestAuthorizationHeaderForms(t *testing.T) {
 		v.set("Authorization", form)
 		if _, err := a.Authenticate(v.request(t), v.Body, "id"); err != nil {
 			t.Errorf("%q: %v", form, err)
-		}
-	}
-}
-
-// A Date header does where X-Amz-Date is missing: the signature has the same string to sign.
-func TestDateHeader(t *testing.T) {
-	vs, d := verifier(t)
-	for _, date := range []string{"20261123T113512Z", "Mon, 23 Nov 2026 11:35:12 GMT"} {
-		v := vs.get(t, "root-without-body")
-		v.set("X-Amz-Date", "")
-		v.set("Date", date)
-		_, err := d.Authenticator().Authenticate(v.request(t), v.Body, "id")
-		// X-Amz-Date is among the signed headers, so the signature cannot match; but the time is taken.
-		if !fault.Is(err, fault.InvalidSignature) || strings.Contains(err.Error(), "Date") {
-			t.Errorf("%q: %v", date, err)
 		}
 	}
 }

@@ -8,7 +8,9 @@ import (
 
 // pattern is a string of a policy: text with wildcards and, since version 2012-10-17, variables.
 type pattern struct {
-	glob     string  // the whole pattern, where it is text and wildcards only
+	prefix string // where it is text and wildcards only: what stands before the first wildcard
+	glob   string // and the rest
+
 	pieces   []piece // else its pieces
 	variable bool    // one of the pieces is a variable
 }
@@ -32,7 +34,13 @@ const (
 )
 
 // wildcards makes a pattern of text in which * and ? are wildcards and nothing else is special.
-func wildcards(text string) pattern { return pattern{glob: text} }
+func wildcards(text string) pattern {
+	i := strings.IndexAny(text, "*?")
+	if i < 0 {
+		i = len(text)
+	}
+	return pattern{prefix: text[:i], glob: text[i:]}
+}
 
 // parsePattern reads text in which * and ? are wildcards; with variables, also ${key}, ${key, 'default'} and the
 // escapes ${*}, ${?} and ${$}. Source:
@@ -180,10 +188,19 @@ func (p *piece) value(c Context) (string, bool) {
 // is a star. With fold, letters match in either case.
 func (p *pattern) match(s string, c Context, fold bool) bool {
 	if p.pieces == nil {
-		if fold {
-			return globFold(p.glob, s)
+		if !hasPrefix(s, p.prefix, fold) {
+			return false
 		}
-		return p.glob == "*" || arn.Glob(p.glob, s)
+		rest := s[len(p.prefix):]
+		switch {
+		case p.glob == "*":
+			return true
+		case p.glob == "":
+			return rest == ""
+		case fold:
+			return globFold(p.glob, rest)
+		}
+		return arn.Glob(p.glob, rest)
 	}
 	pi, si := 0, 0
 	restart, mark := -1, 0

@@ -69,6 +69,7 @@ func TestParseErrors(t *testing.T) {
 		{statement(`"Effect":"Allow","Action":"bedrock:a b","Resource":"*"`), `Statement[0].Action: "bedrock:a b" has a character that no action's name has`},
 		{statement(`"Effect":"Allow","Action":"*","Resource":"bucket"`), `Statement[0].Resource: "bucket" must be an ARN or "*"`},
 		{statement(`"Effect":"Allow","Action":"*","NotResource":""`), `Statement[0].NotResource: "" must be an ARN or "*"`},
+		{statement(`"Effect":"Allow","Action":"*","Resource":"ARN:aws:s3:::b"`), `Statement[0].Resource: "ARN:aws:s3:::b" must be an ARN or "*"`},
 		{statement(`"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${aws:username"`), "Statement[0].Resource: a ${ is not closed with }"},
 		{statement(`"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${}"`), "Statement[0].Resource: ${} is not a variable: it must name a condition key, like ${aws:username}"},
 		{statement(`"Effect":"Allow","Action":"*","Resource":"arn:aws:s3:::${username}"`), "Statement[0].Resource: ${username} is not a variable: it must name a condition key, like ${aws:username}"},
@@ -158,7 +159,6 @@ func TestResources(t *testing.T) {
 		{"2012-10-17", "Resource", "*", profileARN, true},
 		{"2012-10-17", "Resource", "*", "*", true},
 		{"2012-10-17", "Resource", profileARN, profileARN, true},
-		{"2012-10-17", "Resource", strings.ToUpper(profileARN[:1]) + profileARN[1:], profileARN, false},
 		{"2012-10-17", "Resource", "arn:aws:bedrock:*:*:application-inference-profile/*", profileARN, true},
 		{"2012-10-17", "Resource", "arn:aws:bedrock:*:*:Application-inference-profile/*", profileARN, false},
 		{"2012-10-17", "Resource", "arn:aws:bedrock:*/abcdef123456", profileARN, true}, // a star crosses colons and slashes
@@ -191,12 +191,6 @@ func TestResources(t *testing.T) {
 	}
 	for _, tt := range tests {
 		doc := fmt.Sprintf(`{"Version":%q,"Statement":{"Effect":"Allow","Action":"*",%q:%q}}`, tt.version, tt.element, tt.pattern)
-		if strings.HasPrefix(tt.pattern, "A") {
-			if _, err := policy.Parse("p", []byte(doc)); err == nil {
-				t.Errorf("%s was taken", doc)
-			}
-			continue
-		}
 		if got := effect(parse(t, doc), policy.Request{Action: "s3:GetObject", Resource: tt.resource, Context: context}); (got == policy.Allow) != tt.want {
 			t.Errorf("%s %s %s on %s: %v", tt.version, tt.element, tt.pattern, tt.resource, got)
 		}

@@ -19,7 +19,7 @@ func (s *Store) Principals(ctx context.Context) (*iam.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback()
+	defer tx.Rollback() // nothing was written
 
 	st := &iam.State{}
 	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) FROM revision WHERE domain = $1`, iamDomain).Scan(&st.Revision)

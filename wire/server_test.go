@@ -204,10 +204,10 @@ type Scalars struct {
 
 type malformedInput struct {
 	Scalars
-	Query  *int32            `json:"-" query:"query"`
-	Header *int32            `json:"-" header:"header"`
-	Flag   *bool             `json:"-" query:"flag"`
-	Switch *bool             `json:"-" header:"switch"`
+	Query  *int32 `json:"-" query:"query"`
+	Header *int32 `json:"-" header:"header"`
+	Flag   *bool  `json:"-" query:"flag"`
+	Switch *bool  `json:"-" header:"switch"`
 }
 
 type empty struct{}
@@ -806,22 +806,8 @@ func TestStreamFlush(t *testing.T) {
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "POST /stream/abc HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", signed("bedrock"))
-	br := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(br, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(resp.TransferEncoding, []string{"chunked"}) {
-		t.Errorf("transfer encoding %q", resp.TransferEncoding)
-	}
-	// net/http writes one chunk a flush: their sizes tell the writes apart. The body is not read through resp.
-	conn2, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn2.Close()
-	fmt.Fprintf(conn2, "POST /stream/abc HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", signed("bedrock"))
-	raw := bufio.NewReader(conn2)
+	// net/http writes one chunk a flush: the chunks tell the writes apart.
+	raw := bufio.NewReader(conn)
 	for line := ""; line != "\r\n"; {
 		if line, err = raw.ReadString('\n'); err != nil {
 			t.Fatal(err)

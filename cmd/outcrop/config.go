@@ -16,6 +16,8 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+
+	"outcrop/upstream/simulated"
 )
 
 // Config is the whole configuration: one YAML file, strictly read. A key that does not stand here is an error. Every key
@@ -417,4 +419,21 @@ func defaultData() (string, error) {
 		return filepath.Join(d, "outcrop"), nil
 	}
 	return filepath.Join(home, ".local", "share", "outcrop"), nil
+}
+
+// simulated is the upstream's behaviour as package simulated takes it.
+func (u *UpstreamConfig) simulated() simulated.Config {
+	s := u.Simulated
+	if s == nil {
+		return simulated.Config{}
+	}
+	wait := func(l LatencyConfig) simulated.Distribution {
+		return simulated.Distribution{Kind: l.Distribution, Value: l.Value, StdDev: l.StdDev, Sigma: l.Sigma}
+	}
+	return simulated.Config{
+		Seed:    s.Seed,
+		Latency: simulated.Latency{FirstToken: wait(s.Latency.FirstToken), PerToken: wait(s.Latency.PerToken)},
+		Faults: simulated.Faults{Throttle: s.Faults.Throttle, Error: s.Faults.Error, Timeout: s.Faults.Timeout,
+			Reset: s.Faults.Reset, Cut: s.Faults.Cut},
+	}
 }

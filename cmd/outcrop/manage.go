@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"outcrop/cost"
@@ -254,6 +253,12 @@ func verifyCommand() *cobra.Command {
 		})
 }
 
+// printJSON prints v on a line of its own.
 func printJSON(v any) error {
-	return json.MarshalWrite(os.Stdout, v, jsontext.WithIndent(""), jsontext.Multiline(false))
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = os.Stdout.Write(append(text, '\n'))
+	return err
 }

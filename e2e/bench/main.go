@@ -316,7 +316,7 @@ func (b *bench) measureQuietly(g *gateway, w workload) (best sample, err error) 
 		for b.patience > 0 {
 			busy, t := machineBusy(), time.Now()
 			time.Sleep(200 * time.Millisecond)
-			quiet := (machineBusy() - busy).Seconds()/time.Since(t).Seconds()/float64(onlineCPUs()) <= disturbed
+			quiet := (machineBusy()-busy).Seconds()/time.Since(t).Seconds()/float64(onlineCPUs()) <= disturbed
 			if b.patience -= time.Since(t); quiet {
 				break
 			}
