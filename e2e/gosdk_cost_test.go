@@ -16,6 +16,9 @@ import (
 	et "github.com/aws/aws-sdk-go-v2/service/costexplorer/types"
 )
 
+// service is the SERVICE of every model, also of those that AWS sells under names of their own: docs/divergences.md.
+const service = "Amazon Bedrock"
+
 // around is the days around now: the tests may run over midnight.
 func around() *et.DateInterval {
 	now := time.Now().UTC()
@@ -114,7 +117,7 @@ func TestCosts(t *testing.T) {
 		}
 		amount := usd(*u.InputTokens, *u.OutputTokens)
 		add("total", "", amount)
-		add("service and project", haikuService+"|Project$"+project, amount)
+		add("service and project", service+"|Project$"+project, amount)
 		add("region", region, amount)
 		add("operation", operation, amount)
 		add("resource", resource, amount)
@@ -196,7 +199,7 @@ func TestCosts(t *testing.T) {
 		{"of a Region", "UnblendedCost", []et.GroupDefinition{byDimension("REGION")}, dimension("REGION", "eu-central-1"), only(spent["region"], "eu-central-1")},
 		{"of a service there is not", "UnblendedCost", []et.GroupDefinition{byDimension("REGION")}, dimension("SERVICE", "Amazon Simple Storage Service"), map[string]*big.Rat{}},
 		{"of two projects", "UnblendedCost", []et.GroupDefinition{byDimension("SERVICE"), byTag("Project")}, tag("Project", "Alpha", "Beta"),
-			only(spent["service and project"], haikuService+"|Project$Alpha", haikuService+"|Project$Beta")},
+			only(spent["service and project"], service+"|Project$Alpha", service+"|Project$Beta")},
 		{"of a project and not a Region", "UnblendedCost", []et.GroupDefinition{byDimension("RESOURCE_ID")},
 			&et.Expression{And: []et.Expression{*tag("Project", "Alpha", "Beta"), {Not: dimension("REGION", "eu-central-1")}}}, only(spent["resource"], alpha)},
 		{"of one operation or the other", "UnblendedCost", nil,
@@ -224,7 +227,7 @@ func TestCosts(t *testing.T) {
 		t.Errorf("the values of Project are %q", got)
 	}
 	for d, want := range map[et.Dimension][]string{
-		et.DimensionService: {haikuService}, et.DimensionRegion: {"eu-central-1", "us-east-1"}, et.DimensionOperation: {"Converse", "ConverseStream"},
+		et.DimensionService: {service}, et.DimensionRegion: {"eu-central-1", "us-east-1"}, et.DimensionOperation: {"Converse", "ConverseStream"},
 		et.DimensionUsageType: slices.Sorted(maps.Keys(spent["usage type"])),
 	} {
 		out, err := s.costs().GetDimensionValues(ctx, &costexplorer.GetDimensionValuesInput{TimePeriod: around(), Dimension: d})

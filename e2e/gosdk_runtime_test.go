@@ -447,6 +447,14 @@ func TestInvokeModel(t *testing.T) {
 			t.Errorf("%d and %d tokens in the metrics, %d and %d in the events", *m.InputTokenCount, *m.OutputTokenCount, events[0].Message.Usage.Input, output)
 		}
 	})
+
+	// What the SDK for Go says of a body when it is not told: AWS refuses it in these words.
+	t.Run("no content type", func(t *testing.T) {
+		_, err := r.InvokeModel(ctx, &bedrockruntime.InvokeModelInput{ModelId: aws.String(haiku), Body: []byte(anthropicBody)})
+		if !is[*rt.ValidationException](err) || !strings.Contains(err.Error(), "The provided Content Type is invalid or not supported for this model") {
+			t.Errorf("%v", err)
+		}
+	})
 }
 
 // counting counts the answers of each version of HTTP.
@@ -541,11 +549,11 @@ func TestUpstreamFaults(t *testing.T) {
 			if _, err := r.Converse(ctx, &bedrockruntime.ConverseInput{ModelId: &app, Messages: ask("Say hello.")}); !c.is(err) {
 				t.Errorf("Converse: %v", err)
 			}
-			if _, err := r.InvokeModel(ctx, &bedrockruntime.InvokeModelInput{ModelId: &app, Body: []byte(anthropicBody)}); !c.is(err) {
+			if _, err := r.InvokeModel(ctx, &bedrockruntime.InvokeModelInput{ModelId: &app, ContentType: aws.String("application/json"), Body: []byte(anthropicBody)}); !c.is(err) {
 				t.Errorf("InvokeModel: %v", err)
 			}
 			stream, err := r.ConverseStream(ctx, &bedrockruntime.ConverseStreamInput{ModelId: &app, Messages: ask("Tell me a long story.")})
-			invoked, errInvoke := r.InvokeModelWithResponseStream(ctx, &bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: &app, Body: []byte(anthropicBody)})
+			invoked, errInvoke := r.InvokeModelWithResponseStream(ctx, &bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: &app, ContentType: aws.String("application/json"), Body: []byte(anthropicBody)})
 			if c.afterTheEvents {
 				if err != nil || errInvoke != nil {
 					t.Fatalf("the streams did not begin: %v, %v", err, errInvoke)

@@ -38,7 +38,6 @@ const (
 
 	haiku        = "anthropic.claude-3-haiku-20240307-v1:0"
 	haikuProfile = "us." + haiku
-	haikuService = "Claude 3 Haiku (Amazon Bedrock Edition)"
 )
 
 // patience is how long a test waits for something that must happen, on a machine that may be busy.

@@ -76,29 +76,24 @@ func (k *killed) once(ctx context.Context, client *http.Client, base, model stri
 	k.begin(id)
 	var used tokens
 	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return false
-	}
 	if !stream {
-		if json.Unmarshal(body, &used) == nil {
+		if err == nil && json.Unmarshal(body, &used) == nil {
 			k.complete(id, used.Usage.Input, used.Usage.Output)
 		}
-		return true
+		return err == nil
 	}
-	decoder, frames, ended := eventstream.NewDecoder(), bytes.NewReader(body), false
-	for frames.Len() > 0 {
-		m, err := decoder.Decode(frames, nil)
-		if err != nil {
-			return true
+	// A stream is whole with its last event, even if the connection breaks right after it.
+	decoder, frames := eventstream.NewDecoder(), bytes.NewReader(body)
+	for {
+		m, decodeErr := decoder.Decode(frames, nil)
+		if decodeErr != nil {
+			break // the end, or a torn frame
 		}
-		if e := m.Headers.Get(":event-type"); e != nil && e.String() == "metadata" {
-			ended = json.Unmarshal(m.Payload, &used) == nil
+		if e := m.Headers.Get(":event-type"); e != nil && e.String() == "metadata" && json.Unmarshal(m.Payload, &used) == nil {
+			k.complete(id, used.Usage.Input, used.Usage.Output)
 		}
 	}
-	if ended {
-		k.complete(id, used.Usage.Input, used.Usage.Output)
-	}
-	return true
+	return err == nil
 }
 
 // load calls without pause, over every kind of call, until ctx ends or the server is gone.

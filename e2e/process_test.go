@@ -153,7 +153,7 @@ func clear(t testing.TB, folder, secret string) {
 }
 
 func TestRootCredentials(t *testing.T) {
-	const hostile = `it's "$HOME" \ and $(false) more`
+	const hostile = `it's"$HOME"\$(false)&more;#*`
 	for _, c := range []struct {
 		name string
 		env  []string
@@ -245,6 +245,7 @@ func TestCheckConfig(t *testing.T) {
 		says       []string // of the error; none when the file is right
 	}{
 		{"empty", "", nil},
+		{"comments", "# listen: 127.0.0.1:4141\n", nil},
 		{"everything", "listen: 127.0.0.1:0\nshutdown:\n  drain: 1s\nupstreams:\n  - name: a\n    provider: openai\n    base_url: http://127.0.0.1:8080/v1\n    models: {\"*\": \"*\"}\n", nil},
 		{"unknown key", "listen: 127.0.0.1:0\nlog:\n  levle: info\n", []string{"levle", "3", "level"}},
 		{"unknown key in a list", "upstreams:\n  - name: a\n    provider: simulated\n  - name: b\n    provider: openai\n    base_ulr: http://127.0.0.1:8080/v1\n", []string{"base_ulr", "6", "base_url"}},

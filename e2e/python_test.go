@@ -175,8 +175,8 @@ func TestCLI(t *testing.T) {
 	}
 	wantCosts := map[string]*big.Rat{
 		// $3 a million tokens in, $15 out.
-		"Claude 3.5 Sonnet (Amazon Bedrock Edition)|Project$Beta": big.NewRat(3*answer.Usage.InputTokens+15*answer.Usage.OutputTokens, 1_000_000),
-		haikuService + "|Project$":                                usd(invoked.Usage.Input, invoked.Usage.Output),
+		service + "|Project$Beta": big.NewRat(3*answer.Usage.InputTokens+15*answer.Usage.OutputTokens, 1_000_000),
+		service + "|Project$":     usd(invoked.Usage.Input, invoked.Usage.Output),
 	}
 	if !same(sums, wantCosts) {
 		t.Errorf("these days' costs are%s\nwant%s", show(sums), show(wantCosts))

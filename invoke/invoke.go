@@ -101,6 +101,12 @@ func (v *Invoker) Do(ctx context.Context, c *Call) (*Answer, error) {
 		return nil, err
 	}
 	resp, err := converse.Collect(r.events)
+	if fault.Is(err, fault.ModelStream) {
+		// Who asked for a whole answer knows of no stream: Converse and InvokeModel have no such exception.
+		broken := *fault.From(err)
+		broken.Kind = fault.ModelError
+		err = &broken
+	}
 	if err != nil {
 		return nil, err
 	}

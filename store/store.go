@@ -32,6 +32,14 @@ type Store struct {
 
 // Open opens, creates and migrates the database in the file path. The folder must exist.
 func Open(ctx context.Context, path string) (*Store, error) {
+	// SQLite gives the files beside the database (-wal, -shm) the mode of the database itself.
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Close(); err != nil {
+		return nil, err
+	}
 	// busy_timeout is first: the connection must wait for a lock before it may switch to WAL.
 	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(ON)", "temp_store(MEMORY)", "cache_size(-16000)"}}
 	// NORMAL: the index can be rebuilt from the journal, which is synced; what a power cut takes from here is applied
@@ -39,7 +47,6 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	q.Set("_txlock", "immediate")
 	dsn := "file:" + filepath.ToSlash(path) + "?" + q.Encode()
 	s := &Store{}
-	var err error
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, err
 	}
@@ -50,9 +57,6 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	s.read.SetMaxOpenConns(4)
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }

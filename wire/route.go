@@ -226,7 +226,10 @@ func (t *table) find(x *exchange) error {
 	if !signed {
 		fronts = t.fronts
 	}
-	path := r.URL.EscapedPath()
+	path := r.URL.RawPath // as it was sent, when that differs from what encoding Path again would give
+	if path == "" {
+		path = r.URL.EscapedPath()
+	}
 	if name := r.Header.Get("X-Amz-Target"); name != "" {
 		if to, ok := t.targets[name]; ok && slices.Contains(fronts, to.front) {
 			x.found(to.front, to.op)

@@ -193,7 +193,8 @@ func parseBody(in *InvokeModelInput) (*converse.Request, error) {
 		switch strings.TrimSpace(strings.ToLower(mime)) {
 		case "", "application/json", "*/*", "application/*":
 		default:
-			return nil, fault.New(fault.Validation, "The content type %q is not supported. Use application/json.", mime)
+			// AWS's words: https://github.com/aws/aws-sdk-ruby/issues/3033
+			return nil, fault.New(fault.Validation, "The provided Content Type is invalid or not supported for this model")
 		}
 	}
 	return anthropic.ParseRequest(in.Body)

@@ -177,13 +177,19 @@ func decodeConfig(text []byte, c *Config) error {
 	if len(f.Docs) > 1 {
 		return errors.New("more than one YAML document")
 	}
+	empty := true
 	for _, doc := range f.Docs {
-		if doc.Body == nil {
+		switch doc.Body.(type) {
+		case nil, *ast.NullNode, *ast.CommentGroupNode:
 			continue
 		}
+		empty = false
 		if err := checkKeys(doc.Body, reflect.TypeOf(*c), ""); err != nil {
 			return err
 		}
+	}
+	if empty {
+		return nil // decoding nothing would clear the defaults
 	}
 	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
 		return err

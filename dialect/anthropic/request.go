@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -18,8 +19,9 @@ import (
 	"outcrop/fault"
 )
 
-// Version is the value of anthropic_version that Bedrock takes.
-const Version = "bedrock-2023-05-31"
+// version is the values of anthropic_version: Bedrock's own, and the dates of Anthropic's API, which its SDK for Bedrock
+// sends since 2026 as its anthropic-version header says. The format that is read is the same.
+var version = regexp.MustCompile(`^(bedrock-)?20[0-9]{2}-[01][0-9]-[0-3][0-9]$`)
 
 // request is a Messages body. Members whose type depends on the sender are read by their own types below.
 type request struct {
@@ -291,7 +293,7 @@ func (q *request) check() error {
 	switch {
 	case q.Version == nil:
 		missing("anthropic_version")
-	case *q.Version != Version:
+	case !version.MatchString(*q.Version):
 		bad = append(bad, "#/anthropic_version: "+*q.Version+" is not a valid enum value")
 	}
 	if len(q.Stream) > 0 {

@@ -76,12 +76,13 @@ aws ce get-cost-and-usage \
   --group-by Type=DIMENSION,Key=SERVICE Type=TAG,Key=Project \
   --filter file://bedrock-filter.json > costs-then.json
 
-# The same of these days, without the filter: AWS sells Anthropic's models under services of their own.
+# The same of these days.
 aws ce get-cost-and-usage \
   --time-period "Start=$YESTERDAY,End=$OVERMORROW" \
   --granularity MONTHLY \
   --metrics BlendedCost \
-  --group-by Type=DIMENSION,Key=SERVICE Type=TAG,Key=Project > costs-now.json
+  --group-by Type=DIMENSION,Key=SERVICE Type=TAG,Key=Project \
+  --filter file://bedrock-filter.json > costs-now.json
 
 for name in custom-bedrock-profile project-alpha-claude-sonnet marketing-team-claude-haiku dev-claude-haiku prod-claude-sonnet; do
   aws bedrock delete-inference-profile --region ap-northeast-1 --inference-profile-identifier "$name"
