@@ -113,6 +113,7 @@ func TestRoutes(t *testing.T) {
 		{"GET", "/things/a/versions/3", `{"operation":"GetVersion","id":"a","version":"3"}`},
 		{"GET", "/things/a/versions/latest", `{"operation":"GetLatest","id":"a"}`},
 		{"GET", "/things/a%2Fversions%2Fb/versions/3", `{"operation":"GetVersion","id":"a/versions/b","version":"3"}`},
+		{"GET", "/things/a%2F{b}/versions/3", `{"operation":"GetVersion","id":"a/{b}","version":"3"}`}, // braces that a client left as they are
 		{"POST", "/model/" + app + "/invoke/converse", `{"operation":"Converse","id":"` + app + `/invoke"}`},
 	} {
 		if w := send(t, s, c.method, c.target, signed("bedrock"), ""); w.Code != 200 || w.Body.String() != c.want {

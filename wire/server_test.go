@@ -534,17 +534,33 @@ func TestBodyBound(t *testing.T) {
 		t.Errorf("a kept payload has become %q", first)
 	}
 
+	// A length that is told and too large is refused before anything is read.
+	r := httptest.NewRequest("POST", "/invoke", unread{t})
+	r.ContentLength = 100001
+	r.Header.Set("Authorization", signed("bedrock"))
+	rec := httptest.NewRecorder()
+	if s.ServeHTTP(rec, r); rec.Code != 413 {
+		t.Errorf("unread: %d", rec.Code)
+	}
+
 	w := send(t, s, "POST", "/invoke", signed("bedrock"), "x", "Content-Encoding", "gzip")
 	if code, msg := errorOf(t, w); w.Code != 400 || code != "SerializationException" || !strings.Contains(msg, "gzip") {
 		t.Errorf("gzip: %d %s %s", w.Code, code, msg)
 	}
-	r := httptest.NewRequest("POST", "/invoke", io.MultiReader(strings.NewReader("abc"), brokenReader{}))
+	r = httptest.NewRequest("POST", "/invoke", io.MultiReader(strings.NewReader("abc"), brokenReader{}))
 	r.Header.Set("Authorization", signed("bedrock"))
-	rec := httptest.NewRecorder()
+	rec = httptest.NewRecorder()
 	s.ServeHTTP(rec, r)
 	if code, _ := errorOf(t, rec); rec.Code != 400 || code != "SerializationException" {
 		t.Errorf("a broken body: %d %s", rec.Code, code)
 	}
+}
+
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
 }
 
 type brokenReader struct{}
@@ -919,7 +935,7 @@ func TestStreamPanic(t *testing.T) {
 	if _, err := ReadMessage(resp.Body); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadMessage(resp.Body); err == nil || err == io.EOF {
+	if _, err := ReadMessage(resp.Body); err != io.ErrUnexpectedEOF {
 		t.Errorf("the stream ends with %v", err)
 	}
 }

@@ -38,6 +38,7 @@ type createShape struct {
 	Type        string            `json:"TypeEquals" enum:"SYSTEM_DEFINED,APPLICATION"`
 	Temperature *float64          `json:"temperature" min:"0" max:"1"`
 	Bytes       []byte            `json:"bytes" max:"2"`
+	Short       *string           `json:"short" min:"2"`
 	Raw         jsontext.Value    `json:"rawJSON"`
 	Nested      *createShape      `json:"nested"`
 }
@@ -87,6 +88,8 @@ func TestValidate(t *testing.T) {
 		{`{"inferenceProfileName":null,"modelSource":{"copyFrom":"arn:aws:bedrock:x"}}`, one(`Value null at 'inferenceProfileName' failed to satisfy constraint: Member must not be null`)},
 		{`{"inferenceProfileName":"` + long + `","modelSource":{"copyFrom":"arn:aws:bedrock:x"}}`, one(`Value '` + long + `' at 'inferenceProfileName' failed to satisfy constraint: Member must have length less than or equal to 64`)},
 		// Length is in characters, not in bytes.
+		{`{` + good + `,"description":"` + strings.Repeat("é", 10) + `","short":"👍👍"}`, ""},
+		{`{` + good + `,"short":"👍"}`, one(`Value '👍' at 'short' failed to satisfy constraint: Member must have length greater than or equal to 2`)},
 		{`{"inferenceProfileName":"` + strings.Repeat("é", 64) + `","modelSource":{"copyFrom":"arn:aws:bedrock:x"}}`, one(`Value '` + strings.Repeat("é", 64) + `' at 'inferenceProfileName' failed to satisfy constraint: Member must satisfy regular expression pattern: ([0-9a-zA-Z][ _-]?)+`)},
 		{`{"inferenceProfileName":"-","modelSource":{"copyFrom":""}}`, `3 validation errors detected: Value '-' at 'inferenceProfileName' failed to satisfy constraint: Member must satisfy regular expression pattern: ([0-9a-zA-Z][ _-]?)+; ` +
 			`Value '' at 'modelSource.copyFrom' failed to satisfy constraint: Member must have length greater than or equal to 1; Value '' at 'modelSource.copyFrom' failed to satisfy constraint: Member must satisfy regular expression pattern: arn:aws(|-us-gov):bedrock:.*`},
@@ -206,6 +209,8 @@ func TestValidateConverse(t *testing.T) {
 			`4 validation errors detected: Value 'tool' at 'messages.2.member.role' failed to satisfy constraint: Member must satisfy enum value set: [user, assistant]; ` +
 				`Value at 'messages.2.member.content.1.member' failed to satisfy constraint: ` + oneOfContent + `; Value at 'messages.2.member.content.2.member' failed to satisfy constraint: ` + oneOfContent + `; ` +
 				`Value '0' at 'inferenceConfig.maxTokens' failed to satisfy constraint: Member must have value greater than or equal to 1`},
+		{`{"messages":[{"role":"user","content":[{"text":"hi","document":null},{"toolUse":{"toolUseId":"a","name":"a","input":null}}]}]}`,
+			`1 validation error detected: Value null at 'messages.1.member.content.2.member.toolUse.input' failed to satisfy constraint: Member must not be null`},
 		{`{"toolConfig":{"tools":[{"toolSpec":{"name":"a b"}}],"toolChoice":{"auto":{},"any":{}}}}`,
 			`3 validation errors detected: Value 'a b' at 'toolConfig.tools.1.member.toolSpec.name' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+; ` +
 				`Value null at 'toolConfig.tools.1.member.toolSpec.inputSchema' failed to satisfy constraint: Member must not be null; ` +
