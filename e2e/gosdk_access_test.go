@@ -24,9 +24,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 )
 
-// cancelSoon cancels a moment later: a test of what happens to a call that is under way and shows nothing.
-func cancelSoon(cancel context.CancelFunc) { time.AfterFunc(300*time.Millisecond, cancel) }
-
 const converseBody = `{"messages":[{"role":"user","content":[{"text":"Say hello."}]}],"inferenceConfig":{"maxTokens":40}}`
 
 // escape is how the SDKs put an identifier into a path: all but the unreserved characters.
@@ -148,6 +145,36 @@ func TestCredentials(t *testing.T) {
 				t.Error("no request id")
 			}
 		})
+	}
+}
+
+// TestModelIDForms names a profile in every form in which clients put an ARN into a path; each is signed as it is sent.
+func TestModelIDForms(t *testing.T) {
+	s := start(t, options{})
+	ctx := deadline(t)
+	arn := s.profile(ctx, "us-east-1", "forms", modelARN("us-east-1", haiku), nil)
+	root := aws.Credentials{AccessKeyID: rootID, SecretAccessKey: rootSecret}
+	for name, path := range map[string]string{
+		"encoded":              escape(arn),                                 // the AWS SDKs
+		"colons as they are":   strings.ReplaceAll(arn, "/", "%2F"),         // Anthropic's SDKs
+		"as it is":             arn,                                         // what is pasted into curl
+		"encoded twice":        strings.ReplaceAll(escape(arn), "%", "%25"), // a client before a proxy that decodes
+		"encoded in lowercase": strings.NewReplacer(":", "%3a", "/", "%2f").Replace(arn),
+	} {
+		resp, err := httpClient.Do(must(sign(ctx, "POST", s.url+"/model/"+path+"/converse", "bedrock", "us-east-1", []byte(converseBody), root, time.Now())))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s %s %v", name, resp.Status, body, err)
+		}
+	}
+	for _, c := range s.settled(5) {
+		if c.ResourceARN != arn {
+			t.Errorf("the ledger says %+v", c)
+		}
 	}
 }
 

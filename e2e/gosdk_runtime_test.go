@@ -7,12 +7,15 @@ import (
 	"errors"
 	"image"
 	"image/png"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
@@ -586,28 +589,69 @@ func TestUpstreamFaults(t *testing.T) {
 			}
 		})
 	}
+}
 
-	t.Run("the caller goes away", func(t *testing.T) {
-		s := start(t, options{config: simulated("timeout")})
+// TestCallerGoesAway leaves calls in the middle. Each is settled, as cancelled, with what the upstream still tells within
+// upstream_drain; what it does not tell is estimated, never free.
+func TestCallerGoesAway(t *testing.T) {
+	in := bedrockruntime.ConverseStreamInput{ModelId: aws.String(haiku), Messages: ask("Tell me a long story."), InferenceConfig: &rt.InferenceConfiguration{MaxTokens: aws.Int32(20)}}
+	for _, c := range []struct {
+		name, config string
+		estimated    bool
+	}{
+		{"the upstream ends soon", "upstream_drain: 30s\n" + slow("5ms", "30s"), false},
+		{"the upstream does not end", "upstream_drain: 50ms\n" + slow("1h", "30s"), true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := start(t, options{config: c.config})
+			ctx := deadline(t)
+			begun(t, s).Close()
+			got := s.settled(1)[0]
+			if got.Status != "cancelled" || got.Estimated != c.estimated || got.InputTokens <= 0 || got.NanoUSD <= 0 {
+				t.Errorf("the ledger says %+v", got)
+			}
+			if c.estimated {
+				return
+			}
+			// The whole answer was paid for: as much as one that is read to its end.
+			out, err := s.runtime("us-east-1").ConverseStream(ctx, &in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if u := read(out.GetStream()).usage; u == nil || int64(*u.InputTokens) != got.InputTokens || int64(*u.OutputTokens) != got.OutputTokens {
+				t.Errorf("the ledger has %d tokens in and %d out; the same answer read to its end %+v", got.InputTokens, got.OutputTokens, u)
+			}
+		})
+	}
+
+	t.Run("before the upstream answers", func(t *testing.T) {
+		arrived, left := make(chan struct{}), make(chan struct{})
+		silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body) // only then does the server notice that its caller leaves
+			close(arrived)
+			<-r.Context().Done()
+			close(left)
+		}))
+		t.Cleanup(silent.Close)
+		s := start(t, options{config: "upstream_drain: 50ms\nupstreams:\n  - name: silent\n    provider: openai\n    base_url: " + silent.URL + "/v1\n    models: {\"*\": \"*\"}\n"})
 		ctx, cancel := context.WithCancel(deadline(t))
-		app := s.profile(ctx, "us-east-1", "silent", modelARN("us-east-1", haiku), nil)
 		gone := make(chan error, 1)
 		go func() {
-			_, err := s.runtime("us-east-1").Converse(ctx, &bedrockruntime.ConverseInput{ModelId: &app, Messages: ask("Say hello.")})
+			_, err := s.runtime("us-east-1").Converse(ctx, &bedrockruntime.ConverseInput{ModelId: aws.String(haiku), Messages: ask("Say hello.")})
 			gone <- err
 		}()
-		// Nothing can be seen of a call that waits, from outside; whenever it is cancelled, it must end well.
-		cancelSoon(cancel)
+		<-arrived
+		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
 			t.Errorf("the call ended with %v", err)
 		}
-		if s.stop() != 0 {
-			t.Error("the server did not stop well")
+		select {
+		case <-left:
+		case <-time.After(patience):
+			t.Error("the upstream is still being waited for")
 		}
-		for _, c := range s.calls() {
-			if c.Status != "cancelled" {
-				t.Errorf("the ledger says %+v", c)
-			}
+		if got := s.settled(1)[0]; got.Status != "cancelled" || !got.Estimated || got.NanoUSD <= 0 {
+			t.Errorf("the ledger says %+v", got)
 		}
 	})
 }

@@ -197,10 +197,10 @@ func TestKill(t *testing.T) {
 	for n := range kills {
 		s := start(t, options{data: first.data, config: killConfig, killed: true})
 		load, stop := context.WithCancel(ctx)
-		done := make(chan struct{})
+		callers, done := 16+random.IntN(17), make(chan struct{})
 		go func() {
 			defer close(done)
-			k.load(load, s.url, 16+random.IntN(17), models)
+			k.load(load, s.url, callers, models)
 		}()
 		// A random moment: from the first requests, when the last start's recovery is barely over, to a busy server. One
 		// time in four while it is stopping in good order.

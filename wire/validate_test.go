@@ -88,7 +88,7 @@ func TestValidate(t *testing.T) {
 		{`{"inferenceProfileName":null,"modelSource":{"copyFrom":"arn:aws:bedrock:x"}}`, one(`Value null at 'inferenceProfileName' failed to satisfy constraint: Member must not be null`)},
 		{`{"inferenceProfileName":"` + long + `","modelSource":{"copyFrom":"arn:aws:bedrock:x"}}`, one(`Value '` + long + `' at 'inferenceProfileName' failed to satisfy constraint: Member must have length less than or equal to 64`)},
 		// Length is in characters, not in bytes.
-		{`{` + good + `,"description":"` + strings.Repeat("é", 10) + `","short":"👍👍"}`, ""},
+		{`{` + good + `,"description":"` + strings.Repeat("é", 10) + `","short":"👍👍","requestMetadata":{"éééé":"v"}}`, ""},
 		{`{` + good + `,"short":"👍"}`, one(`Value '👍' at 'short' failed to satisfy constraint: Member must have length greater than or equal to 2`)},
 		{`{"inferenceProfileName":"` + strings.Repeat("é", 64) + `","modelSource":{"copyFrom":"arn:aws:bedrock:x"}}`, one(`Value '` + strings.Repeat("é", 64) + `' at 'inferenceProfileName' failed to satisfy constraint: Member must satisfy regular expression pattern: ([0-9a-zA-Z][ _-]?)+`)},
 		{`{"inferenceProfileName":"-","modelSource":{"copyFrom":""}}`, `3 validation errors detected: Value '-' at 'inferenceProfileName' failed to satisfy constraint: Member must satisfy regular expression pattern: ([0-9a-zA-Z][ _-]?)+; ` +

@@ -17,13 +17,19 @@ import (
 )
 
 type service struct {
-	rollups cost.Rollups
-	clock   func() time.Time
+	rollups   cost.Rollups
+	clock     func() time.Time
+	maxGroups int // of a page
+	maxValues int
+}
+
+func newService(rollups cost.Rollups, clock func() time.Time) *service {
+	return &service{rollups: rollups, clock: clock, maxGroups: maxGroups, maxValues: maxValues}
 }
 
 // New makes the service.
 func New(rollups cost.Rollups, clock func() time.Time) *wire.Service {
-	s := &service{rollups: rollups, clock: clock}
+	s := newService(rollups, clock)
 	return &wire.Service{
 		Name:         "costexplorer",
 		SigningName:  "ce",
@@ -107,7 +113,7 @@ func (s *service) getCostAndUsage(ctx context.Context, account string, in *GetCo
 		if err != nil {
 			return nil, err
 		}
-		if given >= maxGroups {
+		if given >= s.maxGroups {
 			next = &page{Start: new(p.Start.Unix())}
 			break
 		}
@@ -128,7 +134,7 @@ func (s *service) getCostAndUsage(ctx context.Context, account string, in *GetCo
 				}
 				groups, from.After = groups[i:], nil
 			}
-			if room := maxGroups - given; len(groups) > room {
+			if room := s.maxGroups - given; len(groups) > room {
 				groups = groups[:room]
 				next = &page{Start: new(p.Start.Unix()), After: groups[room-1].Keys}
 			}
@@ -261,7 +267,7 @@ func (s *service) list(ctx context.Context, account string, l *list) (found []st
 	if err != nil {
 		return fail(err)
 	}
-	limit, order, err := l.order()
+	limit, order, err := l.order(s.maxValues)
 	if err != nil {
 		return fail(err)
 	}
@@ -322,8 +328,8 @@ func (s *service) list(ctx context.Context, account string, l *list) (found []st
 }
 
 // order reads SortBy and MaxResults, which counts only together with it. order is nil without SortBy.
-func (l *list) order() (limit int, order func(a, b *cost.Sum) int, err error) {
-	limit = maxValues
+func (l *list) order(most int) (limit int, order func(a, b *cost.Sum) int, err error) {
+	limit = most
 	if len(l.sortBy) == 0 {
 		return limit, nil, nil
 	}
@@ -334,8 +340,8 @@ func (l *list) order() (limit int, order func(a, b *cost.Sum) int, err error) {
 		return 0, nil, fault.New(fault.Validation, "When using SortBy, NextPageToken and SearchString aren't supported.")
 	}
 	if l.maxResults != nil {
-		if limit = *l.maxResults; limit < 1 || limit > maxValues {
-			return 0, nil, fault.New(fault.Validation, "MaxResults must be between 1 and %d", maxValues)
+		if limit = *l.maxResults; limit < 1 || limit > most {
+			return 0, nil, fault.New(fault.Validation, "MaxResults must be between 1 and %d", most)
 		}
 	}
 	ms, err := parseMetrics([]string{l.sortBy[0].Key})

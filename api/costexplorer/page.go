@@ -12,7 +12,7 @@ import (
 // Bounds of a page. AWS tells none for GetCostAndUsage; many scripts read one page only, so it is large.
 const (
 	maxGroups = 5_000 // groups of GetCostAndUsage; a period without groups counts as one
-	maxValues = 1_000 // tags or values: the upper limit of MaxResults
+	maxValues = 1_000 // tags or values, which is also the upper limit of MaxResults
 )
 
 // page is where the next page begins. Its token is bound to the request and the account by a digest of both; what is in

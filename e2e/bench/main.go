@@ -44,7 +44,7 @@ var workloads = []workload{
 	{Name: "many", What: "1 KB in, 100 tokens out, 32 connections", Conns: 32, Long: 1},
 	{Name: "burst", What: "stream of 200 tokens as fast as it goes, 8 connections", Conns: 8, Stream: true, Long: 1},
 	{Name: "paced", What: "stream of 200 tokens, one each 10 ms, 32 connections", Conns: 32, Stream: true, Gap: 10 * time.Millisecond, Long: 1.5},
-	{Name: "rate", What: "2,000 requests a second, upstream takes 50 ms", Conns: 512, Rate: 2000, Latency: 50 * time.Millisecond, Long: 2, Direct: true},
+	{Name: "rate", What: "2,000 requests a second, upstream takes 50 ms", Conns: 256, Rate: 2000, Latency: 50 * time.Millisecond, Long: 2, Direct: true},
 }
 
 const (

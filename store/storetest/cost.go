@@ -50,8 +50,8 @@ func Cost(t *testing.T, open func(*testing.T) CostEngine) {
 	t.Run("Sums", func(t *testing.T) {
 		e := filled(t)
 		times := []time.Time{
-			day(1970, 1, 1), day(2023, 12, 31), day(2024, 1, 1), day(2024, 1, 1).Add(time.Hour), day(2024, 1, 31), day(2024, 2, 1),
-			day(2024, 2, 28), day(2024, 2, 29).Add(23 * time.Hour), day(2024, 3, 1), day(2024, 3, 15).Add(7 * time.Hour), day(2024, 4, 1), day(2100, 1, 1),
+			day(1970, 1, 1), day(2024, 1, 1), day(2024, 1, 1).Add(time.Hour), day(2024, 2, 1), day(2024, 2, 29).Add(23 * time.Hour),
+			day(2024, 3, 15).Add(7 * time.Hour), day(2100, 1, 1),
 		}
 		for _, b := range []cost.Bucket{cost.Whole, cost.Hour, cost.Day, cost.Month} {
 			for i, start := range times {

@@ -1,0 +1,233 @@
+package http1
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	maxHead      = 64 << 10 // of an answer's head, with those of the interim answers before it
+	maxFields    = 256
+	maxChunkLine = 256                    // of a chunk's size with its extensions, or of a trailer field
+	maxTrailers  = 64                     // fields
+	lateAnswer   = 100 * time.Millisecond // for the answer of a server that does not take the whole request
+)
+
+// answer is one exchange on a connection, its http.Response and its body.
+type answer struct {
+	resp http.Response
+	t    *Transport
+	c    *conn // nil once it is released
+	ctx  context.Context
+	stop func() bool // takes back the watch on ctx; false when it has gone off
+
+	begun   bool // a byte of the answer came
+	keep    bool // the connection may be used again when the body has ended
+	timeout time.Duration
+
+	framing framing
+	phase   phase
+	left    int64 // of the body or of the chunk
+	trailer int   // fields so far
+	err     error // what every further Read returns
+}
+
+type framing int
+
+const (
+	byLength framing = iota
+	byChunks
+	byClose
+)
+
+type phase int
+
+const (
+	chunkSize phase = iota
+	chunkData
+	chunkEnd
+	chunkTrailer
+)
+
+// exchange sends r and reads the head of its answer.
+func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error {
+	c := a.c
+	c.borrow()
+	var deadline time.Time
+	if a.t.cfg.HeaderTimeout > 0 {
+		deadline = now.Add(a.t.cfg.HeaderTimeout)
+	}
+	if a.t.cfg.HeaderTimeout > 0 || c.reused {
+		if err := c.SetDeadline(deadline); err != nil {
+			return err
+		}
+	}
+	if a.ctx.Done() != nil {
+		// After any deadline that is set later ctx is asked once more: one of the two ends every wait.
+		a.stop = context.AfterFunc(a.ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+	}
+	sent := c.send(r, body)
+	if sent != nil {
+		if errors.Is(sent, errShortBody) || errors.Is(sent, errLongBody) || errors.Is(sent, os.ErrDeadlineExceeded) {
+			return sent
+		}
+		// A server that refuses a request before it has all of it says why, if it can, and closes.
+		if err := a.wait(lateAnswer); err != nil {
+			return sent
+		}
+	}
+	if err := a.head(r); err != nil {
+		if sent != nil {
+			return sent
+		}
+		return err
+	}
+	a.keep = a.keep && sent == nil && !r.Close
+	a.resp.Request = r
+	if a.framing == byLength && a.left == 0 {
+		a.resp.Body = http.NoBody
+		a.release(true)
+	} else {
+		a.resp.Body = (*Body)(a)
+	}
+	return nil
+}
+
+// wait lets reads wait for as long as d, unless ctx is done.
+func (a *answer) wait(d time.Duration) error {
+	if err := a.c.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	return a.ctx.Err()
+}
+
+// release gives the connection back, or closes it when the answer did not end as it should have.
+func (a *answer) release(ended bool) {
+	c := a.c
+	if c == nil {
+		return
+	}
+	a.c = nil
+	again := ended && a.keep && c.r == c.w && c.err == nil
+	c.giveBack()
+	if a.stop != nil && !a.stop() {
+		again = false // what watched ctx may still be about to set a deadline
+	}
+	if again {
+		a.t.put(c)
+	} else {
+		c.Close()
+	}
+}
+
+// head reads the answer's head. Interim answers (1xx) before it are skipped.
+func (a *answer) head(r *http.Request) error {
+	for most := maxHead; ; {
+		n, fields, err := a.scan(most)
+		if err != nil {
+			return err
+		}
+		s := string(a.c.buf[a.c.r : a.c.r+n])
+		a.c.r += n
+		most -= n
+		if err := a.parse(s, fields); err != nil {
+			return err
+		}
+		if a.resp.StatusCode >= 200 {
+			return a.frame(r)
+		}
+		if a.resp.StatusCode == http.StatusSwitchingProtocols {
+			return errors.New("http1: the server changes to a protocol that nobody asked for")
+		}
+		a.resp = http.Response{}
+	}
+}
+
+// scan waits for the end of a head and returns its length and how many fields it has. It reads line by line, so that
+// what is no HTTP is refused at once and not when the time is over.
+func (a *answer) scan(most int) (n, fields int, err error) {
+	c := a.c
+	fields = -1 // the first line is none
+	for {
+		b := c.unread()
+		a.begun = a.begun || len(b) > 0
+		if got, want := b[:min(len(b), 7)], "HTTP/1."; string(got) != want[:len(got)] {
+			return 0, 0, errors.New("http1: the server does not answer with HTTP/1")
+		}
+		for {
+			i := bytes.IndexByte(b[n:], '\n')
+			if i < 0 {
+				break
+			}
+			if i == 0 || b[n+i-1] != '\r' {
+				return 0, 0, errors.New("http1: a line of the answer's head does not end with CRLF")
+			}
+			if n += i + 1; n > most {
+				return 0, 0, errLongHead
+			}
+			if i == 1 {
+				return n, fields, nil
+			}
+			if fields++; fields > maxFields {
+				return 0, 0, errLongHead
+			}
+		}
+		if err := c.fill(most); err == errFull {
+			return 0, 0, errLongHead
+		} else if err == io.EOF {
+			return 0, 0, fmt.Errorf("http1: the server has closed the connection: %w", io.ErrUnexpectedEOF)
+		} else if err != nil {
+			return 0, 0, err
+		}
+	}
+}
+
+var errLongHead = errors.New("http1: the answer's head is too long")
+
+// parse reads a head: a status line, fields, an empty line, each with its CRLF. One string holds all of it, one array
+// all values.
+func (a *answer) parse(s string, fields int) error {
+	line, s, _ := strings.Cut(s, "\r\n")
+	// "HTTP/1.1 200 OK": the reason may be empty, and some servers leave the space before it out too.
+	if len(line) < 12 || line[:7] != "HTTP/1." || line[7] != '0' && line[7] != '1' || line[8] != ' ' || len(line) > 12 && line[12] != ' ' || !isFieldValue(line) {
+		return errors.New("http1: the answer's status line is malformed")
+	}
+	status := 0
+	for _, d := range []byte(line[9:12]) {
+		if d < '0' || d > '9' {
+			return errors.New("http1: the answer's status line is malformed")
+		}
+		status = status*10 + int(d-'0')
+	}
+	if status < 100 {
+		return errors.New("http1: the answer's status line is malformed")
+	}
+	h := make(http.Header, fields)
+	values := make([]string, fields)
+	for i := range values {
+		line, s, _ = strings.Cut(s, "\r\n")
+		name, v, found := strings.Cut(line, ":")
+		// A name that begins with or ends in a space is none: this refuses folded lines too (RFC 9112, section 5.2).
+		if !found || !isToken(name) || !isFieldValue(v) {
+			return errors.New("http1: a field of the answer's head is malformed")
+		}
+		name = http.CanonicalHeaderKey(name)
+		values[i] = strings.Trim(v, " \t")
+		if before, ok := h[name]; ok {
+			h[name] = append(before, values[i])
+		} else {
+			h[name] = values[i : i+1 : i+1]
+		}
+	}
+	a.resp.Status, a.resp.StatusCode = line0(s, line), status
+	a.resp.Header = h
+	return nil
+}
