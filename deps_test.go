@@ -56,7 +56,7 @@ func TestImports(t *testing.T) {
 	seen := map[string]bool{}
 	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
 		var p struct {
-			ImportPath                string
+			ImportPath                 string
 			Imports, GoFiles, CgoFiles []string
 		}
 		if err := dec.Decode(&p); errors.Is(err, io.EOF) {

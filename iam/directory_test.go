@@ -300,14 +300,14 @@ func TestUnreadablePolicy(t *testing.T) {
 	c := signAndAuthenticate(t, d, key)
 	guard := iam.NewGuard(iam.GuardConfig{})
 	access := []iam.Access{{Action: "bedrock:InvokeModel", Resource: "*"}}
-	must(t, guard.Check(ctx, "id", &c, nil, access))
+	must(t, guard.Check(ctx, "id", &c, access))
 
 	st, err := d.store.Principals(ctx)
 	must(t, err)
 	must(t, d.store.ChangePrincipals(ctx, st.Revision, iam.Changes{PutPolicies: []iam.UserPolicy{{Account: account, User: "alice", Name: "new", Document: `{"Version":"2030-01-01"}`}}}))
 	must(t, d.Refresh(ctx))
 	c = signAndAuthenticate(t, d, key)
-	if err := guard.Check(ctx, "id", &c, nil, access); !fault.Is(err, fault.AccessDenied) {
+	if err := guard.Check(ctx, "id", &c, access); !fault.Is(err, fault.AccessDenied) {
 		t.Errorf("%v", err)
 	}
 }

@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,9 +48,8 @@ func NewGuard(cfg GuardConfig) *Guard {
 // Policies with conditions or variables see each Access's Context and, besides it, aws:PrincipalArn,
 // aws:PrincipalAccount, aws:PrincipalType, aws:userid, aws:username (users only), aws:PrincipalIsAWSService,
 // aws:ViaAWSService, aws:RequestedRegion (unless the Context has it), aws:CurrentTime, aws:EpochTime and what the
-// request itself says: aws:SourceIp, aws:SecureTransport, aws:UserAgent. The latter come from r; a nil r is the request
-// that c was authenticated from.
-func (g *Guard) Check(_ context.Context, requestID string, c *Caller, r *http.Request, access []Access) error {
+// request that c was authenticated from says: aws:SourceIp, aws:SecureTransport, aws:UserAgent.
+func (g *Guard) Check(_ context.Context, requestID string, c *Caller, access []Access) error {
 	conditional := false
 	for _, p := range c.policies {
 		conditional = conditional || p.Conditional()
@@ -68,7 +66,7 @@ func (g *Guard) Check(_ context.Context, requestID string, c *Caller, r *http.Re
 			req := policy.Request{Action: a.Action, Resource: a.Resource}
 			if conditional {
 				if keys == nil {
-					keys = newContextKeys(c, r, g.clock())
+					keys = newContextKeys(c, g.clock())
 					defer keys.release()
 				}
 				req.Context = keys.with(a.Context)
@@ -121,8 +119,8 @@ type contextKeys struct {
 
 var contextKeyPool = sync.Pool{New: func() any { return &contextKeys{keys: make(policy.Context, 24)} }}
 
-// newContextKeys returns the keys of c and r.
-func newContextKeys(c *Caller, r *http.Request, now time.Time) *contextKeys {
+// newContextKeys returns the keys of c and of the request that it came with.
+func newContextKeys(c *Caller, now time.Time) *contextKeys {
 	k := contextKeyPool.Get().(*contextKeys)
 	k.add("aws:PrincipalArn", c.ARN)
 	k.add("aws:PrincipalAccount", c.Account)
@@ -134,11 +132,7 @@ func newContextKeys(c *Caller, r *http.Request, now time.Time) *contextKeys {
 	k.add("aws:RequestedRegion", c.Region)
 	k.add("aws:CurrentTime", now.UTC().Format("2006-01-02T15:04:05Z"))
 	k.add("aws:EpochTime", strconv.FormatInt(now.Unix(), 10))
-	from := c.origin
-	if r != nil {
-		from = originOf(r)
-	}
-	if from.known {
+	if from := &c.origin; from.known {
 		k.add("aws:SecureTransport", strconv.FormatBool(from.tls))
 		if from.ip != "" {
 			k.add("aws:SourceIp", from.ip)

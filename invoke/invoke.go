@@ -213,7 +213,7 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 // authorize asks for the profile and for every model ARN behind it, the way AWS does.
 func (v *Invoker) authorize(ctx context.Context, c *Call, route *profile.Route) error {
 	if c.Caller.Root {
-		return v.Guard.Check(ctx, c.ID.String(), c.Caller, nil, []iam.Access{{Action: c.action(), Resource: route.ARN}})
+		return v.Guard.Check(ctx, c.ID.String(), c.Caller, []iam.Access{{Action: c.action(), Resource: route.ARN}})
 	}
 	access := make([]iam.Access, len(route.Authorize))
 	for i, res := range route.Authorize {
@@ -231,7 +231,7 @@ func (v *Invoker) authorize(ctx context.Context, c *Call, route *profile.Route) 
 		}
 		access[i] = iam.Access{Action: c.action(), Resource: res.ARN, Context: pc}
 	}
-	return v.Guard.Check(ctx, c.ID.String(), c.Caller, nil, access)
+	return v.Guard.Check(ctx, c.ID.String(), c.Caller, access)
 }
 
 // candidates lists what may be tried, in order: the route's targets, and within each Region the upstreams as configured.

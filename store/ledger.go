@@ -570,9 +570,11 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 		if err := rows.Scan(&id, &text); err != nil {
 			return err
 		}
-		if tagsets[id], err = decodeTagset(text); err != nil {
+		tags, err := decodeTagset(text)
+		if err != nil {
 			return fmt.Errorf("tag set %d: %w", id, err)
 		}
+		tagsets[id] = append([]ledger.Tag(nil), tags...) // nil where there are none, as in an Intent
 	}
 	if err := rows.Err(); err != nil {
 		return err

@@ -16,3 +16,16 @@ func TestLedger(t *testing.T) {
 func TestLedgerCost(t *testing.T) {
 	storetest.Cost(t, func(t *testing.T) storetest.CostEngine { return openStore(t) })
 }
+
+func openStore(t testing.TB) *store.Store {
+	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "outcrop.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}

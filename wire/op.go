@@ -106,13 +106,9 @@ type Call struct {
 	Row    *Row
 	Header http.Header // the response's headers, for what is not a member of Out
 
-	request *http.Request
-	notes   []slog.Attr
-	quiet   bool // the request event will not be written: notes are not kept
+	notes []slog.Attr
+	quiet bool // the request event will not be written: notes are not kept
 }
-
-// Request is the HTTP request as it came, for Guard.Check by whom Row.Checked names. Its body has been read.
-func (c *Call) Request() *http.Request { return c.request }
 
 // Note adds attributes to the request event, the one line that is logged of the request. It may be called until the
 // handler returns, of a stream until its sequence ends; not from two goroutines at once.
@@ -222,5 +218,5 @@ func prepare[In any](x *exchange, access Access[In]) (*In, error) {
 			}
 		}
 	}
-	return in, x.server.guard.Check(x.request.Context(), x.ID, &x.Caller, x.request, wanted)
+	return in, x.server.guard.Check(x.request.Context(), x.ID, &x.Caller, wanted)
 }

@@ -26,7 +26,7 @@ type Authenticator interface {
 
 // Guard allows every access or returns an AccessDenied fault, and records what it decided.
 type Guard interface {
-	Check(ctx context.Context, requestID string, c *iam.Caller, r *http.Request, access []iam.Access) error
+	Check(ctx context.Context, requestID string, c *iam.Caller, access []iam.Access) error
 }
 
 // Config is what a Server is made of; everything is required.
@@ -61,6 +61,7 @@ func NewServer(cfg Config) (*Server, error) {
 
 // An exchange is one request and its answer.
 type exchange struct {
+	request *http.Request
 	Call
 	server  *Server
 	service *front

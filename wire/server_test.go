@@ -46,7 +46,7 @@ func (gate) Authenticate(r *http.Request, body []byte, requestID string) (iam.Ca
 	return iam.Caller{Account: "000000000000", ARN: "arn:aws:iam::000000000000:user/" + parts[0], ID: "AIDA" + parts[0], Region: parts[2], Service: parts[3]}, nil
 }
 
-func (gate) Check(_ context.Context, _ string, c *iam.Caller, _ *http.Request, access []iam.Access) error {
+func (gate) Check(_ context.Context, _ string, c *iam.Caller, access []iam.Access) error {
 	for _, a := range access {
 		if strings.HasSuffix(c.ARN, "/denied") {
 			return fault.New(fault.AccessDenied, "User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", c.ARN, a.Action, a.Resource, a.Action)

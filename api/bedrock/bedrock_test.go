@@ -43,7 +43,7 @@ func (d *door) Authenticate(r *http.Request, _ []byte, _ string) (iam.Caller, er
 	return iam.Caller{Account: account, ARN: "arn:aws:iam::" + account + ":root", ID: account, Root: true, Region: r.Header.Get("X-Region"), Service: "bedrock"}, nil
 }
 
-func (d *door) Check(ctx context.Context, requestID string, c *iam.Caller, r *http.Request, access []iam.Access) error {
+func (d *door) Check(ctx context.Context, requestID string, c *iam.Caller, access []iam.Access) error {
 	d.mu.Lock()
 	d.access = access
 	denied := d.denied
@@ -53,7 +53,7 @@ func (d *door) Check(ctx context.Context, requestID string, c *iam.Caller, r *ht
 			return fault.New(fault.AccessDenied, "User: %s is not authorized to perform: %s on resource: %s because no identity-based policy allows the %s action", c.ARN, a.Action, a.Resource, a.Action)
 		}
 	}
-	return d.guard.Check(ctx, requestID, c, r, access)
+	return d.guard.Check(ctx, requestID, c, access)
 }
 
 type world struct {

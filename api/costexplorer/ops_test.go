@@ -98,7 +98,7 @@ func (d *door) Authenticate(r *http.Request, _ []byte, _ string) (iam.Caller, er
 	return iam.Caller{Account: parts[0], Region: parts[2], ARN: "arn:aws:iam::" + parts[0] + ":root", Service: "ce"}, nil
 }
 
-func (d *door) Check(_ context.Context, _ string, _ *iam.Caller, _ *http.Request, accesses []iam.Access) error {
+func (d *door) Check(_ context.Context, _ string, _ *iam.Caller, accesses []iam.Access) error {
 	d.accesses = append(d.accesses, accesses...)
 	return nil
 }

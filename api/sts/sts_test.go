@@ -22,7 +22,7 @@ func (c caller) Authenticate(*http.Request, []byte, string) (iam.Caller, error) 
 	return iam.Caller(c), nil
 }
 
-func (caller) Check(context.Context, string, *iam.Caller, *http.Request, []iam.Access) error {
+func (caller) Check(context.Context, string, *iam.Caller, []iam.Access) error {
 	return fault.New(fault.AccessDenied, "no")
 }
 

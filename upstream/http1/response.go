@@ -8,17 +8,14 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 )
 
 const (
-	maxHead      = 64 << 10 // of an answer's head, with those of the interim answers before it
-	maxFields    = 256
-	maxChunkLine = 256                    // of a chunk's size with its extensions, or of a trailer field
-	maxTrailers  = 64                     // fields
-	lateAnswer   = 100 * time.Millisecond // for the answer of a server that does not take the whole request
+	maxHead    = 64 << 10 // of an answer's head, with those of the interim answers before it
+	maxFields  = 256
+	lateAnswer = 100 * time.Millisecond // for the answer of a server that does not take the whole request
 )
 
 // answer is one exchange on a connection, its http.Response and its body.
@@ -39,23 +36,6 @@ type answer struct {
 	trailer int   // fields so far
 	err     error // what every further Read returns
 }
-
-type framing int
-
-const (
-	byLength framing = iota
-	byChunks
-	byClose
-)
-
-type phase int
-
-const (
-	chunkSize phase = iota
-	chunkData
-	chunkEnd
-	chunkTrailer
-)
 
 // exchange sends r and reads the head of its answer.
 func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error {
@@ -91,19 +71,21 @@ func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error 
 		return err
 	}
 	a.keep = a.keep && sent == nil && !r.Close
-	a.resp.Request = r
+	a.resp.Request, a.resp.Body = r, a
 	if a.framing == byLength && a.left == 0 {
-		a.resp.Body = http.NoBody
+		a.err = io.EOF
 		a.release(true)
-	} else {
-		a.resp.Body = (*Body)(a)
 	}
 	return nil
 }
 
-// wait lets reads wait for as long as d, unless ctx is done.
+// wait lets reads wait for as long as d, 0 being for ever, unless ctx is done.
 func (a *answer) wait(d time.Duration) error {
-	if err := a.c.SetReadDeadline(time.Now().Add(d)); err != nil {
+	var deadline time.Time
+	if d > 0 {
+		deadline = time.Now().Add(d)
+	}
+	if err := a.c.SetReadDeadline(deadline); err != nil {
 		return err
 	}
 	return a.ctx.Err()
@@ -195,27 +177,28 @@ var errLongHead = errors.New("http1: the answer's head is too long")
 // parse reads a head: a status line, fields, an empty line, each with its CRLF. One string holds all of it, one array
 // all values.
 func (a *answer) parse(s string, fields int) error {
-	line, s, _ := strings.Cut(s, "\r\n")
+	first, s, _ := strings.Cut(s, "\r\n")
 	// "HTTP/1.1 200 OK": the reason may be empty, and some servers leave the space before it out too.
-	if len(line) < 12 || line[:7] != "HTTP/1." || line[7] != '0' && line[7] != '1' || line[8] != ' ' || len(line) > 12 && line[12] != ' ' || !isFieldValue(line) {
-		return errors.New("http1: the answer's status line is malformed")
+	if len(first) < 12 || first[7] != '0' && first[7] != '1' || first[8] != ' ' || len(first) > 12 && first[12] != ' ' || !isFieldValue(first) {
+		return errStatusLine
 	}
 	status := 0
-	for _, d := range []byte(line[9:12]) {
+	for _, d := range []byte(first[9:12]) {
 		if d < '0' || d > '9' {
-			return errors.New("http1: the answer's status line is malformed")
+			return errStatusLine
 		}
 		status = status*10 + int(d-'0')
 	}
 	if status < 100 {
-		return errors.New("http1: the answer's status line is malformed")
+		return errStatusLine
 	}
 	h := make(http.Header, fields)
 	values := make([]string, fields)
 	for i := range values {
+		var line string
 		line, s, _ = strings.Cut(s, "\r\n")
 		name, v, found := strings.Cut(line, ":")
-		// A name that begins with or ends in a space is none: this refuses folded lines too (RFC 9112, section 5.2).
+		// A name that begins with or ends in a space is none, which refuses folded lines too (RFC 9112, section 5).
 		if !found || !isToken(name) || !isFieldValue(v) {
 			return errors.New("http1: a field of the answer's head is malformed")
 		}
@@ -227,7 +210,111 @@ func (a *answer) parse(s string, fields int) error {
 			h[name] = values[i : i+1 : i+1]
 		}
 	}
-	a.resp.Status, a.resp.StatusCode = line0(s, line), status
-	a.resp.Header = h
+	a.resp.Status, a.resp.StatusCode, a.resp.Header = first[9:], status, h
+	a.resp.Proto, a.resp.ProtoMajor, a.resp.ProtoMinor = first[:8], 1, int(first[7]-'0')
 	return nil
+}
+
+var errStatusLine = errors.New("http1: the answer's status line is malformed")
+
+// frame finds out where the body ends (RFC 9112, section 6.3). Of what the section lets a recipient repair, nothing is:
+// two lengths, even equal ones, a length beside a transfer coding, and a coding other than chunked are refused.
+func (a *answer) frame(r *http.Request) error {
+	h := a.resp.Header
+	a.keep = a.resp.ProtoMinor == 1
+	for _, v := range h["Connection"] {
+		for option := range strings.SplitSeq(v, ",") {
+			switch option = strings.Trim(option, " \t"); {
+			case strings.EqualFold(option, "close"):
+				a.resp.Close = true
+			case strings.EqualFold(option, "keep-alive"):
+				a.keep = true
+			}
+		}
+	}
+	codings, lengths := h["Transfer-Encoding"], h["Content-Length"]
+	length := int64(-1)
+	switch {
+	case len(codings) > 1, len(lengths) > 1, len(codings) > 0 && len(lengths) > 0:
+		return errors.New("http1: the answer tells the length of its body more than once")
+	case len(codings) > 0:
+		if a.resp.ProtoMinor == 0 || !strings.EqualFold(codings[0], "chunked") {
+			return errors.New("http1: the answer has a transfer coding that it may not have")
+		}
+		delete(h, "Transfer-Encoding")
+		a.resp.TransferEncoding = []string{"chunked"}
+	case len(lengths) > 0:
+		var ok bool
+		if length, ok = parseLength(lengths[0]); !ok {
+			return errors.New("http1: the answer's Content-Length is malformed")
+		}
+	}
+	switch {
+	case r.Method == http.MethodHead, a.resp.StatusCode == http.StatusNotModified:
+		a.resp.ContentLength = length // of the body that another request would get
+	case a.resp.StatusCode == http.StatusNoContent:
+		a.keep = a.keep && length <= 0 && codings == nil // it may have no body and says that it has
+	case codings != nil:
+		a.framing, a.resp.ContentLength = byChunks, -1
+	case length >= 0:
+		a.left, a.resp.ContentLength = length, length
+	default:
+		a.framing, a.resp.ContentLength = byClose, -1
+		a.keep = false
+	}
+	a.resp.Close = a.resp.Close || !a.keep
+	a.keep = !a.resp.Close
+	return nil
+}
+
+func parseLength(s string) (int64, bool) {
+	if s == "" || len(s) > 18 {
+		return 0, false
+	}
+	var n int64
+	for i := range len(s) {
+		d := s[i] - '0'
+		if d > 9 {
+			return 0, false
+		}
+		n = n*10 + int64(d)
+	}
+	return n, true
+}
+
+// isToken is RFC 9110's, section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !tokenBytes[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+var tokenBytes = func() (t [256]bool) {
+	for _, b := range []byte("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") {
+		t[b] = true
+	}
+	return t
+}()
+
+// isFieldValue is false for control characters other than the tab.
+func isFieldValue[S string | []byte](s S) bool {
+	for i := range len(s) {
+		if b := s[i]; b < ' ' && b != '\t' || b == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// isVisible is true for ASCII without spaces and control characters.
+func isVisible(s string) bool {
+	for i := range len(s) {
+		if b := s[i]; b <= ' ' || b >= 0x7f {
+			return false
+		}
+	}
+	return true
 }
