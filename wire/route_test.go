@@ -204,7 +204,7 @@ func FuzzRoute(f *testing.F) {
 		if err != nil {
 			return // net/http refuses it
 		}
-		x := &exchange{Call: Call{request: &http.Request{Method: method, URL: u, Header: http.Header{}}}, server: s}
+		x := &exchange{request: &http.Request{Method: method, URL: u, Header: http.Header{}}, server: s}
 		if err := s.table.find(x); err != nil {
 			if x.op != nil || x.service == nil {
 				t.Fatalf("%s %s: %v, and yet %v %v", method, path, err, x.op, x.service)
