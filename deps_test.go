@@ -23,7 +23,8 @@ var arrows = map[string][]string{
 	"catalog":            {"arn", "fault"},
 	"ledger":             {"converse", "fault"},
 	"upstream":           {"converse", "fault"},
-	"upstream/openai":    {"upstream", "dialect/*", "converse", "fault"},
+	"upstream/http1":     {},
+	"upstream/openai":    {"upstream", "upstream/http1", "dialect/*", "converse", "fault"},
 	"upstream/simulated": {"upstream", "dialect/*", "converse", "fault"},
 	"iam":                {"policy", "arn", "fault"},
 	"profile":            {"catalog", "arn", "fault"},
@@ -40,7 +41,7 @@ var arrows = map[string][]string{
 
 // outside says which packages alone may import a package that shapes what it touches.
 var outside = map[string][]string{
-	"net/http":     {"wire", "iam", "upstream", "upstream/openai", "cmd/outcrop"},
+	"net/http":     {"wire", "iam", "upstream", "upstream/http1", "upstream/openai", "cmd/outcrop"},
 	"database/sql": {"store"},
 }
 

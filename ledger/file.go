@@ -17,7 +17,7 @@ type file interface {
 // disk is what the journal asks of a file system. Tests put faults into it.
 type disk interface {
 	create(path string) (file, error) // for writing; an existing file is emptied
-	open(path string) (file, error)   // for reading, and for Sync of what another process wrote
+	open(path string) (file, error)   // for reading
 	rename(from, to string) error
 	remove(path string) error
 	syncDir(path string) error // makes names in the folder durable
@@ -34,7 +34,7 @@ func (osDisk) create(path string) (file, error) {
 }
 
 func (osDisk) open(path string) (file, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0) // Windows syncs only what is open for writing
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -109,6 +109,11 @@ func (x *indexer) flush(ctx context.Context, pos Position) error {
 	case <-done:
 		return nil
 	case <-x.ended:
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.done >= pos {
+			return nil
+		}
 		return errClosed
 	case <-ctx.Done():
 		return errors.Join(context.Cause(ctx), x.err())
@@ -279,6 +284,8 @@ func (x *indexer) take(pos Position, typ byte, payload []byte) error {
 		}
 		delete(x.open, s.ID)
 		x.entries = append(x.entries, Entry{Intent: *c.intent, Settlement: s})
+		return nil
+	case typeMark:
 		return nil
 	}
 	return fmt.Errorf("unknown type of record %q", typ)

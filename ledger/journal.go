@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,7 @@ type journal struct {
 	tail     []byte   // the records from synced to the end
 	synced   Position // all before it is on disk
 	written  Position // all before it is in the operating system's hands
+	marked   Position // the last mark in the active segment tells of it, or the segment begins there
 	lastDone Position // the end of the last settlement
 
 	next    *group // gathers; nil when nobody waits for a sync that has not begun
@@ -83,9 +85,10 @@ func (g *group) finish() {
 	}
 }
 
-// start begins a segment at end, after segs, and makes the journal ready.
-func (j *journal) start(segs []segment, end Position) error {
-	j.segs, j.synced, j.written = segs, end, end
+// start begins a segment at synced, after segs, with what an earlier process left in tail, and makes the journal ready.
+func (j *journal) start(segs []segment, synced Position, tail []byte) error {
+	j.segs, j.synced, j.written, j.tail = segs, synced, synced, tail
+	j.lastDone = j.end()
 	j.closing = make(chan struct{})
 	j.timer = time.AfterFunc(time.Hour, j.syncIntents)
 	j.timer.Stop()
@@ -108,17 +111,19 @@ func (j *journal) intent(ctx context.Context, rec []byte, sync bool) (appended b
 		if j.failed != nil {
 			return false, refused(j.failed)
 		}
-		if len(j.tail)+len(rec) <= maxTail {
+		if len(j.tail)+markSize+len(rec) <= maxTail {
 			break
 		}
 		if err := j.commit(ctx, j.end()); err != nil {
 			return false, refused(err)
 		}
 	}
-	j.tail = append(j.tail, rec...)
+	size, marked := len(j.tail), j.marked
+	j.add(rec)
 	if err := j.flush(); err != nil {
-		// Some of rec may be in the file, but not all: the segment that repair begins is without it.
-		j.tail = j.tail[:len(j.tail)-len(rec)]
+		// Some of rec may be in the file: the segment that repair begins is without it. Should the process be killed
+		// before, and all of it be there, recovery closes a call that was not made.
+		j.tail, j.marked = j.tail[:size], marked
 		j.fail(err)
 		return false, refused(err)
 	}
@@ -141,7 +146,7 @@ func refused(err error) error {
 func (j *journal) settlement(ctx context.Context, rec []byte) (appended bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for len(j.tail)+len(rec) > maxTail {
+	for len(j.tail)+markSize+len(rec) > maxTail {
 		if err := j.commit(ctx, j.end()); err != nil {
 			return false, err
 		}
@@ -149,7 +154,7 @@ func (j *journal) settlement(ctx context.Context, rec []byte) (appended bool, er
 	if j.closed {
 		return false, errClosed
 	}
-	j.tail = append(j.tail, rec...)
+	j.add(rec)
 	j.lastDone = j.end()
 	if j.failed == nil && int(j.end()-j.written) > flushTail {
 		if err := j.flush(); err != nil {
@@ -164,12 +169,21 @@ func (j *journal) settlement(ctx context.Context, rec []byte) (appended bool, er
 func (j *journal) withdraw(rec []byte) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.closed || len(j.tail)+len(rec) > maxTail {
+	if j.closed || len(j.tail)+markSize+len(rec) > maxTail {
 		return
 	}
-	j.tail = append(j.tail, rec...)
+	j.add(rec)
 	j.lastDone = j.end()
 	j.syncLater()
+}
+
+// add appends rec to the tail, after a mark if there was a sync since the last one. The caller holds mu.
+func (j *journal) add(rec []byte) {
+	if j.marked < j.synced {
+		j.tail = appendMark(j.tail, j.synced)
+		j.marked = j.synced
+	}
+	j.tail = append(j.tail, rec...)
 }
 
 // syncAll returns when all that is in the journal is on disk.
@@ -326,7 +340,7 @@ func (j *journal) roll() error {
 	if j.active != nil {
 		j.active.Close() // no more is expected of it
 	}
-	j.active, j.written = f, j.end()
+	j.active, j.written, j.marked = f, j.end(), base
 	n := len(j.segs)
 	if n > 0 && j.segs[n-1].base == base {
 		n-- // replaced: nothing in it was ever durable
@@ -409,20 +423,20 @@ func (j *journal) durable() ([]segment, Position) {
 	return j.segs, j.synced
 }
 
-// forget deletes the segments that end at or before pos.
+// forget deletes the segments that end at or before pos, the oldest first: what is left has no gap. Only the indexer
+// calls it.
 func (j *journal) forget(pos Position) error {
 	for {
-		j.mu.Lock()
-		if len(j.segs) < 2 || j.segs[1].base > pos {
-			j.mu.Unlock()
+		segs, _ := j.durable()
+		if len(segs) < 2 || segs[1].base > pos {
 			return nil
 		}
-		path := j.segs[0].path
+		if err := j.disk.remove(segs[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		j.mu.Lock()
 		j.segs = j.segs[1:]
 		j.mu.Unlock()
-		if err := j.disk.remove(path); err != nil {
-			return err // the next start finds it again
-		}
 	}
 }
 

@@ -103,7 +103,7 @@ func start(ctx context.Context, cfg *Config) (_ *Ledger, err error) {
 		segmentSize: cfg.SegmentSize, interval: cfg.SyncInterval, logger: cfg.Logger,
 		settled: l.indexer.wake,
 	}
-	if err := l.journal.start(r.segs, r.end); err != nil {
+	if err := l.journal.start(r.segs, r.synced, r.tail); err != nil {
 		return nil, errors.Join(err, l.lock.Close())
 	}
 	if err := l.closeOrphans(ctx, r.orphans); err != nil {

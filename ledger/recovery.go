@@ -82,6 +82,11 @@ type recovered struct {
 	open    map[uuid.UUID]call // the calls open at from
 	orphans []*Intent          // the calls open at the end, in the order in which they began
 	end     Position
+
+	// What is not known to be on disk: it goes into a new segment, because a sync of the file that it is in would prove
+	// nothing after one that failed.
+	synced Position
+	tail   []byte // from synced to end
 }
 
 // call is an open call in the indexer's memory.
@@ -97,7 +102,7 @@ func recoverJournal(ctx context.Context, cfg *Config) (*recovered, error) {
 		return nil, err
 	}
 	r := &recovered{segs: segs}
-	if r.end, err = findEnd(cfg.disk, segs, cfg.Logger); err != nil {
+	if err := r.findEnd(cfg.disk, cfg.Logger); err != nil {
 		return nil, err
 	}
 	if err := r.findEpoch(ctx, cfg); err != nil {
@@ -170,44 +175,63 @@ func (r *recovered) findEpoch(ctx context.Context, cfg *Config) error {
 	return nil
 }
 
-// findEnd syncs the last segment, so that what is in it can be relied on, and returns where its last whole record ends.
-func findEnd(d disk, segs []segment, logger *slog.Logger) (Position, error) {
-	if len(segs) == 0 {
-		return 0, nil
+// findEnd tells where the last segment's last whole record ends, and how much of the segment is known to be on disk.
+func (r *recovered) findEnd(d disk, logger *slog.Logger) error {
+	if len(r.segs) == 0 {
+		return nil
 	}
-	last := segs[len(segs)-1]
+	last := r.segs[len(r.segs)-1]
 	f, err := d.open(last.path)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return 0, fmt.Errorf("sync %s: %w", last.path, err)
-	}
 	size, err := f.Size()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	rd, err := newReader(last, f)
 	if err != nil {
-		return 0, err // a segment has its name only when its header is on disk
+		return err // a segment has its name only when its header is on disk
 	}
-	limit := last.base + Position(size-rd.offset())
+	first := rd.offset()
+	limit := last.base + Position(size-first)
+	r.synced = last.base
 	for {
-		_, _, err := rd.next(limit)
-		var damage *corrupt
-		switch {
-		case err == nil:
-			continue
-		case err == io.EOF:
-		case errors.As(err, &damage):
-			logger.Warn("ledger: the journal ends in a record that was not wholly written; it is cut off there",
-				"file", damage.path, "offset", damage.offset, "bytes", size-damage.offset, "reason", damage.err)
-		default:
-			return 0, err
+		pos, offset := rd.pos, rd.offset()
+		typ, payload, err := rd.next(limit)
+		if err == io.EOF {
+			break
 		}
-		return rd.pos, nil
+		if err == nil {
+			if typ == typeMark {
+				synced, err := decodeMark(payload, pos)
+				if err != nil {
+					return &corrupt{last.path, offset, err}
+				}
+				r.synced = max(r.synced, synced) // one that came along in a tail may be older
+			}
+			continue
+		}
+		var damage *corrupt
+		if !errors.As(err, &damage) {
+			return err
+		}
+		if marked, err := markAfter(f, offset, size, pos); err != nil {
+			return err
+		} else if marked {
+			return damage
+		}
+		logger.Warn("ledger: the journal ends in a record that was not wholly written; it is cut off there",
+			"file", damage.path, "offset", damage.offset, "bytes", size-damage.offset, "reason", damage.err)
+		break
 	}
+	r.end = rd.pos
+	r.tail = make([]byte, r.end-r.synced)
+	if _, err := f.ReadAt(r.tail, first+int64(r.synced-last.base)); err != nil && err != io.EOF {
+		return err
+	}
+	return nil
 }
 
 // findOpen reads the segments for the calls that were open at from and those that are open at the end.
@@ -224,19 +248,25 @@ func (r *recovered) findOpen(d disk) error {
 			if pos == r.from {
 				r.open = maps.Clone(open)
 			}
-			if typ == typeIntent {
+			switch typ {
+			case typeIntent:
 				in, err := decodeIntent(payload, names)
 				if err != nil {
 					return err
 				}
 				open[in.ID] = call{in, pos}
 				return nil
-			}
-			if err := decodeSettlement(payload, names, &s); err != nil {
+			case typeSettlement:
+				if err := decodeSettlement(payload, names, &s); err != nil {
+					return err
+				}
+				delete(open, s.ID)
+				return nil
+			case typeMark:
+				_, err := decodeMark(payload, pos)
 				return err
 			}
-			delete(open, s.ID)
-			return nil
+			return fmt.Errorf("unknown type of record %q", typ)
 		})
 		if err != nil {
 			return err

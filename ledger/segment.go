@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,6 +95,38 @@ func parseHeader(b []byte) (h header, size int, err error) {
 		return h, 0, fmt.Errorf("header: %w", err)
 	}
 	return h, len(segmentMagic) + n, nil
+}
+
+// markAfter returns whether a mark in f[offset:size], whatever is between, says that what was at pos is on disk.
+func markAfter(f io.ReaderAt, offset, size int64, pos Position) (bool, error) {
+	head := binary.LittleEndian.AppendUint32(nil, markSize-frameSize)
+	buf := make([]byte, min(size-offset, 1<<20))
+	for size-offset >= markSize {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-offset)], offset)
+		if err != nil && err != io.EOF {
+			return false, err
+		}
+		b := buf[:n]
+		for at := 0; ; at++ {
+			i := bytes.Index(b[at:], head)
+			if i < 0 {
+				break
+			}
+			at += i
+			typ, payload, _, err := parseFrame(b[at:])
+			if err != nil || typ != typeMark {
+				continue
+			}
+			if synced, err := decodeMark(payload, math.MaxInt64); err == nil && synced > pos {
+				return true, nil
+			}
+		}
+		if n < markSize {
+			break
+		}
+		offset += int64(n) - markSize + 1 // one may have been cut in two
+	}
+	return false, nil
 }
 
 // corrupt is a place in a segment that cannot be read.

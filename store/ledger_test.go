@@ -9,23 +9,16 @@ import (
 )
 
 func TestLedger(t *testing.T) {
-	storetest.Ledger(t, func(t *testing.T) storetest.LedgerEngine { return openStore(t) })
-}
-
-// The rollups that Apply makes are those that the queries expect.
-func TestLedgerCost(t *testing.T) {
-	storetest.Cost(t, func(t *testing.T) storetest.CostEngine { return openStore(t) })
-}
-
-func openStore(t testing.TB) *store.Store {
-	s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "outcrop.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
+	storetest.Ledger(t, func(t *testing.T) storetest.LedgerEngine {
+		s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "outcrop.db"))
+		if err != nil {
+			t.Fatal(err)
 		}
+		t.Cleanup(func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return s
 	})
-	return s
 }

@@ -197,10 +197,18 @@ func decodeConfig(text []byte, c *Config) error {
 	return c.check()
 }
 
-// checkKeys finds the first key of n that type t does not have, and says which line it stands on and what was meant.
+// checkKeys finds the first key of n that type t does not have, and says which line it stands on and what was meant. It
+// also reads durations.
 func checkKeys(n ast.Node, t reflect.Type, path string) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if t == reflect.TypeFor[time.Duration]() {
+		// The decoder's own error for these says neither line nor key.
+		if _, err := time.ParseDuration(n.GetToken().Value); err != nil {
+			return fmt.Errorf("line %d: %s: %q is not a time such as 30s or 1m30s", n.GetToken().Position.Line, path, n.GetToken().Value)
+		}
+		return nil
 	}
 	switch n := n.(type) {
 	case *ast.MappingValueNode:

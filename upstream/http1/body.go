@@ -170,7 +170,7 @@ func (a *answer) readChunks(p []byte, wait bool) (n int, err error) {
 				return n, io.EOF
 			}
 			name, v, found := bytes.Cut(line, []byte(":"))
-			if a.trailer++; a.trailer > maxTrailers || !found || !isToken(string(name)) || !isFieldValue(v) {
+			if a.trailer++; a.trailer > maxTrailers || !found || !isToken(name) || !isFieldValue(v) {
 				return n, errChunk
 			}
 		}

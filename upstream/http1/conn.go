@@ -73,31 +73,30 @@ func (c *conn) fill(most int) error {
 
 var errFull = errors.New("http1: too long")
 
+// past is a deadline that ends every wait.
+var past = time.Unix(1, 0)
+
 // quiet says that a connection that has waited is still as it was left. A server that has closed it, or that has sent
 // what nobody asked for, which would be taken for the answer to the next request, is found out before it is used again.
-// The socket is looked at without waiting. What TLS holds back from it, or a connection without a socket, has to be read.
+// The socket is looked at without waiting. What TLS holds back, and a connection without a socket, can only be read.
 func (c *conn) quiet() bool {
-	wait := time.Duration(-1) // a deadline that has passed: only what is there already
+	deadline := past // TLS has read what it has from the socket already
+	found := unknown
 	if c.raw != nil {
-		switch socketQuiet(c.raw) {
-		case no:
-			return false
-		case yes:
-			if !c.layered {
-				return true
-			}
-		case unknown:
-			wait = time.Millisecond
-		}
-	} else {
-		wait = time.Millisecond
+		found = socketQuiet(c.raw)
 	}
-	var b [1]byte
-	if c.SetReadDeadline(time.Now().Add(wait)) != nil {
+	switch {
+	case found == no, found == yes && !c.layered:
+		return found == yes
+	case found == unknown:
+		deadline = time.Now().Add(time.Millisecond)
+	}
+	if c.SetReadDeadline(deadline) != nil {
 		return false
 	}
+	var b [1]byte
 	n, err := c.Read(b[:])
-	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && c.SetDeadline(time.Time{}) == nil
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 type finding int

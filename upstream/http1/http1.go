@@ -331,11 +331,11 @@ func appendHead(b []byte, r *http.Request) ([]byte, error) {
 	return append(b, "\r\n"...), nil
 }
 
-// send writes r: a request that fits into one buffer in one write.
-func (c *conn) send(r *http.Request, body io.Reader) error {
+// send writes r: a request that fits into the buffer in one write. stuck says that the connection is why it failed.
+func (c *conn) send(r *http.Request, body io.Reader) (stuck bool, err error) {
 	b, err := appendHead(c.buf[:0], r)
 	if err != nil {
-		return err
+		return false, err
 	}
 	left := r.ContentLength
 	for left > 0 && len(b) < cap(b) {
@@ -343,22 +343,22 @@ func (c *conn) send(r *http.Request, body io.Reader) error {
 		b = b[:len(b)+n]
 		left -= int64(n)
 		if err == io.EOF && left > 0 {
-			return errShortBody
+			return false, errShortBody
 		} else if err != nil && err != io.EOF {
-			return err
+			return false, err
 		}
 	}
 	if _, err := c.Write(b); err != nil || left == 0 {
-		return err
+		return true, err
 	}
-	w := bodyWriter{c.Conn, left}
+	w := bodyWriter{conn: c.Conn, left: left}
 	if _, err := io.Copy(&w, body); err != nil {
-		return err
+		return w.stuck, err
 	}
 	if w.left > 0 {
-		return errShortBody
+		return false, errShortBody
 	}
-	return nil
+	return false, nil
 }
 
 var (
@@ -368,8 +368,9 @@ var (
 
 // bodyWriter lets through no more than the length that the head has told.
 type bodyWriter struct {
-	conn net.Conn
-	left int64
+	conn  net.Conn
+	left  int64
+	stuck bool
 }
 
 func (w *bodyWriter) Write(b []byte) (int, error) {
@@ -378,5 +379,6 @@ func (w *bodyWriter) Write(b []byte) (int, error) {
 	}
 	n, err := w.conn.Write(b)
 	w.left -= int64(n)
+	w.stuck = err != nil
 	return n, err
 }

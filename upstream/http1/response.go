@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 )
@@ -52,11 +51,11 @@ func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error 
 	}
 	if a.ctx.Done() != nil {
 		// After any deadline that is set later ctx is asked once more: one of the two ends every wait.
-		a.stop = context.AfterFunc(a.ctx, func() { c.SetDeadline(time.Unix(1, 0)) })
+		a.stop = context.AfterFunc(a.ctx, func() { c.SetDeadline(past) })
 	}
-	sent := c.send(r, body)
+	stuck, sent := c.send(r, body)
 	if sent != nil {
-		if errors.Is(sent, errShortBody) || errors.Is(sent, errLongBody) || errors.Is(sent, os.ErrDeadlineExceeded) {
+		if !stuck || timedOut(sent) {
 			return sent
 		}
 		// A server that refuses a request before it has all of it says why, if it can, and closes.
@@ -283,13 +282,13 @@ func parseLength(s string) (int64, bool) {
 }
 
 // isToken is RFC 9110's, section 5.6.2.
-func isToken(s string) bool {
+func isToken[S string | []byte](s S) bool {
 	for i := range len(s) {
 		if !tokenBytes[s[i]] {
 			return false
 		}
 	}
-	return s != ""
+	return len(s) > 0
 }
 
 var tokenBytes = func() (t [256]bool) {

@@ -21,6 +21,7 @@ import (
 	dialect "outcrop/dialect/openai"
 	"outcrop/fault"
 	"outcrop/upstream"
+	"outcrop/upstream/http1"
 )
 
 // Config describes one server. The zero value of everything but Name and BaseURL is a sensible default.
@@ -41,6 +42,7 @@ const (
 	maxLine       = 1 << 20 // of one event in a stream: a token with its log probabilities is some KiB
 	maxErrorBody  = 64 << 10
 	maxRetryAfter = time.Hour
+	keepIdle      = 90 * time.Second       // how long a connection waits for the next request; most servers close it sooner
 	drainTime     = 100 * time.Millisecond // for the end of a chunked body after [DONE]
 	maxBatch      = 64                     // events decoded before the first of them is handed on
 )
@@ -49,13 +51,20 @@ const (
 type Provider struct {
 	cfg       Config
 	url       *url.URL
-	transport *http.Transport
+	transport transport
 
 	// Shared by all requests, never changed.
 	authorization, contentType, acceptStream, acceptJSON, userAgent []string
 }
 
 var _ upstream.Provider = (*Provider)(nil)
+
+// transport is an http1.Transport, or net/http's where a proxy stands between. It keeps the time limits itself; its
+// answers' bodies are http1.Bodies.
+type transport interface {
+	http.RoundTripper
+	CloseIdleConnections()
+}
 
 // New checks c and returns its provider. It connects to nothing.
 func New(c Config) (*Provider, error) {
@@ -87,29 +96,32 @@ func New(c Config) (*Provider, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
 	p := &Provider{
-		cfg: c,
-		url: u.JoinPath("chat/completions"),
-		transport: &http.Transport{
-			DialContext:         (&net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
-			TLSHandshakeTimeout: c.ConnectTimeout,
-			Protocols:           &protocols,
-			DisableCompression:  true, // it would hold back the pieces of a stream
-			MaxIdleConns:        c.MaxIdleConns,
-			MaxIdleConnsPerHost: c.MaxIdleConns,
-			IdleConnTimeout:     90 * time.Second,
-			ReadBufferSize:      16 << 10,
-			WriteBufferSize:     16 << 10,
-		},
+		cfg:          c,
+		url:          u.JoinPath("chat/completions"),
 		contentType:  []string{"application/json"},
 		acceptStream: []string{"text/event-stream"},
 		acceptJSON:   []string{"application/json"},
 		userAgent:    []string{"outcrop"},
 	}
+	proxied := false
 	if !loopback(u.Hostname()) {
-		p.transport.Proxy = http.ProxyFromEnvironment
+		proxy, err := http.ProxyFromEnvironment(&http.Request{URL: p.url})
+		if err != nil {
+			return nil, fmt.Errorf("upstream %s: the proxy that the environment names: %w", c.Name, err)
+		}
+		proxied = proxy != nil
+	}
+	if proxied {
+		p.transport = newProxied(&p.cfg)
+	} else {
+		p.transport = http1.New(http1.Config{
+			ConnectTimeout: c.ConnectTimeout,
+			HeaderTimeout:  c.AnswerTimeout,
+			ReadTimeout:    c.IdleTimeout,
+			IdleTimeout:    keepIdle,
+			MaxIdleConns:   c.MaxIdleConns,
+		})
 	}
 	if c.APIKey != "" {
 		p.authorization = []string{"Bearer " + c.APIKey}
@@ -131,27 +143,11 @@ func (p *Provider) Close() error {
 
 // exchange is one request under way.
 type exchange struct {
-	p      *Provider
-	ctx    context.Context
-	cancel context.CancelCauseFunc
-	timer  *time.Timer // cancels ctx when the server is silent for too long
-	body   io.ReadCloser
-	req    *converse.Request
-	dec    dialect.Decoder
-}
-
-func (x *exchange) end() {
-	x.timer.Stop()
-	if x.body != nil {
-		x.body.Close()
-	}
-	x.cancel(nil)
-}
-
-// Read reads the answer's body, and gives up when nothing comes.
-func (x *exchange) Read(b []byte) (int, error) {
-	x.timer.Reset(x.p.cfg.IdleTimeout)
-	return x.body.Read(b)
+	p    *Provider
+	ctx  context.Context
+	body http1.Body
+	req  *converse.Request
+	dec  dialect.Decoder
 }
 
 // Send implements upstream.Provider. Without r.Stream the whole answer has arrived when it returns.
@@ -160,38 +156,27 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	if err != nil {
 		return nil, err
 	}
-	x := &exchange{p: p, req: r.Body}
+	x := &exchange{p: p, ctx: ctx, req: r.Body}
 	if c := r.Body.InferenceConfig; c != nil {
 		x.dec.Stop = c.StopSequences
 	}
-	x.ctx, x.cancel = context.WithCancelCause(ctx)
-	x.timer = time.AfterFunc(p.cfg.AnswerTimeout, func() {
-		x.cancel(upstream.Timeout(p.cfg.Name, "silent for too long"))
-	})
-	keep := false
-	defer func() {
-		if !keep {
-			x.end()
-		}
-	}()
-
-	resp, err := p.transport.RoundTrip(p.request(x.ctx, r, body))
+	resp, err := p.transport.RoundTrip(p.request(ctx, r, body))
 	if err != nil {
-		return nil, upstream.Unreachable(x.ctx, p.cfg.Name, err)
+		return nil, upstream.Unreachable(ctx, p.cfg.Name, err)
 	}
-	x.body = resp.Body
+	x.body = resp.Body.(http1.Body)
+	if resp.StatusCode == http.StatusOK && r.Stream && strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		return x.stream, nil
+	}
+	defer x.body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, p.refused(x, resp)
 	}
-	if !r.Stream || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
-		return x.whole()
-	}
-	keep = true
-	return x.stream, nil
+	return x.whole()
 }
 
-// request makes the HTTP request. X-Idempotency-Key, present but empty, is not sent: it tells net/http that the
-// request may go out again when a kept connection turns out to be closed before any of the answer came.
+// request makes the HTTP request. X-Idempotency-Key, present but empty, is not sent: it tells the transport that
+// the request may go out again when a kept connection turns out to be closed before any of the answer came.
 func (p *Provider) request(ctx context.Context, r *upstream.Request, body []byte) *http.Request {
 	h := make(http.Header, 6)
 	h["Content-Type"] = p.contentType
@@ -224,7 +209,7 @@ func (p *Provider) request(ctx context.Context, r *upstream.Request, body []byte
 
 // refused turns an answer that is not 200 into its fault.
 func (p *Provider) refused(x *exchange, resp *http.Response) error {
-	b, _ := io.ReadAll(io.LimitReader(x, maxErrorBody)) // what came of it is enough
+	b, _ := io.ReadAll(io.LimitReader(x.body, maxErrorBody)) // what came of it is enough
 	e := dialect.ParseError(b)
 	e.Status = resp.StatusCode
 	return p.classify(e, p.retryAfter(resp.Header))
@@ -258,6 +243,7 @@ func (p *Provider) retryAfter(h http.Header) time.Duration {
 func (x *exchange) failed(err error) error {
 	started := x.dec.Started()
 	var e *dialect.Error
+	var timeout net.Error
 	switch {
 	case errors.As(err, &e):
 		f := x.p.classify(e, 0)
@@ -274,6 +260,8 @@ func (x *exchange) failed(err error) error {
 		return f
 	case x.ctx.Err() != nil:
 		return upstream.Unreachable(x.ctx, x.p.cfg.Name, err)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return upstream.Timeout(x.p.cfg.Name, "silent for too long")
 	}
 	return upstream.Broken(x.p.cfg.Name, started, err)
 }
@@ -291,7 +279,7 @@ func (x *exchange) whole() (converse.Stream, error) {
 			bodies.Put(buf)
 		}
 	}()
-	limited := io.LimitedReader{R: x, N: x.p.cfg.MaxAnswerBytes + 1}
+	limited := io.LimitedReader{R: x.body, N: x.p.cfg.MaxAnswerBytes + 1}
 	if _, err := buf.ReadFrom(&limited); err != nil {
 		return nil, x.failed(err)
 	}
@@ -320,8 +308,8 @@ func (x *exchange) whole() (converse.Stream, error) {
 // stream is the converse.Stream of a streamed answer. What one read brings is decoded as a whole before its first event
 // is handed on, so that More is exact: a writer that holds its flush back for another event never waits for the server.
 func (x *exchange) stream(yield func(converse.Event, error) bool) {
-	defer x.end()
-	in := newLines(x, x.p.cfg.MaxAnswerBytes)
+	defer x.body.Close()
+	in := newLines(x.body, x.p.cfg.MaxAnswerBytes)
 	defer in.release()
 	events := make([]converse.Event, 0, 16)
 	for {
@@ -365,7 +353,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 			return
 		}
 		if done {
-			x.timer.Reset(drainTime)
+			x.body.SetReadTimeout(drainTime)
 			in.drain() // to the end of the body, so that its connection can be used again
 			return
 		}
