@@ -38,6 +38,9 @@ func (r *Request) Check() error {
 				if m.Role != RoleUser {
 					return fault.New(fault.Validation, "The toolResult block at messages.%d.content.%d is only allowed in a message of the user role.", i, j)
 				}
+				if b.ToolResult.Status == "error" && len(b.ToolResult.Content) == 0 {
+					return fault.New(fault.Validation, "The content field at messages.%d.content.%d.toolResult cannot be empty when status value is error.", i, j)
+				}
 			case b.Image != nil:
 				if m.Role != RoleUser {
 					return fault.New(fault.Validation, "The image block at messages.%d.content.%d is only allowed in a message of the user role.", i, j)
@@ -76,13 +79,13 @@ func (r *Request) checkResults(i int) error {
 	if len(results) > len(uses) {
 		return fault.New(fault.Validation, "The number of toolResult blocks at messages.%d.content exceeds the number of toolUse blocks of previous turn.", i)
 	}
+	answered := make(map[string]bool, len(results))
+	for _, t := range results {
+		answered[t] = true
+	}
 	var missing []string
 	for _, u := range uses {
-		found := false
-		for _, t := range results {
-			found = found || t == u
-		}
-		if !found {
+		if !answered[u] {
 			missing = append(missing, u)
 		}
 	}
@@ -92,14 +95,16 @@ func (r *Request) checkResults(i int) error {
 	return nil
 }
 
-// Size is a rough measure of what a model reads of r: the bytes of its texts and tool descriptions, and its images.
+// Size is a rough measure of what a model reads of r: the bytes of its texts and tool descriptions, and its images. It
+// reads no text, only its length, which is what every call can afford: the gateway measures each one so, for what it
+// reserves and, where an answer breaks off, for what it charges. EstimateInputTokens is the careful count beside it.
 type Size struct {
 	Text   int64 // bytes
 	Images int64
 }
 
 // InputTokens turns the measure into a number of tokens: about four bytes a token, and for an image the 1,600 tokens
-// that the largest common ones take. It is what a call reserves, and what it is charged when nothing better is known.
+// that the largest common ones take.
 func (s Size) InputTokens() int64 { return (s.Text+3)/4 + 1600*s.Images }
 
 // Size measures r.
@@ -109,6 +114,7 @@ func (r *Request) Size() Size {
 		if t := r.System[i].Text; t != nil {
 			s.Text += int64(len(*t))
 		}
+		s.Text += int64(len(r.System[i].GuardContent))
 	}
 	for i := range r.Messages {
 		for j := range r.Messages[i].Content {
@@ -129,12 +135,15 @@ func (r *Request) Size() Size {
 					if c.Image != nil {
 						s.Images++
 					}
-					s.Text += int64(len(c.JSON) + len(c.Document) + len(c.SearchResult))
+					s.Text += int64(len(c.JSON) + len(c.Document) + len(c.Video) + len(c.SearchResult))
 				}
-			case b.ReasoningContent != nil && b.ReasoningContent.ReasoningText != nil:
-				s.Text += int64(len(b.ReasoningContent.ReasoningText.Text))
+			case b.ReasoningContent != nil:
+				if t := b.ReasoningContent.ReasoningText; t != nil {
+					s.Text += int64(len(t.Text))
+				}
+				s.Text += int64(len(b.ReasoningContent.RedactedContent))
 			default:
-				s.Text += int64(len(b.Document) + len(b.GuardContent) + len(b.CitationsContent) + len(b.SearchResult))
+				s.Text += int64(len(b.Document) + len(b.Video) + len(b.Audio) + len(b.GuardContent) + len(b.CitationsContent) + len(b.SearchResult))
 			}
 		}
 	}
@@ -143,7 +152,11 @@ func (r *Request) Size() Size {
 			if t := r.ToolConfig.Tools[i].ToolSpec; t != nil {
 				s.Text += int64(len(t.Name) + len(t.Description) + len(t.InputSchema.JSON))
 			}
+			s.Text += int64(len(r.ToolConfig.Tools[i].SystemTool))
 		}
+	}
+	if o := r.OutputConfig; o != nil && o.TextFormat != nil && o.TextFormat.Structure.JSONSchema != nil {
+		s.Text += int64(len(o.TextFormat.Structure.JSONSchema.Schema))
 	}
 	return s
 }

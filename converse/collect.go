@@ -8,6 +8,10 @@ import (
 
 // Collect ranges over s to its end and makes the one answer of it. A stream that breaks gives its error and what had
 // arrived until then; one that ends without Metadata is a ModelError.
+//
+// A tool's input that is no JSON, as a model writes it now and then or when maxTokens cuts it short, becomes the string
+// of what there is: nothing is lost, and the answer stays JSON. A stop reason of tool_use is then malformed_tool_use, so
+// that nobody runs the tool.
 func Collect(s Stream) (*Response, error) {
 	var (
 		r     Response
@@ -15,8 +19,9 @@ func Collect(s Stream) (*Response, error) {
 		kind  DeltaKind
 		text  []byte // the open block's text, tool input or thinking
 		first string // the same while it is one piece: most answers that are not streamed are
-		sig   string
+		sig   []byte
 		tool  ToolUse
+		bad   bool // a tool's input is no JSON
 		done  bool
 	)
 	piece := func() string {
@@ -41,14 +46,17 @@ func Collect(s Stream) (*Response, error) {
 			}
 			t := tool
 			t.Input = jsontext.Value(in)
+			if !t.Input.IsValid() {
+				t.Input, bad = AppendQuote(nil, in), true
+			}
 			b.ToolUse = &t
 		case ReasoningDelta, SignatureDelta:
-			b.ReasoningContent = &Reasoning{ReasoningText: &ReasoningText{Text: piece(), Signature: sig}}
+			b.ReasoningContent = &Reasoning{ReasoningText: &ReasoningText{Text: piece(), Signature: string(sig)}}
 		case RedactedDelta:
 			b.ReasoningContent = &Reasoning{RedactedContent: []byte(piece())}
 		}
 		r.Content = append(r.Content, b)
-		cur, text, first, sig, tool, kind = -1, nil, "", "", ToolUse{}, 0
+		cur, text, first, sig, tool, kind = -1, nil, "", nil, ToolUse{}, 0
 	}
 	for e, err := range s {
 		if err != nil {
@@ -66,7 +74,7 @@ func Collect(s Stream) (*Response, error) {
 				cur = e.Index
 			}
 			if e.Delta == SignatureDelta {
-				sig += e.Text
+				sig = append(sig, e.Text...)
 				if kind == 0 {
 					kind = SignatureDelta
 				}
@@ -86,6 +94,9 @@ func Collect(s Stream) (*Response, error) {
 		case MessageStop:
 			flush()
 			r.StopReason, r.StopSequence, r.Fields = e.StopReason, e.StopSequence, e.Fields
+			if bad && r.StopReason == StopToolUse {
+				r.StopReason = StopMalformedToolUse
+			}
 		case Metadata:
 			r.Usage, r.Estimated, done = e.Usage, e.Estimated, true
 		}

@@ -86,7 +86,9 @@ const (
 )
 
 // EstimateInputTokens returns about how many tokens r is as a model reads it: system prompt, turns, tools, pictures.
-// Members that are no part of the prompt count nothing.
+// Members that are no part of the prompt count nothing. It reads every character, at some 10 ns a token, so it is used
+// once a call has ended and its server has not told its usage, and by the simulated models; Size is the cheap measure
+// taken of every call when it begins.
 func (r *Request) EstimateInputTokens() int64 {
 	var n int64
 	for i := range r.System {

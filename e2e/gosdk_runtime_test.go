@@ -487,7 +487,7 @@ func TestHTTP2(t *testing.T) {
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	counted := &counting{RoundTripper: transport}
+	counted := &counting{RoundTripper: inMemory{transport}}
 	cfg := s.aws("us-east-1")
 	cfg.HTTPClient = &http.Client{Transport: counted}
 	r := bedrockruntime.NewFromConfig(cfg)

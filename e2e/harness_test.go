@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -352,7 +353,25 @@ func (s *server) runtime(region string) *bedrockruntime.Client {
 
 func (s *server) costs() *costexplorer.Client { return costexplorer.NewFromConfig(s.aws("us-east-1")) }
 
-var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64, Proxy: nil}}
+var httpClient = &http.Client{Transport: inMemory{&http.Transport{MaxIdleConnsPerHost: 64, Proxy: nil}}}
+
+// inMemory puts a request's body into memory before it is sent. The SDK closes a body of its own as soon as the answer
+// begins; where that is before net/http has seen the body's end, which takes a server that answers within microseconds,
+// net/http takes it for a failed write and closes the connection in the middle of the answer (smithy-go v1.28.8,
+// safeWriteToReadCloser: WriteTo after Close is io.EOF).
+type inMemory struct{ http.RoundTripper }
+
+func (m inMemory) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err = errors.Join(err, r.Body.Close()); err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return m.RoundTripper.RoundTrip(r)
+}
 
 // get asks a path of the server without credentials.
 func (s *server) get(path string) (status int, err error) {

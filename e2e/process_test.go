@@ -447,7 +447,7 @@ func TestTLS(t *testing.T) {
 		protocols.SetHTTP1(!http2)
 		protocols.SetHTTP2(http2)
 		transport := &http.Transport{Protocols: protocols, TLSClientConfig: &tls.Config{RootCAs: roots}}
-		counted := &counting{RoundTripper: transport}
+		counted := &counting{RoundTripper: inMemory{transport}}
 		cfg := s.aws("us-east-1")
 		cfg.HTTPClient = &http.Client{Transport: counted}
 		out, err := bedrockruntime.NewFromConfig(cfg).ConverseStream(deadline(t), &bedrockruntime.ConverseStreamInput{ModelId: aws.String(haiku), Messages: ask("Say hello.")})

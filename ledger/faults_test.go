@@ -1,11 +1,16 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
+	"testing"
 )
 
 // Fate is how a step of the disk goes.
@@ -16,7 +21,7 @@ const (
 	Done       Fate = iota
 	NotDone         // an error, and nothing happened
 	LostAnswer      // an error, but it happened
-	Half            // of a write: an error, and half of it happened
+	Half            // of a write: an error, and half of it happened; of other steps: as NotDone
 )
 
 // ErrFault is what a step that goes wrong returns.
@@ -24,27 +29,51 @@ var ErrFault = errors.New("a fault of the disk")
 
 // Disk is the operating system's with faults in it. It also knows what would be left after a power cut.
 type Disk struct {
-	Fate func(op, name string) Fate // asked before each step; nil for none
+	Fate       func(op, name string) Fate // asked before each step, one at a time; nil for none
+	BeforeSync func()                     // called before each sync of a file; nil for none
 
 	mu      sync.Mutex
-	synced  map[string]int64 // bytes that a sync has confirmed, by path
-	renames [][2]string      // that no sync of the folder has confirmed
 	off     bool
+	names   map[string]*content // as the process sees them
+	durable map[string]*content // as the last sync of the folder left them
+	since   []func(map[string]*content)
+}
+
+// content is of a file. What a failed sync should have written is lost for good: the operating system forgets that it
+// was not written, and a later sync succeeds without it.
+type content struct {
+	name   string
+	data   []byte
+	synced int
+	lost   [][2]int
 }
 
 // Install makes c use d.
 func (d *Disk) Install(c *Config) { c.disk = d }
 
+// Lock calls fn while no step is asked for.
+func (d *Disk) Lock(fn func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	fn()
+}
+
+// fate of a step. The caller holds mu.
+func (d *Disk) fate(op, path string) Fate {
+	switch {
+	case d.off:
+		return NotDone
+	case d.Fate == nil:
+		return Done
+	}
+	return d.Fate(op, filepath.Base(path))
+}
+
 func (d *Disk) step(op, path string, do func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	fate := Done
-	if d.off {
-		fate = NotDone
-	} else if d.Fate != nil {
-		fate = d.Fate(op, filepath.Base(path))
-	}
-	if fate == NotDone {
+	fate := d.fate(op, path)
+	if fate == NotDone || fate == Half {
 		return ErrFault
 	}
 	if err := do(); err != nil {
@@ -56,21 +85,42 @@ func (d *Disk) step(op, path string, do func() error) error {
 	return nil
 }
 
-// PowerCut stops the disk and takes from it what was not synced.
-func (d *Disk) PowerCut() error {
+// change changes names, at once for the process, on the disk with the folder's next sync or before. The caller holds mu.
+func (d *Disk) change(op func(map[string]*content)) {
+	if d.names == nil {
+		d.names, d.durable = map[string]*content{}, map[string]*content{}
+	}
+	op(d.names)
+	d.since = append(d.since, op)
+}
+
+// Off makes every later step fail, as if the process were killed.
+func (d *Disk) Off() { d.Lock(func() { d.off = true }) }
+
+// PowerCut stops the disk and leaves in the folder what was synced, and of the rest what chance leaves: names changed up
+// to a moment, unsynced bytes up to a place or with a hole in them.
+func (d *Disk) PowerCut(r *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.off = true
-	for i := len(d.renames) - 1; i >= 0; i-- {
-		if err := os.Rename(d.renames[i][1], d.renames[i][0]); err != nil && !errors.Is(err, os.ErrNotExist) {
+	for _, op := range d.since[:r.IntN(len(d.since)+1)] {
+		op(d.durable)
+	}
+	for path := range d.names {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	for path, size := range d.synced {
-		if !strings.HasSuffix(path, segmentExt) {
-			continue
+	for path, c := range d.durable {
+		b := bytes.Clone(c.data[:c.synced+r.IntN(len(c.data)-c.synced+1)])
+		if unsynced := len(b) - c.synced; unsynced > 0 && r.IntN(2) == 0 {
+			hole := c.synced + r.IntN(unsynced)
+			clear(b[hole : hole+r.IntN(len(b)-hole)])
 		}
-		if err := os.Truncate(path, size); err != nil && !errors.Is(err, os.ErrNotExist) {
+		for _, l := range c.lost {
+			clear(b[min(l[0], len(b)):min(l[1], len(b))])
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			return err
 		}
 	}
@@ -80,11 +130,9 @@ func (d *Disk) PowerCut() error {
 func (d *Disk) create(path string) (f file, err error) {
 	err = d.step("create", path, func() (err error) {
 		if f, err = (osDisk{}).create(path); err == nil {
-			f = &faultyFile{f, d, &path, 0}
-			if d.synced == nil {
-				d.synced = map[string]int64{}
-			}
-			d.synced[path] = 0
+			c := &content{name: path}
+			d.change(func(m map[string]*content) { m[path] = c })
+			f = &faultyFile{f, d, c}
 		}
 		return err
 	})
@@ -95,101 +143,153 @@ func (d *Disk) create(path string) (f file, err error) {
 	return f, err
 }
 
-func (d *Disk) open(path string) (file, error) { return (osDisk{}).open(path) }
+func (d *Disk) open(path string) (f file, err error) {
+	err = d.step("open", path, func() (err error) {
+		if f, err = (osDisk{}).open(path); err == nil {
+			f = &faultyFile{f, d, &content{name: path}}
+		}
+		return err
+	})
+	if err != nil && f != nil {
+		f.Close()
+		f = nil
+	}
+	return f, err
+}
 
 func (d *Disk) rename(from, to string) error {
 	return d.step("rename", to, func() error {
 		if err := (osDisk{}).rename(from, to); err != nil {
 			return err
 		}
-		d.renames = append(d.renames, [2]string{from, to})
-		d.synced[to] = d.synced[from]
-		delete(d.synced, from)
+		d.names[from].name = to
+		d.change(func(m map[string]*content) {
+			m[to] = m[from]
+			delete(m, from)
+		})
 		return nil
 	})
 }
 
 func (d *Disk) remove(path string) error {
-	return d.step("remove", path, func() error { return (osDisk{}).remove(path) })
+	return d.step("remove", path, func() error {
+		if err := (osDisk{}).remove(path); err != nil {
+			return err
+		}
+		d.change(func(m map[string]*content) { delete(m, path) })
+		return nil
+	})
 }
 
+// syncDir does not trouble the real disk: it is the memory of a power cut that counts.
 func (d *Disk) syncDir(path string) error {
 	return d.step("syncDir", path, func() error {
-		d.renames = nil
-		return (osDisk{}).syncDir(path)
+		d.durable, d.since = maps.Clone(d.names), nil
+		return nil
 	})
 }
 
 type faultyFile struct {
 	file
-	d    *Disk
-	path *string
-	size int64
-}
-
-// name follows a rename: the journal renames each file once, before it is used.
-func (f *faultyFile) name() string {
-	if osf, ok := f.file.(osFile); ok && strings.HasSuffix(*f.path, ".tmp") {
-		for final := range f.d.synced {
-			a, err1 := os.Stat(final)
-			b, err2 := osf.Stat()
-			if err1 == nil && err2 == nil && os.SameFile(a, b) {
-				*f.path = final
-			}
-		}
-	}
-	return *f.path
+	d *Disk
+	c *content
 }
 
 func (f *faultyFile) Write(b []byte) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	fate := Done
-	if f.d.off {
-		fate = NotDone
-	} else if f.d.Fate != nil {
-		fate = f.d.Fate("write", filepath.Base(f.name()))
-	}
+	fate := f.d.fate("write", f.c.name)
 	switch fate {
 	case NotDone:
 		return 0, ErrFault
 	case Half:
-		n, err := f.file.Write(b[:len(b)/2])
-		f.size += int64(n)
-		return n, errors.Join(ErrFault, err)
+		b = b[:len(b)/2]
 	}
 	n, err := f.file.Write(b)
-	f.size += int64(n)
-	if fate == LostAnswer {
+	f.c.data = append(f.c.data, b[:n]...)
+	if fate != Done {
 		err = errors.Join(ErrFault, err)
 	}
 	return n, err
 }
 
-// Sync does not hold the lock, as a disk does not: others write meanwhile.
+func (f *faultyFile) ReadAt(b []byte, off int64) (n int, err error) {
+	f.d.mu.Lock()
+	fate := f.d.fate("read", f.c.name)
+	f.d.mu.Unlock()
+	if fate != Done {
+		return 0, ErrFault
+	}
+	return f.file.ReadAt(b, off)
+}
+
+// Sync does not hold the lock while it waits, as a disk does not: others write meanwhile.
 func (f *faultyFile) Sync() error {
 	f.d.mu.Lock()
-	fate, size := Done, f.size
-	if f.d.off {
-		fate = NotDone
-	} else if f.d.Fate != nil {
-		fate = f.d.Fate("sync", filepath.Base(f.name()))
-	}
+	size := len(f.c.data)
 	f.d.mu.Unlock()
-	if fate == NotDone {
-		return ErrFault
-	}
-	if err := f.file.Sync(); err != nil {
-		return err
+	if f.d.BeforeSync != nil {
+		f.d.BeforeSync()
 	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if f.d.off {
 		return ErrFault
 	}
-	f.d.synced[f.name()] = size
-	if fate == LostAnswer {
+	fate := f.d.fate("sync", f.c.name)
+	if fate == NotDone || fate == Half {
+		f.c.lost = append(f.c.lost, [2]int{f.c.synced, size})
+	}
+	f.c.synced = max(f.c.synced, size)
+	if fate != Done {
 		return ErrFault
 	}
 	return nil
+}
+
+// The disk that the other tests rely on.
+func TestDisk(t *testing.T) {
+	seen := map[string]bool{}
+	for seed := range uint64(30) {
+		dir := t.TempDir()
+		var fate Fate
+		d := &Disk{Fate: func(string, string) Fate { return fate }}
+		must := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		f, err := d.create(filepath.Join(dir, "a"))
+		must(err)
+		write := func(s string) {
+			_, err := f.Write([]byte(s))
+			must(err)
+		}
+		write("kept ")
+		must(f.Sync())
+		must(d.syncDir(dir))
+		write("lost ")
+		fate = NotDone
+		if f.Sync() == nil {
+			t.Fatal("the fate of a sync is not heeded")
+		}
+		fate = Done
+		write("late")
+		must(f.Sync())
+		must(d.rename(filepath.Join(dir, "a"), filepath.Join(dir, "b")))
+		must(d.PowerCut(rand.New(rand.NewPCG(seed, 0))))
+		must(f.Close())
+		files, err := os.ReadDir(dir)
+		must(err)
+		for _, e := range files {
+			b, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			must(err)
+			seen[fmt.Sprintf("%s %q", e.Name(), b)] = true
+		}
+	}
+	want := map[string]bool{`a "kept \x00\x00\x00\x00\x00late"`: true, `b "kept \x00\x00\x00\x00\x00late"`: true}
+	if !maps.Equal(seen, want) {
+		t.Errorf("power cuts leave %v, want %v", seen, want)
+	}
 }

@@ -228,7 +228,7 @@ func (r *recovered) findEnd(d disk, logger *slog.Logger) error {
 	}
 	r.end = rd.pos
 	r.tail = make([]byte, r.end-r.synced)
-	if _, err := f.ReadAt(r.tail, first+int64(r.synced-last.base)); err != nil && err != io.EOF {
+	if n, err := f.ReadAt(r.tail, first+int64(r.synced-last.base)); n < len(r.tail) {
 		return err
 	}
 	return nil

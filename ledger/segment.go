@@ -47,7 +47,7 @@ func listSegments(dir string) ([]segment, error) {
 			continue
 		}
 		base, err := strconv.ParseInt(hex, 16, 64)
-		if err != nil || segmentName(Position(base)) != e.Name() {
+		if err != nil || base < 0 || segmentName(Position(base)) != e.Name() {
 			return nil, fmt.Errorf("journal: %s is not the name of a segment", filepath.Join(dir, e.Name()))
 		}
 		segs = append(segs, segment{Position(base), filepath.Join(dir, e.Name())})

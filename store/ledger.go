@@ -165,11 +165,12 @@ func (w *batch) names(ctx context.Context, tx *sql.Tx, entries []ledger.Entry) e
 	)
 	for i := range entries {
 		e := &entries[i]
+		if e.Status < ledger.Completed || e.Status > ledger.Recovered || e.Intent.ID != e.Settlement.ID {
+			return fmt.Errorf("call %s is not a settled one", e.Intent.ID)
+		}
 		if i == 0 || len(e.Tags) == 0 || &e.Tags[0] != last {
 			var err error
-			if text, err = appendTags(text[:0], e.Tags); err != nil {
-				return fmt.Errorf("call %s: %w", e.Intent.ID, err)
-			}
+			text = appendTags(text[:0], e.Tags)
 			if id, err = w.tagset(ctx, tx, text); err != nil {
 				return err
 			}
@@ -467,24 +468,21 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 	return nil
 }
 
-// appendTags appends a tag set's text: [["key","value"],...].
-func appendTags(b []byte, tags []ledger.Tag) (_ []byte, err error) {
+// appendTags appends a tag set's text: [["key","value"],...]. Broken UTF-8, which is for those who take tags to refuse, is
+// written with U+FFFD: an index that refused it would stand still.
+func appendTags(b []byte, tags []ledger.Tag) []byte {
 	b = append(b, '[')
 	for i, t := range tags {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = append(b, '[')
-		if b, err = jsontext.AppendQuote(b, t.Key); err != nil {
-			return b, fmt.Errorf("tag %q: %w", t.Key, err)
-		}
+		b, _ = jsontext.AppendQuote(b, t.Key)
 		b = append(b, ',')
-		if b, err = jsontext.AppendQuote(b, t.Value); err != nil {
-			return b, fmt.Errorf("tag %q: %w", t.Key, err)
-		}
+		b, _ = jsontext.AppendQuote(b, t.Value)
 		b = append(b, ']')
 	}
-	return append(b, ']'), nil
+	return append(b, ']')
 }
 
 // appendCharges appends [[usage type, quantity, nano, price, unrated], ...].

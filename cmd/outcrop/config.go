@@ -237,6 +237,10 @@ func checkKeys(n ast.Node, t reflect.Type, path string) error {
 			if path != "" {
 				child = path + "." + key
 			}
+			if _, null := v.Value.(*ast.NullNode); null && ft.Kind() == reflect.Struct {
+				// The decoder would clear the section's defaults.
+				return fmt.Errorf("line %d: %s is empty: leave the key out, or give it members", tok.Position.Line, child)
+			}
 			if err := checkKeys(v.Value, ft, child); err != nil {
 				return err
 			}

@@ -20,6 +20,7 @@ func TestDecodeConfig(t *testing.T) {
 		"model ids are free": {"upstreams:\n  - name: a\n    provider: openai\n    base_url: http://127.0.0.1:1/v1\n    models:\n      meta.llama3-1-8b-instruct-v1:0: gemma-3-270m\n", ""},
 		"duplicate key":      {"listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n", "already defined"},
 		"wrong type":         {"shutdown:\n  drain: soon\n", "drain"},
+		"empty section":      {"log:\n  # level: info\nregion: us-east-1\n", "line 1: log is empty"},
 		"two documents":      {"listen: 127.0.0.1:1\n---\nlisten: 127.0.0.1:2\n", "more than one YAML document"},
 		"account":            {"account_id: '12'\n", `account_id: "12" is not 12 digits`},
 		"region":             {"region: tokyo\n", "region"},

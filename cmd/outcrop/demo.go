@@ -65,7 +65,7 @@ func demoCommand() *cobra.Command {
 			case url := <-up:
 				d := &demo{server: s, url: url, out: cmd.OutOrStdout(), progress: cmd.ErrOrStderr()}
 				if failed = d.run(ctx); failed == nil {
-					d.next(dir)
+					d.next(dir, exit && data == "")
 					if !exit {
 						fmt.Fprintln(d.out, "\nThe server stays up. Ctrl-C ends it.")
 						<-ctx.Done()
@@ -446,8 +446,8 @@ func (d *demo) settled(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// next prints what a user types next.
-func (d *demo) next(dir string) {
+// next prints what a user types next: on this server, or on one of his own when this one is gone in a moment.
+func (d *demo) next(dir string, gone bool) {
 	program := "outcrop"
 	if exe, err := os.Executable(); err == nil {
 		program = exe
@@ -456,17 +456,22 @@ func (d *demo) next(dir string) {
 		}
 	}
 	t := d.teams[0]
+	env, model := program+" env --data "+shellQuote(dir), t.profile
+	if gone {
+		fmt.Fprintf(d.out, "\nNext, a server that stays:\n\n  %s serve\n", program)
+		env, model = program+" env", strings.TrimPrefix(t.source, "arn:aws:bedrock:"+t.region+"::foundation-model/")
+	}
+	start, end := window()
 	fmt.Fprintf(d.out, `
-Next, in another terminal:
+In another terminal:
 
-  eval "$(%s env --data %s)"
+  eval "$(%s)"
   aws bedrock list-inference-profiles --region %s --type-equals APPLICATION
   aws bedrock-runtime converse --region %s --model-id %s \
     --messages '[{"role":"user","content":[{"text":"Say hello."}]}]'
   aws ce get-cost-and-usage --time-period Start=%s,End=%s --granularity DAILY \
     --metrics UnblendedCost --group-by Type=TAG,Key=Project
-`, program, shellQuote(dir), t.region, t.region, t.profile,
-		time.Now().UTC().Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly))
+`, env, t.region, t.region, model, start.Format(time.DateOnly), end.Format(time.DateOnly))
 }
 
 // bar is a progress bar on a terminal, and one line at the end elsewhere.

@@ -4,6 +4,7 @@ package anthropic
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"io"
@@ -28,7 +29,7 @@ type request struct {
 	Version      *string        `json:"anthropic_version"`
 	Beta         jsontext.Value `json:"anthropic_beta"`
 	MaxTokens    *int           `json:"max_tokens"`
-	Messages     []message      `json:"messages"`
+	Messages     messages       `json:"messages"`
 	System       *content       `json:"system"`
 	Stop         []string       `json:"stop_sequences"`
 	Temperature  *float64       `json:"temperature"`
@@ -41,6 +42,11 @@ type request struct {
 	Stream       jsontext.Value `json:"stream"` // likewise
 	Rest         jsontext.Value `json:",embed"`
 }
+
+// maxMessages is the most turns of a request; see "messages" in Anthropic's API reference.
+const maxMessages = 100_000
+
+type messages []message
 
 type message struct {
 	Role    string  `json:"role"`
@@ -112,9 +118,32 @@ type outputConfig struct {
 	Rest   jsontext.Value `json:",embed"`
 }
 
+// UnmarshalJSONFrom reads the turns, maxMessages at most.
+func (m *messages) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '[' {
+		return json.UnmarshalDecode(d, (*[]message)(m)) // null, or it says what was expected
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	*m = messages{}
+	for d.PeekKind() != ']' {
+		if len(*m) == maxMessages {
+			return invalid("messages", "There is a limit of 100,000 messages in a single request")
+		}
+		var one message
+		if err := json.UnmarshalDecode(d, &one); err != nil {
+			return err
+		}
+		*m = append(*m, one)
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
 // UnmarshalJSONFrom reads a string as one block of text.
 func (c *content) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	c.set = true
+	*c = content{set: true}
 	switch d.PeekKind() {
 	case '"':
 		t, err := d.ReadToken()
@@ -128,7 +157,30 @@ func (c *content) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		c.set = false
 		return d.SkipValue()
 	}
-	return json.UnmarshalDecode(d, &c.blocks)
+	if d.PeekKind() != '[' {
+		return json.UnmarshalDecode(d, &c.blocks) // says what was expected
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	for d.PeekKind() != ']' {
+		var b block
+		if err := json.UnmarshalDecode(d, &b); err != nil {
+			return err
+		}
+		if b.Type == "" {
+			// At once: a block takes a hundred times the memory of a body's "{},".
+			return invalid(dotted(d.StackPointer())+".type", "Field required")
+		}
+		c.blocks = append(c.blocks, b)
+	}
+	_, err := d.ReadToken()
+	return err
+}
+
+// dotted writes a JSON pointer as the model's refusals do: "/messages/0/content/1" as "messages.0.content.1".
+func dotted(p jsontext.Pointer) string {
+	return strings.ReplaceAll(strings.TrimPrefix(string(p), "/"), "/", ".")
 }
 
 // UnmarshalJSONFrom reads a tool and keeps its text.
@@ -143,7 +195,11 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		return err
 	}
 	*t = tool(p)
-	t.raw = raw.Clone()
+	if t.Type != "" && t.Type != "custom" {
+		t.raw = raw.Clone()
+	} else if t.Name == "" { // at once: a tool takes a hundred times the memory of a body's "{},"
+		return invalid(dotted(d.StackPointer())+".custom.name", "Field required")
+	}
 	return nil
 }
 
@@ -394,14 +450,20 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 		if *b.Text == "" {
 			return c, nil, invalid("messages", "text content blocks must be non-empty")
 		}
+		if k := b.Citations.Kind(); k == '[' && len(b.Citations) > 2 {
+			return c, nil, fault.New(fault.Validation, "This server does not support the field %s.text.citations.", at)
+		}
 		c.Text = b.Text
 	case "image":
 		c.Image, err = image(at, b.Source)
 	case "document":
 		c.Document, err = document(at, b)
 	case "tool_use":
-		if err := errors.Join(required("id", b.ID == ""), required("name", b.Name == ""), required("input", len(b.Input) == 0)); err != nil {
-			return c, nil, first(err)
+		if err := cmp.Or(required("id", b.ID == ""), required("name", b.Name == ""), required("input", len(b.Input) == 0)); err != nil {
+			return c, nil, err
+		}
+		if b.Input.Kind() != '{' {
+			return c, nil, invalid(at+".tool_use.input", "Input should be a valid dictionary")
 		}
 		c.ToolUse = &converse.ToolUse{ToolUseID: b.ID, Name: b.Name, Input: b.Input}
 	case "tool_result":
@@ -415,15 +477,15 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 		if b.Content != nil {
 			for i := range b.Content.blocks {
 				n := &b.Content.blocks[i]
-				inner, _, err := oneBlock(at+".tool_result.content."+strconv.Itoa(i), n)
+				path := at + ".tool_result.content." + strconv.Itoa(i)
+				if n.Type != "text" && n.Type != "image" && n.Type != "document" { // a result in a result goes no deeper
+					return c, nil, invalid(path, "Input tag '"+n.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'text'")
+				}
+				inner, _, err := oneBlock(path, n)
 				if err != nil {
 					return c, nil, err
 				}
-				rc := converse.ToolResultContent{Text: inner.Text, Image: inner.Image, Document: inner.Document}
-				if rc.Text == nil && rc.Image == nil && rc.Document == nil {
-					return c, nil, invalid(at+".tool_result.content."+strconv.Itoa(i)+".type", "Input should be 'text', 'image' or 'document'")
-				}
-				t.Content = append(t.Content, rc)
+				t.Content = append(t.Content, converse.ToolResultContent{Text: inner.Text, Image: inner.Image, Document: inner.Document})
 				if p := cachePoint(n.CacheControl); p != nil {
 					cached = p
 				}
@@ -438,8 +500,6 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 			return c, nil, invalid(at+".redacted_thinking.data", "Invalid data")
 		}
 		c.ReasoningContent = &converse.Reasoning{RedactedContent: data}
-	case "":
-		err = invalid(at+".type", "Field required")
 	default:
 		err = invalid(at, "Input tag '"+b.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'redacted_thinking', 'text', 'thinking', 'tool_result', 'tool_use'")
 	}
@@ -447,14 +507,6 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 		err = extra(at+"."+b.Type, b.Rest)
 	}
 	return c, cached, err
-}
-
-// first returns the first of joined errors: one is told at a time.
-func first(err error) error {
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		return j.Unwrap()[0]
-	}
-	return err
 }
 
 // extra refuses the first member of rest, which was not expected at path.
@@ -531,8 +583,6 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 			continue
 		}
 		switch {
-		case t.Name == "":
-			return invalid(at+".custom.name", "Field required")
 		case len(t.InputSchema) == 0:
 			return invalid(at+".custom.input_schema", "Field required")
 		case t.InputSchema.Kind() != '{':

@@ -43,17 +43,16 @@ type Decoder struct {
 	buf  bytes.Buffer
 	part part // the chunk at hand
 
-	started  bool
-	open     converse.DeltaKind // kind of the open block, 0 for none
-	index    int                // of the open block, or of the next one
-	call     callID             // of the open tool block
-	closed   map[int]bool       // tool call indexes that are over
-	tools    bool               // a tool was called
-	finish   string             // finish_reason
-	stopped  string             // the stop sequence that the server told
-	usage    converse.Usage
-	hasUsage bool
-	tally    int64 // estimated tokens of what was appended
+	started bool
+	open    converse.DeltaKind // kind of the open block, 0 for none
+	index   int                // of the open block, or of the next one
+	call    callID             // of the open tool block
+	closed  map[int]bool       // tool call indexes that are over
+	tools   bool               // a tool was called
+	finish  string             // finish_reason
+	stopped string             // the stop sequence that the server told
+	usage   usage
+	tally   int64 // estimated tokens of what was appended
 
 	// The last chunk that held one piece of text and nothing else, for quick: all but its text repeats.
 	before, after []byte
@@ -75,10 +74,15 @@ type part struct {
 	plain           bool
 	calls           []toolPart
 	finish, stopped string
-	usage           converse.Usage
-	hasUsage        bool
+	usage           usage
 	choices         bool
 	err             *Error
+}
+
+// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
+type usage struct {
+	converse.Usage
+	input, output bool
 }
 
 type toolPart struct {
@@ -135,14 +139,18 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	default:
 		d.finish, d.stopped = p.finish, p.stopped
 	}
-	if p.hasUsage {
-		d.usage, d.hasUsage = p.usage, true
+	if u := &p.usage; u.input {
+		d.usage.input, d.usage.InputTokens, d.usage.CacheReadInputTokens = true, u.InputTokens, u.CacheReadInputTokens
+	}
+	if u := &p.usage; u.output {
+		d.usage.output, d.usage.OutputTokens = true, u.OutputTokens
 	}
 	return dst, nil
 }
 
-// Finish appends the events that end the answer. Where the server reported no usage, input is called for the number
-// of input tokens, and the usage is marked as estimated.
+// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
+// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
+// estimated from what came.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.start(dst)
 	if d.open == converse.ToolInputDelta && !d.call.named {
@@ -154,21 +162,16 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		e.StopSequence = d.stopped
 	}
 	dst = append(dst, e)
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage}
-	if !d.hasUsage {
+	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
+	if !d.usage.input {
 		m.Estimated = true
-		m.Usage = d.Estimate(input())
+		m.Usage.InputTokens = input()
+	}
+	if !d.usage.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
+		m.Estimated = true
+		m.Usage.OutputTokens = d.tally
 	}
 	return append(dst, m)
-}
-
-// Estimate returns the usage of what was decoded so far, with the given input tokens: what an answer that broke has
-// cost at least, where the server has not told.
-func (d *Decoder) Estimate(input int64) converse.Usage {
-	if d.hasUsage {
-		return d.usage
-	}
-	return converse.Usage{InputTokens: input, OutputTokens: d.tally}
 }
 
 func (d *Decoder) stopReason() string {
@@ -296,8 +299,8 @@ func (d *Decoder) nameCall(dst []converse.Event) []converse.Event {
 	return dst
 }
 
-// toolUseID brings id into the form that Converse accepts back, [a-zA-Z0-9_-]{1,64}. Moonshot's ids for one are
-// "functions.get_weather:0". The server sees the changed id in both the call and its result, so they still match.
+// toolUseID brings id into the form that Converse accepts back, [a-zA-Z0-9_.:-]{1,64}. The server sees the changed id in
+// both the call and its result, so they still match.
 func toolUseID(id string) string {
 	ok := len(id) <= 64
 	for i := 0; i < len(id) && ok; i++ {
@@ -319,7 +322,7 @@ func toolUseID(id string) string {
 }
 
 func idByte(c byte) bool {
-	return c == '_' || c == '-' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+	return c == '_' || c == '-' || c == '.' || c == ':' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // quick decodes a chunk that repeats the last one in all but its text, as nearly all chunks of a stream do. What stands

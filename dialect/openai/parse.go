@@ -6,8 +6,6 @@ import (
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"outcrop/converse"
 )
 
 func malformed(format string, args ...any) error {
@@ -20,6 +18,7 @@ func (d *Decoder) parse(data []byte) error {
 	p := &d.part
 	calls := p.calls[:0]
 	*p = part{plain: true, calls: calls}
+	bare := false // the error's members stand at the top
 	d.buf.Reset()
 	d.buf.Write(data)
 	if d.dec == nil {
@@ -56,7 +55,7 @@ func (d *Decoder) parse(data []byte) error {
 			if kind == '"' && !p.choices {
 				s, err := d.string()
 				if p.err == nil {
-					p.err = &Error{}
+					p.err, bare = &Error{}, true
 				}
 				p.err.Message = s
 				return err
@@ -71,18 +70,10 @@ func (d *Decoder) parse(data []byte) error {
 	if err != nil {
 		return malformed("%v", err)
 	}
-	if p.choices {
-		p.err = keepError(p.err)
+	if e := p.err; p.choices && e != nil && (bare || e.Message == "" && e.Type == "" && e.Code == "") {
+		p.err = nil // beside an answer only an error object that says something is one
 	}
 	return nil
-}
-
-// keepError keeps an error that stands beside choices only where it says something.
-func keepError(e *Error) *Error {
-	if e != nil && e.Message == "" && e.Type == "" && e.Code == "" {
-		return nil
-	}
-	return e
 }
 
 var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
@@ -347,15 +338,19 @@ func (d *Decoder) function(t *toolPart) error {
 	})
 }
 
+// maxTokens bounds the counts that are believed, so that no sum of them overflows.
+const maxTokens = 1 << 40
+
 // readUsage reads and normalises the usage. prompt_tokens includes cached tokens; completion_tokens includes those of
-// the reasoning, but for servers (xAI's) whose total shows that they come on top.
+// the reasoning, but for servers (xAI's) whose total shows that they come on top. A count below zero or above maxTokens
+// is not told, and neither is a prompt of no tokens: there is none.
 func (d *Decoder) readUsage() error {
-	var prompt, completion, total, cached, hit, reasoning int64
-	var known bool
+	prompt, completion := int64(-1), int64(-1)
+	var total, cached, hit, reasoning int64
 	count := func(to *int64) error {
 		raw, err := d.dec.ReadValue()
 		n, bad := strconv.ParseFloat(string(raw), 64)
-		if bad == nil && n >= 0 && n < 1e15 {
+		if bad == nil && n >= 0 && n <= maxTokens {
 			*to = int64(n)
 		}
 		return err
@@ -372,10 +367,8 @@ func (d *Decoder) readUsage() error {
 	err := d.object(func(name string, kind jsontext.Kind) error {
 		switch {
 		case name == "prompt_tokens" && kind == '0':
-			known = true
 			return count(&prompt)
 		case name == "completion_tokens" && kind == '0':
-			known = true
 			return count(&completion)
 		case name == "total_tokens" && kind == '0':
 			return count(&total)
@@ -386,18 +379,20 @@ func (d *Decoder) readUsage() error {
 		}
 		return d.dec.SkipValue()
 	})
-	if !known {
-		return err
+	u := &d.part.usage
+	if completion >= 0 {
+		if prompt >= 0 && reasoning > 0 && total == prompt+completion+reasoning {
+			completion += reasoning
+		}
+		u.output, u.OutputTokens = true, completion
 	}
-	if cached == 0 {
-		cached = hit
+	if prompt > 0 {
+		if cached == 0 {
+			cached = hit
+		}
+		cached = min(cached, prompt)
+		u.input, u.InputTokens, u.CacheReadInputTokens = true, prompt-cached, cached
 	}
-	cached = min(cached, prompt)
-	if reasoning > 0 && total == prompt+completion+reasoning {
-		completion += reasoning
-	}
-	d.part.hasUsage = true
-	d.part.usage = converse.Usage{InputTokens: prompt - cached, CacheReadInputTokens: cached, OutputTokens: completion}
 	return err
 }
 
@@ -444,14 +439,17 @@ func (d *Decoder) errorMember(e *Error, name string) error {
 	return nil
 }
 
-// ParseError reads the body of an answer whose status was not 200. A body that is no error object gives its first 300
-// bytes as the message, for the log; Type and Code are then empty.
+// ParseError reads the body of an answer whose status was not 200. Where its error has no message, or it holds none, its
+// first 300 bytes are the message.
 func ParseError(body []byte) *Error {
 	var d Decoder
+	e := &Error{}
 	if err := d.parse(body); err == nil && d.part.err != nil {
-		return d.part.err
+		e = d.part.err
 	}
-	// FastAPI's own refusals, as vLLM and SGLang give them for an unknown path: {"detail":"Not Found"}
-	s := strings.ToValidUTF8(string(body[:min(len(body), 300)]), "\uFFFD")
-	return &Error{Message: strings.TrimSpace(s)}
+	if e.Message == "" {
+		// FastAPI's own refusals, as vLLM and SGLang give them for an unknown path: {"detail":"Not Found"}
+		e.Message = strings.TrimSpace(strings.ToValidUTF8(string(body[:min(len(body), 300)]), "\uFFFD"))
+	}
+	return e
 }

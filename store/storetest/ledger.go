@@ -178,13 +178,25 @@ func Ledger(t *testing.T, open func(*testing.T) LedgerEngine) {
 		e := open(t)
 		entries := randomEntries(8, 100)
 		bad := slices.Clone(entries)
-		bad[99].Tags = []ledger.Tag{{Key: "k", Value: "\xff"}} // no JSON
+		bad[99].Status = 0
 		if err := e.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: bad}); err == nil {
-			t.Fatal("a tag that is not UTF-8 was taken")
+			t.Fatal("a call without a status was taken")
 		}
 		position(t, e, "n", "e", 0)
 		check(t, e, nil)
 		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: entries})
+		check(t, e, entries)
+	})
+
+	// What others failed to refuse does not bring the index to a stand.
+	t.Run("BrokenText", func(t *testing.T) {
+		e := open(t)
+		entries := randomEntries(10, 1)
+		entries[0].Tags = []ledger.Tag{{Key: "k", Value: "a\xff"}}
+		entries[0].Reason, entries[0].StopReason = "b\xff\x00", "\xff"
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: entries})
+		entries[0].Tags = []ledger.Tag{{Key: "k", Value: "a\uFFFD"}}
+		entries[0].Reason, entries[0].StopReason = "b\uFFFD\uFFFD", "\uFFFD"
 		check(t, e, entries)
 	})
 

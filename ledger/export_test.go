@@ -1,0 +1,24 @@
+package ledger
+
+// TailSize returns how many bytes of records the disk has not confirmed.
+func (l *Ledger) TailSize() int {
+	l.journal.mu.Lock()
+	defer l.journal.mu.Unlock()
+	return len(l.journal.tail)
+}
+
+// Waiting returns whether somebody waits for a sync that has not begun.
+func (l *Ledger) Waiting() bool {
+	l.journal.mu.Lock()
+	defer l.journal.mu.Unlock()
+	return l.journal.next != nil
+}
+
+// Epoch returns the journal's node and epoch.
+func (l *Ledger) Epoch() (node, epoch string) { return l.journal.node, l.journal.epoch }
+
+// SettlementSize returns how many bytes s takes in the journal.
+func SettlementSize(s *Settlement) int { return len(appendSettlement(nil, s)) }
+
+// MaxTail is maxTail.
+const MaxTail = maxTail
