@@ -14,11 +14,5 @@ func (l *Ledger) Waiting() bool {
 	return l.journal.next != nil
 }
 
-// Epoch returns the journal's node and epoch.
-func (l *Ledger) Epoch() (node, epoch string) { return l.journal.node, l.journal.epoch }
-
 // SettlementSize returns how many bytes s takes in the journal.
 func SettlementSize(s *Settlement) int { return len(appendSettlement(nil, s)) }
-
-// MaxTail is maxTail.
-const MaxTail = maxTail

@@ -97,6 +97,9 @@ func (d *Disk) change(op func(map[string]*content)) {
 // Off makes every later step fail, as if the process were killed.
 func (d *Disk) Off() { d.Lock(func() { d.off = true }) }
 
+// On ends what Off began.
+func (d *Disk) On() { d.Lock(func() { d.off = false }) }
+
 // PowerCut stops the disk and leaves in the folder what was synced, and of the rest what chance leaves: names changed up
 // to a moment, unsynced bytes up to a place or with a hole in them.
 func (d *Disk) PowerCut(r *rand.Rand) error {

@@ -17,12 +17,12 @@ import (
 const (
 	maxBatch = 10_000 // calls
 
-	// A lone call is indexed after gather. One batch begins at least pause after the one before it, or pauseBusy when
-	// that was not small: a call in a batch of hundreds costs the index a fraction of what it costs alone.
-	gather    = 10 * time.Millisecond
-	pause     = 100 * time.Millisecond
-	pauseBusy = 400 * time.Millisecond
-	busyBatch = 200 // calls
+	// A lone call is indexed after gather. After a batch comes a pause, the longer the more calls it had: a call in a
+	// batch of hundreds costs the index a fraction of what it costs alone, and costs are still seen within a second.
+	gather       = 10 * time.Millisecond
+	minPause     = 100 * time.Millisecond
+	pausePerCall = time.Millisecond
+	maxPause     = 400 * time.Millisecond
 
 	minApplyDelay = 50 * time.Millisecond
 	maxApplyDelay = 5 * time.Second
@@ -164,11 +164,8 @@ func (x *indexer) run() {
 		case <-x.closing:
 			last = true
 		}
-		if calls := x.catchUp(); calls < busyBatch {
-			next = time.Now().Add(pause)
-		} else {
-			next = time.Now().Add(pauseBusy)
-		}
+		calls := x.catchUp()
+		next = time.Now().Add(min(minPause+time.Duration(calls)*pausePerCall, maxPause))
 	}
 }
 
@@ -193,8 +190,13 @@ func (x *indexer) catchUp() (calls int) {
 		}
 		x.leave()
 		x.note(err)
+		stop := x.ctx.Done()
+		var damage *corrupt
+		if errors.As(err, &damage) {
+			stop = x.closing // it does not pass
+		}
 		select {
-		case <-x.closing:
+		case <-stop:
 			return calls
 		case <-time.After(delay):
 			delay = min(2*delay, maxApplyDelay)

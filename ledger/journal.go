@@ -21,7 +21,7 @@ const (
 	// flushTail is how much of it may be in memory alone.
 	flushTail = 1 << 20
 
-	minRepairDelay = 50 * time.Millisecond
+	minRepairDelay = 5 * time.Millisecond
 	maxRepairDelay = time.Second
 )
 

@@ -763,69 +763,88 @@ func TestDiskInDoubt(t *testing.T) {
 	ways := [][2]ledger.Fate{
 		{ledger.NotDone, ledger.NotDone}, {ledger.LostAnswer, ledger.LostAnswer}, {ledger.NotDone, ledger.LostAnswer}, {ledger.LostAnswer, ledger.Half}, {ledger.Half, ledger.NotDone},
 	}
-	type outcome struct{ step, faults int }
-	seen := map[string]int{}
-	for _, fates := range ways {
-		for step, more := 1, true; more; step++ {
-			var o outcome
-			var start bool
-			disk := &ledger.Disk{}
-			disk.Fate = func(op, _ string) ledger.Fate {
-				if !start {
-					return ledger.Done
+	var (
+		mu   sync.Mutex
+		seen = map[string]int{}
+	)
+	t.Run("Ways", func(t *testing.T) {
+		for _, fates := range ways {
+			t.Run(fmt.Sprint(fates), func(t *testing.T) {
+				t.Parallel()
+				first := newWorld(t, nil) // for its database: what each step adds is told apart by number
+				first.close()
+				for step, more := 1, true; more; step++ {
+					faults := diskInDoubt(t, first.store, step, fates, func(op string) {
+						mu.Lock()
+						defer mu.Unlock()
+						seen[op]++
+					})
+					more = faults == 2
 				}
-				o.step++
-				if n := o.step - step; n == 0 || n == 1 {
-					o.faults++
-					seen[op]++
-					return fates[n]
-				}
-				return ledger.Done
-			}
-			setup := func(c *ledger.Config) { disk.Install(c); c.SegmentSize = 1800; c.SyncInterval = time.Hour }
-			w := newWorld(t, setup)
-			disk.Lock(func() { start = true })
-			acknowledged, tried := map[uuid.UUID]bool{}, map[uuid.UUID]bool{}
-			for i := range 9 {
-				id := number(i)
-				tried[id] = true
-				if err := w.Open(t.Context(), intent(id)); err != nil {
-					if !fault.Is(err, fault.Unavailable) {
-						t.Fatalf("Open: %v", err)
-					}
-					time.Sleep(time.Millisecond)
-					continue
-				}
-				if err := w.Settle(t.Context(), settlement(id)); err != nil { // waits for the repair
-					t.Fatalf("step %d %v: Settle: %v", step, fates, err)
-				}
-				acknowledged[id] = true
-			}
-			w.flush()
-			for w.Healthy() != nil { // a new segment may be under repair
-				time.Sleep(time.Millisecond)
-			}
-			disk.Lock(func() { start, more = false, o.faults == 2 })
-			w.abandon()
-			w.start(nil)
-			w.close()
-			for id, s := range w.calls() {
-				switch {
-				case acknowledged[id] && s != ledger.Completed, !acknowledged[id] && s != ledger.Recovered, !tried[id]:
-					t.Errorf("step %d %v: call %s is %v", step, fates, id, s)
-				}
-				delete(acknowledged, id)
-			}
-			if len(acknowledged) > 0 {
-				t.Errorf("step %d %v: %d acknowledged calls are lost", step, fates, len(acknowledged))
-			}
+			})
 		}
-	}
+	})
 	for _, op := range []string{"create", "write", "sync", "rename", "syncDir", "remove"} {
 		if seen[op] == 0 {
 			t.Errorf("no %s ever failed", op)
 		}
 	}
+}
+
+func diskInDoubt(t *testing.T, st *store.Store, step int, fates [2]ledger.Fate, seen func(op string)) (faults int) {
+	start, now := false, 0
+	disk := &ledger.Disk{}
+	disk.Fate = func(op, _ string) ledger.Fate {
+		if !start {
+			return ledger.Done
+		}
+		now++
+		if n := now - step; n == 0 || n == 1 {
+			faults++
+			seen(op)
+			return fates[n]
+		}
+		return ledger.Done
+	}
+	w := &world{t: t, dir: t.TempDir(), store: st}
+	w.start(func(c *ledger.Config) { disk.Install(c); c.SegmentSize = 1800; c.SyncInterval = time.Hour })
+	disk.Lock(func() { start = true })
+	const calls = 9
+	acknowledged, tried := map[uuid.UUID]bool{}, map[uuid.UUID]bool{}
+	for i := range calls {
+		id := number(step*calls + i)
+		tried[id] = true
+		if err := w.Open(t.Context(), intent(id)); err != nil {
+			if !fault.Is(err, fault.Unavailable) {
+				t.Fatalf("Open: %v", err)
+			}
+			time.Sleep(time.Millisecond)
+			continue
+		}
+		if err := w.Settle(t.Context(), settlement(id)); err != nil { // waits for the repair
+			t.Fatalf("step %d: Settle: %v", step, err)
+		}
+		acknowledged[id] = true
+	}
+	w.flush()
+	for w.Healthy() != nil { // a new segment may be under repair
+		time.Sleep(time.Millisecond)
+	}
+	disk.Lock(func() { start = false })
+	w.abandon()
+	w.start(nil)
+	w.close()
+	for id, s := range w.calls() {
+		switch {
+		case acknowledged[id] && s != ledger.Completed, tried[id] && !acknowledged[id] && s != ledger.Recovered:
+			t.Errorf("step %d: call %s is %v", step, id, s)
+		}
+		delete(acknowledged, id)
+	}
+	if len(acknowledged) > 0 {
+		t.Errorf("step %d: %d acknowledged calls are lost", step, len(acknowledged))
+	}
+	return faults
 }
 
 // The disk is full: new calls are refused, those under way are kept, and both go on when there is room.

@@ -51,6 +51,7 @@ const (
 //	408 504                     ModelTimeout
 //	429                         Throttled       with Retry-After
 //	503 "Loading model"         ModelNotReady   llama.cpp while it starts
+//	500 "input is not supported" Validation     llama.cpp for a picture or a sound that its model cannot take
 //	500 and other 5xx           ModelError
 //	none                        by Type and Code, as in the body of an error inside a stream; else ModelError
 func Classify(r *Refusal) *fault.Error {
@@ -66,6 +67,8 @@ func Classify(r *Refusal) *fault.Error {
 		e.Kind, e.Message = fault.ModelTimeout, textTimeout
 	case status == 429:
 		e.Kind, e.Message = fault.Throttled, textThrottled
+	case status == 500 && strings.Contains(strings.ToLower(r.Message), "input is not supported"):
+		e.Kind, e.Message = fault.Validation, "The model returned the following errors: "+Clip(r.Message)
 	case status == 503 && strings.Contains(strings.ToLower(r.Message), "loading model"):
 		e.Kind, e.Message = fault.ModelNotReady, textNotReady
 	case status == 402, status == 409, status == 423, status == 425, status == 502, status == 503, status == 529:

@@ -34,37 +34,6 @@ func BenchmarkAppendRequest(b *testing.B) {
 	}
 }
 
-// BenchmarkChunk is one event of a stream on its way in: as nearly all come, the same but for their text; and where each
-// differs from the last in another member too, so that it is parsed.
-func BenchmarkChunk(b *testing.B) {
-	chunk := func(created int, text string) []byte {
-		return fmt.Appendf(nil, `{"id":"chatcmpl-AtgpZG70uYuoppxpGkDm9tB5X91jrWTZ","object":"chat.completion.chunk","created":%d,"model":"gemma-3-270m","system_fingerprint":"b0","choices":[{"index":0,"delta":{"content":%q},"logprobs":null,"finish_reason":null}]}`, created, text)
-	}
-	for _, c := range []struct {
-		name string
-		a, b []byte
-	}{
-		{"repeating", chunk(1795439698, " hello"), chunk(1795439698, " world")},
-		{"changing", chunk(1795439698, " hello"), chunk(1795439699, " world")},
-	} {
-		b.Run(c.name, func(b *testing.B) {
-			var d Decoder
-			var events []converse.Event
-			var err error
-			b.ReportAllocs()
-			for i := 0; b.Loop(); i++ {
-				data := c.a
-				if i%2 == 1 {
-					data = c.b
-				}
-				if events, err = d.Append(events[:0], data); err != nil || len(events) == 0 {
-					b.Fatal(len(events), err)
-				}
-			}
-		})
-	}
-}
-
 // BenchmarkAnswer is a whole answer on its way in.
 func BenchmarkAnswer(b *testing.B) {
 	body := fmt.Appendf(nil, `{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","content":%q}}],"created":1795439692,"model":"gemma-3-270m","system_fingerprint":"b0","object":"chat.completion","usage":{"completion_tokens":100,"prompt_tokens":256,"total_tokens":356,"prompt_tokens_details":{"cached_tokens":0}},"id":"chatcmpl-13OcUvc8CPGeDMNZACQeaHvmWBD5T5nA"}`, strings.Repeat("word ", 100))

@@ -40,7 +40,6 @@ type Decoder struct {
 	Stop []string // the request's stop sequences
 
 	dec  *jsontext.Decoder
-	buf  bytes.Buffer
 	part part // the chunk at hand
 
 	started bool

@@ -1,9 +1,11 @@
 package openai
 
 import (
+	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -19,13 +21,14 @@ func (d *Decoder) parse(data []byte) error {
 	calls := p.calls[:0]
 	*p = part{plain: true, calls: calls}
 	bare := false // the error's members stand at the top
-	d.buf.Reset()
-	d.buf.Write(data)
-	if d.dec == nil {
-		d.dec = jsontext.NewDecoder(&d.buf, lenient...)
-	} else {
-		d.dec.Reset(&d.buf, lenient...)
-	}
+	in := readers.Get().(*reader)
+	defer func() {
+		d.dec = nil
+		readers.Put(in)
+	}()
+	in.buf = *bytes.NewBuffer(data) // the decoder reads a Buffer in place and changes nothing in it
+	in.dec.Reset(&in.buf, lenient...)
+	d.dec = &in.dec
 	if d.dec.PeekKind() != '{' {
 		return malformed("it is no JSON object: %.60q", data)
 	}
@@ -76,6 +79,14 @@ func (d *Decoder) parse(data []byte) error {
 	return nil
 }
 
+// reader is a JSON decoder over a body, kept from one body to the next.
+type reader struct {
+	buf bytes.Buffer
+	dec jsontext.Decoder
+}
+
+var readers = sync.Pool{New: func() any { return new(reader) }}
+
 var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
 
 // object reads an object and calls f at each member's value, which f must consume.
@@ -90,7 +101,7 @@ func (d *Decoder) object(f func(name string, kind jsontext.Kind) error) error {
 			if err != nil {
 				return err
 			}
-			if err := f(memberName(raw), d.dec.PeekKind()); err != nil {
+			if err := f(members[string(raw)], d.dec.PeekKind()); err != nil {
 				return err
 			}
 		default:
@@ -100,56 +111,20 @@ func (d *Decoder) object(f func(name string, kind jsontext.Kind) error) error {
 	}
 }
 
-// memberName returns the name as a constant where it is one that matters, so that reading it allocates nothing.
-func memberName(raw jsontext.Value) string {
-	switch string(raw) {
-	case `"choices"`:
-		return "choices"
-	case `"delta"`:
-		return "delta"
-	case `"message"`:
-		return "message"
-	case `"content"`:
-		return "content"
-	case `"role"`:
-		return "role"
-	case `"reasoning_content"`:
-		return "reasoning_content"
-	case `"reasoning"`:
-		return "reasoning"
-	case `"refusal"`:
-		return "refusal"
-	case `"tool_calls"`:
-		return "tool_calls"
-	case `"function_call"`:
-		return "function_call"
-	case `"function"`:
-		return "function"
-	case `"arguments"`:
-		return "arguments"
-	case `"name"`:
-		return "name"
-	case `"id"`:
-		return "id"
-	case `"index"`:
-		return "index"
-	case `"finish_reason"`:
-		return "finish_reason"
-	case `"stop_reason"`:
-		return "stop_reason"
-	case `"matched_stop"`:
-		return "matched_stop"
-	case `"usage"`:
-		return "usage"
-	case `"error"`:
-		return "error"
-	case `"type"`, `"text"`, `"thinking"`, `"code"`, `"prompt_tokens"`, `"completion_tokens"`, `"total_tokens"`,
-		`"cached_tokens"`, `"reasoning_tokens"`, `"prompt_tokens_details"`, `"completion_tokens_details"`,
-		`"prompt_cache_hit_tokens"`:
-		return string(raw[1 : len(raw)-1])
+// members are the names that matter, by themselves as JSON, so that reading one allocates nothing.
+var members = func() map[string]string {
+	m := map[string]string{}
+	for _, name := range []string{
+		"choices", "delta", "message", "content", "role", "reasoning_content", "reasoning", "refusal", "tool_calls",
+		"function_call", "function", "arguments", "name", "id", "index", "finish_reason", "stop_reason", "matched_stop",
+		"usage", "error", "type", "text", "thinking", "code", "prompt_tokens", "completion_tokens", "total_tokens",
+		"cached_tokens", "reasoning_tokens", "prompt_tokens_details", "completion_tokens_details",
+		"prompt_cache_hit_tokens",
+	} {
+		m[`"`+name+`"`] = name
 	}
-	return ""
-}
+	return m
+}()
 
 func (d *Decoder) array(f func(i int, kind jsontext.Kind) error) error {
 	if _, err := d.dec.ReadToken(); err != nil {

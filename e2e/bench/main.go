@@ -107,7 +107,7 @@ func run() (err error) {
 	rounds := flag.Int("rounds", 3, "rounds; in each, every workload runs on every gateway, in a new order")
 	seconds := flag.Float64("seconds", 2, "seconds of load in one run (paced streams take 1.5 times as long, the constant rate 2 times)")
 	only := flag.String("only", "", "comma-separated `names` of gateways and workloads to run (default: all)")
-	patience := flag.Duration("patience", 30*time.Second, "spend at most this on waiting for a quiet machine, and on repeating runs that others disturbed")
+	patience := flag.Duration("patience", 20*time.Second, "spend at most this on waiting for a quiet machine, and on repeating runs that others disturbed")
 	file := flag.String("json", "", "write every sample and the summary to this `FILE`")
 	flag.Parse()
 	if flag.NArg() > 0 {

@@ -1,0 +1,246 @@
+package ledger_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"outcrop/ledger"
+	"outcrop/store"
+)
+
+// awaitMoment is for states that nobody tells of.
+func awaitMoment() { runtime.Gosched() }
+
+// Those who come while the disk is busy share one sync.
+func TestGroupCommit(t *testing.T) {
+	const calls = 60
+	var (
+		on      atomic.Bool
+		syncs   atomic.Int32
+		entered = make(chan struct{}, calls)
+		hold    = make(chan struct{})
+	)
+	disk := &ledger.Disk{BeforeSync: func() {
+		if on.Load() {
+			syncs.Add(1)
+			entered <- struct{}{}
+			<-hold
+		}
+	}}
+	w := newWorld(t, func(c *ledger.Config) { disk.Install(c); c.SyncInterval = time.Hour })
+	want := map[uuid.UUID]ledger.Status{}
+	for i := range calls {
+		if err := w.Open(t.Context(), intent(number(i))); err != nil {
+			t.Fatal(err)
+		}
+		want[number(i)] = ledger.Completed
+	}
+	size := w.TailSize()
+	on.Store(true)
+	var wg sync.WaitGroup
+	settle := func(i int) {
+		s := settlement(number(i))
+		size += ledger.SettlementSize(s)
+		wg.Go(func() {
+			if err := w.Settle(t.Context(), s); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	settle(0)
+	<-entered
+	for i := 1; i < calls; i++ {
+		settle(i)
+	}
+	for w.TailSize() < size {
+		awaitMoment()
+	}
+	close(hold)
+	wg.Wait()
+	if n := syncs.Load(); n != 2 {
+		t.Errorf("%d settlements took %d syncs, want 2: one for the first, one for all others", calls, n)
+	}
+	w.close()
+	w.want(want)
+}
+
+// Every step of a start fails, once and twice, not done or with its answer lost. A start that failed is repeated.
+func TestStartInDoubt(t *testing.T) {
+	var (
+		mu   sync.Mutex
+		seen = map[string]int{}
+	)
+	t.Run("Ways", func(t *testing.T) {
+		for _, fates := range [][]ledger.Fate{
+			{ledger.NotDone}, {ledger.LostAnswer}, {ledger.NotDone, ledger.NotDone}, {ledger.LostAnswer, ledger.LostAnswer}, {ledger.Half, ledger.LostAnswer},
+		} {
+			t.Run(fmt.Sprint(fates), func(t *testing.T) {
+				t.Parallel()
+				first := newWorld(t, nil) // for its database
+				first.close()
+				all := map[uuid.UUID]ledger.Status{}
+				for step, more := 0, true; more; step++ {
+					faults := startInDoubt(t, first.store, step, fates, all, func(op string) {
+						mu.Lock()
+						defer mu.Unlock()
+						seen[op]++
+					})
+					more = faults > 0
+				}
+				first.want(all)
+			})
+		}
+	})
+	for _, op := range []string{"open", "read", "create", "write", "sync", "rename", "syncDir"} {
+		if seen[op] == 0 {
+			t.Errorf("no %s ever failed", op)
+		}
+	}
+}
+
+func startInDoubt(t *testing.T, st *store.Store, step int, fates []ledger.Fate, all map[uuid.UUID]ledger.Status, seen func(op string)) (faults int) {
+	// What a process leaves that was killed: settled calls, some indexed, and open ones.
+	w := &world{t: t, dir: t.TempDir(), store: st}
+	quick := &ledger.Disk{}
+	w.start(func(c *ledger.Config) { quick.Install(c); c.SegmentSize = 1500 })
+	for i := range 12 {
+		id := number(step*100 + i)
+		if err := w.Open(t.Context(), intent(id)); err != nil {
+			t.Fatal(err)
+		}
+		all[id] = ledger.Recovered
+		if i%4 == 1 {
+			continue
+		}
+		if err := w.Settle(t.Context(), settlement(id)); err != nil {
+			t.Fatal(err)
+		}
+		all[id] = ledger.Completed
+	}
+	w.abandon()
+
+	n := 0
+	disk := &ledger.Disk{Fate: func(op, _ string) ledger.Fate {
+		defer func() { n++ }()
+		if n < step || n >= step+len(fates) {
+			return ledger.Done
+		}
+		seen(op)
+		faults++
+		return fates[n-step]
+	}}
+	for tries := 0; ; tries++ {
+		err := w.try(func(c *ledger.Config) { disk.Install(c); c.SegmentSize = 1500; c.Node = fmt.Sprint("node", step%2) })
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ledger.ErrFault) || tries == len(fates) {
+			t.Fatalf("step %d: %v", step, err)
+		}
+	}
+	w.close()
+	w.start(func(c *ledger.Config) { c.Node = "" })
+	w.close()
+	got := w.calls()
+	for id, s := range all {
+		if got[id] != s {
+			t.Errorf("step %d: call %s is %v, want %v", step, id, got[id], s)
+		}
+	}
+	return faults
+}
+
+// A segment that cannot be deleted does not come to stand before a gap.
+func TestDeleteFails(t *testing.T) {
+	var broken atomic.Bool
+	var first string
+	disk := &ledger.Disk{Fate: func(op, name string) ledger.Fate {
+		if op == "remove" && name == first && broken.Load() {
+			return ledger.NotDone
+		}
+		return ledger.Done
+	}}
+	w := newWorld(t, func(c *ledger.Config) { disk.Install(c); c.SegmentSize = 1500 })
+	first = filepath.Base(w.segments()[0])
+	broken.Store(true)
+	want := map[uuid.UUID]ledger.Status{}
+	round := func(k int) {
+		for i := k * 10; i < k*10+10; i++ {
+			if err := errors.Join(w.Open(t.Context(), intent(number(i))), w.Settle(t.Context(), settlement(number(i)))); err != nil {
+				t.Fatal(err)
+			}
+			want[number(i)] = ledger.Completed
+		}
+		w.flush()
+	}
+	round(0)
+	round(1)
+	w.close()
+	w.start(nil)
+	broken.Store(false)
+	round(2)
+	if n := len(w.segments()); n > 2 {
+		t.Errorf("%d segments are left", n)
+	}
+	w.close()
+	w.want(want)
+}
+
+// A segment's end is damaged where a later record tells that it was on disk: that is no torn tail.
+func TestDamageInLastSegment(t *testing.T) {
+	w := newWorld(t, nil)
+	const calls = 6
+	for i := range calls {
+		if err := errors.Join(w.Open(t.Context(), intent(number(i))), w.Settle(t.Context(), settlement(number(i)))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.close()
+	segs := w.segments()
+	whole, err := os.ReadFile(segs[len(segs)-1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, cut := 0, 0
+	for at := 0; at < len(whole); at += 1 + at/100 {
+		c := &world{t: t, dir: t.TempDir(), store: w.store}
+		journal := filepath.Join(c.dir, "journal")
+		copyFolder(t, filepath.Join(w.dir, "journal"), journal)
+		file := filepath.Join(journal, filepath.Base(segs[len(segs)-1]))
+		b := bytes.Clone(whole)
+		b[at] ^= 0x20
+		if err := os.WriteFile(file, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.try(nil); err != nil {
+			refused++
+			if !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "offset") {
+				t.Errorf("byte %d: %v", at, err)
+			}
+			if cut > 0 {
+				t.Errorf("byte %d is behind what is cut off, and refused: %v", at, err)
+			}
+			continue
+		}
+		cut++
+		c.close()
+		last := ledger.SettlementSize(settlement(number(calls - 1)))
+		if at < len(whole)-3*last {
+			t.Errorf("damage at byte %d of %d was taken for a torn tail", at, len(whole))
+		}
+	}
+	if refused == 0 || cut == 0 {
+		t.Errorf("%d refused, %d cut off", refused, cut)
+	}
+}
