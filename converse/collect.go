@@ -15,7 +15,7 @@ import (
 func Collect(s Stream) (*Response, error) {
 	var (
 		r     Response
-		cur   int = -1 // the block that Content's last entry is
+		cur   = -1 // the block that Content's last entry is
 		kind  DeltaKind
 		text  []byte // the open block's text, tool input or thinking
 		first string // the same while it is one piece: most answers that are not streamed are

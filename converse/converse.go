@@ -16,18 +16,18 @@ import (
 
 // Request is what Converse and ConverseStream take, without the model's identifier.
 type Request struct {
-	Messages                          []Message         `json:"messages,omitempty"`
-	System                            []SystemBlock     `json:"system,omitempty"`
-	InferenceConfig                   *InferenceConfig  `json:"inferenceConfig,omitempty"`
-	ToolConfig                        *ToolConfig       `json:"toolConfig,omitempty"`
-	GuardrailConfig                   jsontext.Value    `json:"guardrailConfig,omitempty"`
-	AdditionalModelRequestFields      jsontext.Value    `json:"additionalModelRequestFields,omitempty"`
-	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitempty" max:"10"`
-	PromptVariables                   jsontext.Value    `json:"promptVariables,omitempty"`
-	RequestMetadata                   map[string]string `json:"requestMetadata,omitempty" max:"16" sensitive:"true"`
-	PerformanceConfig                 *Performance      `json:"performanceConfig,omitempty"`
-	ServiceTier                       *ServiceTier      `json:"serviceTier,omitempty"`
-	OutputConfig                      *OutputConfig     `json:"outputConfig,omitempty"`
+	Messages                          []Message         `json:"messages,omitzero"`
+	System                            []SystemBlock     `json:"system,omitzero"`
+	InferenceConfig                   *InferenceConfig  `json:"inferenceConfig,omitzero"`
+	ToolConfig                        *ToolConfig       `json:"toolConfig,omitzero"`
+	GuardrailConfig                   jsontext.Value    `json:"guardrailConfig,omitzero"`
+	AdditionalModelRequestFields      jsontext.Value    `json:"additionalModelRequestFields,omitzero"`
+	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitzero" max:"10"`
+	PromptVariables                   jsontext.Value    `json:"promptVariables,omitzero"`
+	RequestMetadata                   map[string]string `json:"requestMetadata,omitzero" max:"16" sensitive:"true"`
+	PerformanceConfig                 *Performance      `json:"performanceConfig,omitzero"`
+	ServiceTier                       *ServiceTier      `json:"serviceTier,omitzero"`
+	OutputConfig                      *OutputConfig     `json:"outputConfig,omitzero"`
 }
 
 // Roles of a Message.
@@ -46,27 +46,27 @@ type Message struct {
 type ContentBlock struct {
 	_ struct{} `union:"true"`
 
-	Text             *string        `json:"text,omitempty"`
-	Image            *Image         `json:"image,omitempty"`
-	ToolUse          *ToolUse       `json:"toolUse,omitempty"`
-	ToolResult       *ToolResult    `json:"toolResult,omitempty"`
-	ReasoningContent *Reasoning     `json:"reasoningContent,omitempty"`
-	CachePoint       *CachePoint    `json:"cachePoint,omitempty"`
-	Document         jsontext.Value `json:"document,omitempty"`
-	Video            jsontext.Value `json:"video,omitempty"`
-	Audio            jsontext.Value `json:"audio,omitempty"`
-	GuardContent     jsontext.Value `json:"guardContent,omitempty"`
-	CitationsContent jsontext.Value `json:"citationsContent,omitempty"`
-	SearchResult     jsontext.Value `json:"searchResult,omitempty"`
+	Text             *string        `json:"text,omitzero"`
+	Image            *Image         `json:"image,omitzero"`
+	ToolUse          *ToolUse       `json:"toolUse,omitzero"`
+	ToolResult       *ToolResult    `json:"toolResult,omitzero"`
+	ReasoningContent *Reasoning     `json:"reasoningContent,omitzero"`
+	CachePoint       *CachePoint    `json:"cachePoint,omitzero"`
+	Document         jsontext.Value `json:"document,omitzero"`
+	Video            jsontext.Value `json:"video,omitzero"`
+	Audio            jsontext.Value `json:"audio,omitzero"`
+	GuardContent     jsontext.Value `json:"guardContent,omitzero"`
+	CitationsContent jsontext.Value `json:"citationsContent,omitzero"`
+	SearchResult     jsontext.Value `json:"searchResult,omitzero"`
 }
 
 // SystemBlock is a union: exactly one member is set.
 type SystemBlock struct {
 	_ struct{} `union:"true"`
 
-	Text         *string        `json:"text,omitempty" min:"1"`
-	CachePoint   *CachePoint    `json:"cachePoint,omitempty"`
-	GuardContent jsontext.Value `json:"guardContent,omitempty"`
+	Text         *string        `json:"text,omitzero" min:"1"`
+	CachePoint   *CachePoint    `json:"cachePoint,omitzero"`
+	GuardContent jsontext.Value `json:"guardContent,omitzero"`
 }
 
 // Image is a picture in the conversation.
@@ -79,20 +79,20 @@ type Image struct {
 type ImageSource struct {
 	_ struct{} `union:"true"`
 
-	Bytes      []byte      `json:"bytes,omitempty"`
-	S3Location *S3Location `json:"s3Location,omitempty"`
+	Bytes      []byte      `json:"bytes,omitzero"`
+	S3Location *S3Location `json:"s3Location,omitzero"`
 }
 
 // S3Location names an object.
 type S3Location struct {
 	URI         string `json:"uri" required:"true" min:"1" max:"1024" pattern:"^s3://[a-z0-9][\\.\\-a-z0-9]{1,61}[a-z0-9](/.*)?$"`
-	BucketOwner string `json:"bucketOwner,omitempty" pattern:"^[0-9]{12}$"`
+	BucketOwner string `json:"bucketOwner,omitzero" pattern:"^[0-9]{12}$"`
 }
 
 // CachePoint marks the end of a prefix worth caching.
 type CachePoint struct {
 	Type string `json:"type" required:"true" enum:"default"`
-	TTL  string `json:"ttl,omitempty" enum:"5m,1h"`
+	TTL  string `json:"ttl,omitzero" enum:"5m,1h"`
 }
 
 // ToolUse is the model's wish to call a tool. Input is any JSON value, in general an object.
@@ -100,88 +100,88 @@ type ToolUse struct {
 	ToolUseID string         `json:"toolUseId" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_.:-]+$"`
 	Name      string         `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
 	Input     jsontext.Value `json:"input" required:"true"`
-	Type      string         `json:"type,omitempty" enum:"server_tool_use"`
+	Type      string         `json:"type,omitzero" enum:"server_tool_use"`
 }
 
 // ToolResult is the caller's answer to a ToolUse.
 type ToolResult struct {
 	ToolUseID string              `json:"toolUseId" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_.:-]+$"`
 	Content   []ToolResultContent `json:"content" required:"true"`
-	Status    string              `json:"status,omitempty" enum:"success,error"`
-	Type      string              `json:"type,omitempty"`
+	Status    string              `json:"status,omitzero" enum:"success,error"`
+	Type      string              `json:"type,omitzero"`
 }
 
 // ToolResultContent is a union: exactly one member is set.
 type ToolResultContent struct {
 	_ struct{} `union:"true"`
 
-	JSON         jsontext.Value `json:"json,omitempty"`
-	Text         *string        `json:"text,omitempty"`
-	Image        *Image         `json:"image,omitempty"`
-	Document     jsontext.Value `json:"document,omitempty"`
-	Video        jsontext.Value `json:"video,omitempty"`
-	SearchResult jsontext.Value `json:"searchResult,omitempty"`
+	JSON         jsontext.Value `json:"json,omitzero"`
+	Text         *string        `json:"text,omitzero"`
+	Image        *Image         `json:"image,omitzero"`
+	Document     jsontext.Value `json:"document,omitzero"`
+	Video        jsontext.Value `json:"video,omitzero"`
+	SearchResult jsontext.Value `json:"searchResult,omitzero"`
 }
 
 // Reasoning is a union: a model's thinking, readable or sealed by its provider.
 type Reasoning struct {
 	_ struct{} `union:"true"`
 
-	ReasoningText   *ReasoningText `json:"reasoningText,omitempty"`
-	RedactedContent []byte         `json:"redactedContent,omitempty"`
+	ReasoningText   *ReasoningText `json:"reasoningText,omitzero"`
+	RedactedContent []byte         `json:"redactedContent,omitzero"`
 }
 
 // ReasoningText is readable thinking with the provider's signature over it.
 type ReasoningText struct {
 	Text      string `json:"text"`
-	Signature string `json:"signature,omitempty"`
+	Signature string `json:"signature,omitzero"`
 }
 
 // InferenceConfig holds the parameters that all models share. A nil pointer means the model's default.
 type InferenceConfig struct {
-	MaxTokens     *int     `json:"maxTokens,omitempty" min:"1"`
-	Temperature   *float64 `json:"temperature,omitempty" min:"0" max:"1"`
-	TopP          *float64 `json:"topP,omitempty" min:"0" max:"1"`
-	StopSequences []string `json:"stopSequences,omitempty" max:"2500"`
+	MaxTokens     *int     `json:"maxTokens,omitzero" min:"1"`
+	Temperature   *float64 `json:"temperature,omitzero" min:"0" max:"1"`
+	TopP          *float64 `json:"topP,omitzero" min:"0" max:"1"`
+	StopSequences []string `json:"stopSequences,omitzero" max:"2500"`
 }
 
 // ToolConfig is the tools that the model may call.
 type ToolConfig struct {
 	Tools      []Tool      `json:"tools" required:"true" min:"1"`
-	ToolChoice *ToolChoice `json:"toolChoice,omitempty"`
+	ToolChoice *ToolChoice `json:"toolChoice,omitzero"`
 }
 
 // Tool is a union: exactly one member is set.
 type Tool struct {
 	_ struct{} `union:"true"`
 
-	ToolSpec   *ToolSpec      `json:"toolSpec,omitempty"`
-	SystemTool jsontext.Value `json:"systemTool,omitempty"`
-	CachePoint *CachePoint    `json:"cachePoint,omitempty"`
+	ToolSpec   *ToolSpec      `json:"toolSpec,omitzero"`
+	SystemTool jsontext.Value `json:"systemTool,omitzero"`
+	CachePoint *CachePoint    `json:"cachePoint,omitzero"`
 }
 
 // ToolSpec describes one function.
 type ToolSpec struct {
 	Name        string          `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
-	Description string          `json:"description,omitempty" min:"1"`
+	Description string          `json:"description,omitzero" min:"1"`
 	InputSchema ToolInputSchema `json:"inputSchema" required:"true"`
-	Strict      *bool           `json:"strict,omitempty"`
+	Strict      *bool           `json:"strict,omitzero"`
 }
 
 // ToolInputSchema is a union with one member today: a JSON Schema.
 type ToolInputSchema struct {
 	_ struct{} `union:"true"`
 
-	JSON jsontext.Value `json:"json,omitempty"`
+	JSON jsontext.Value `json:"json,omitzero"`
 }
 
 // ToolChoice is a union: let the model choose, make it call some tool, or this one.
 type ToolChoice struct {
 	_ struct{} `union:"true"`
 
-	Auto *struct{}     `json:"auto,omitempty"`
-	Any  *struct{}     `json:"any,omitempty"`
-	Tool *SpecificTool `json:"tool,omitempty"`
+	Auto *struct{}     `json:"auto,omitzero"`
+	Any  *struct{}     `json:"any,omitzero"`
+	Tool *SpecificTool `json:"tool,omitzero"`
 }
 
 // SpecificTool names the tool that must be called.
@@ -191,7 +191,7 @@ type SpecificTool struct {
 
 // Performance asks for a latency class.
 type Performance struct {
-	Latency string `json:"latency,omitempty" enum:"standard,optimized"`
+	Latency string `json:"latency,omitzero" enum:"standard,optimized"`
 }
 
 // ServiceTier asks for a service tier.
@@ -201,7 +201,7 @@ type ServiceTier struct {
 
 // OutputConfig asks for structured output.
 type OutputConfig struct {
-	TextFormat *TextFormat `json:"textFormat,omitempty"`
+	TextFormat *TextFormat `json:"textFormat,omitzero"`
 }
 
 // TextFormat is the form of the text that the model writes.
@@ -214,14 +214,14 @@ type TextFormat struct {
 type TextFormatStructure struct {
 	_ struct{} `union:"true"`
 
-	JSONSchema *JSONSchema `json:"jsonSchema,omitempty"`
+	JSONSchema *JSONSchema `json:"jsonSchema,omitzero"`
 }
 
 // JSONSchema is a schema as a JSON text inside a string.
 type JSONSchema struct {
 	Schema      string `json:"schema" required:"true"`
-	Name        string `json:"name,omitempty"`
-	Description string `json:"description,omitempty"`
+	Name        string `json:"name,omitzero"`
+	Description string `json:"description,omitzero"`
 }
 
 // Stop reasons, as the service model has them.

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +21,6 @@ import (
 	"outcrop/fault"
 	"outcrop/iam"
 	"outcrop/ledger"
-	"outcrop/policy"
 	"outcrop/profile"
 	"outcrop/upstream"
 )
@@ -217,19 +217,11 @@ func (v *Invoker) authorize(ctx context.Context, c *Call, route *profile.Route) 
 	}
 	access := make([]iam.Access, len(route.Authorize))
 	for i, res := range route.Authorize {
-		pc := policy.Context{"aws:RequestedRegion": {res.Region}}
-		if p := route.Profile; p != nil {
-			pc["bedrock:InferenceProfileArn"] = []string{p.ARN}
-			if i == 0 {
-				for _, t := range p.Tags {
-					pc["aws:ResourceTag/"+t.Key] = []string{t.Value}
-				}
-			}
-		}
+		access[i] = iam.Access{Action: c.action(), Resource: res.ARN, Context: res.Context}
 		if t := c.Body.ServiceTier; t != nil {
-			pc["bedrock:ServiceTier"] = []string{t.Type}
+			access[i].Context = maps.Clone(access[i].Context)
+			access[i].Context["bedrock:ServiceTier"] = []string{t.Type}
 		}
-		access[i] = iam.Access{Action: c.action(), Resource: res.ARN, Context: pc}
 	}
 	return v.Guard.Check(ctx, c.ID.String(), c.Caller, access)
 }

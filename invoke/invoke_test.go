@@ -74,7 +74,6 @@ type rig struct {
 	*invoke.Invoker
 	store  *store.Store
 	ledger *ledger.Ledger
-	people *iam.Directory
 }
 
 func newRig(t *testing.T, ups ...*upstream.Upstream) *rig {

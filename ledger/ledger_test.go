@@ -849,9 +849,15 @@ func diskInDoubt(t *testing.T, st *store.Store, step int, fates [2]ledger.Fate, 
 
 // The disk is full: new calls are refused, those under way are kept, and both go on when there is room.
 func TestDiskFull(t *testing.T) {
-	var full atomic.Bool
+	var (
+		full    atomic.Bool
+		repairs atomic.Int32
+	)
 	disk := &ledger.Disk{Fate: func(op, _ string) ledger.Fate {
 		if full.Load() && (op == "write" || op == "create") {
+			if op == "create" {
+				repairs.Add(1)
+			}
 			return ledger.Half
 		}
 		return ledger.Done
@@ -889,7 +895,9 @@ func TestDiskFull(t *testing.T) {
 			}
 		})
 	}
-	time.Sleep(100 * time.Millisecond) // let a repair or two fail
+	for before := repairs.Load(); repairs.Load() < before+3; {
+		awaitMoment()
+	}
 	full.Store(false)
 	wg.Wait()
 	for w.Open(t.Context(), intent(number(50))) != nil {
@@ -982,18 +990,29 @@ func TestSlowDisk(t *testing.T) {
 func TestSyncIntentsRefused(t *testing.T) {
 	var stall sync.RWMutex
 	disk := &ledger.Disk{}
-	disk.BeforeSync = func() { stall.RLock(); stall.RUnlock() } //nolint:staticcheck // it waits
+	entered := make(chan struct{}, 1)
+	disk.BeforeSync = func() {
+		select {
+		case entered <- struct{}{}:
+		default:
+		}
+		stall.RLock()
+		stall.RUnlock() //nolint:staticcheck // it waits
+	}
 	w := newWorld(t, func(c *ledger.Config) { disk.Install(c); c.SyncIntents = true })
+	<-entered
 	stall.Lock()
 	first := make(chan error)
 	go func() { first <- w.Open(context.Background(), intent(number(1))) }()
-	time.Sleep(20 * time.Millisecond) // it leads the sync that does not end
+	<-entered // it leads the sync that does not end
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	// As the leader of the next group it would wait; so somebody else is.
 	second := make(chan error)
 	go func() { second <- w.Open(context.Background(), intent(number(2))) }()
-	time.Sleep(20 * time.Millisecond)
+	for !w.Waiting() {
+		awaitMoment()
+	}
 	if err := w.Open(ctx, intent(number(3))); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("Open: %v", err)
 	}
@@ -1009,19 +1028,25 @@ func TestSyncIntentsRefused(t *testing.T) {
 
 // The power fails at any moment, under load: every acknowledged settlement is there.
 func TestPowerCut(t *testing.T) {
-	for round := range 25 {
+	for round := range 40 {
 		r := rand.New(rand.NewPCG(uint64(round), 0))
-		var steps atomic.Int64
+		var steps int64
 		cut := make(chan struct{})
-		at := int64(20 + r.IntN(400))
-		disk := &ledger.Disk{Fate: func(op, _ string) ledger.Fate {
-			if steps.Add(1) == at {
-				close(cut)
+		at, faulty := int64(20+r.IntN(400)), round%4 > 1
+		chance := rand.New(rand.NewPCG(uint64(round), 1))
+		disk := &ledger.Disk{}
+		w := newWorld(t, func(c *ledger.Config) { disk.Install(c); c.SegmentSize = 5000; c.SyncIntents = round%2 == 0 })
+		disk.Lock(func() {
+			disk.Fate = func(op, _ string) ledger.Fate {
+				if steps++; steps == at {
+					close(cut)
+				}
+				if faulty && chance.IntN(30) == 0 {
+					return ledger.Fate(1 + chance.IntN(3))
+				}
+				return ledger.Done
 			}
-			return ledger.Done
-		}}
-		syncIntents := round%2 == 0
-		w := newWorld(t, func(c *ledger.Config) { disk.Install(c); c.SegmentSize = 5000; c.SyncIntents = syncIntents })
+		})
 		var mu sync.Mutex
 		opened, settled := map[uuid.UUID]bool{}, map[uuid.UUID]bool{}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -1031,6 +1056,7 @@ func TestPowerCut(t *testing.T) {
 				for i := 0; ctx.Err() == nil; i++ {
 					id := number(k<<32 | i)
 					if w.Open(ctx, intent(id)) != nil {
+						_ = w.Flush(ctx) // waits for a repair
 						continue
 					}
 					mu.Lock()
@@ -1060,7 +1086,7 @@ func TestPowerCut(t *testing.T) {
 			}
 		}
 		for id := range opened {
-			if syncIntents && got[id] == 0 {
+			if round%2 == 0 && got[id] == 0 {
 				t.Errorf("round %d: the opened call %s left no trace", round, id)
 			}
 		}
@@ -1073,6 +1099,7 @@ func TestCloseInTheMiddle(t *testing.T) {
 		w := newWorld(t, func(c *ledger.Config) { c.SegmentSize = 5000 })
 		var mu sync.Mutex
 		settled := map[uuid.UUID]bool{}
+		moment, reached := 1+rand.IntN(1000), make(chan struct{})
 		var wg sync.WaitGroup
 		for k := range 6 {
 			wg.Go(func() {
@@ -1083,7 +1110,9 @@ func TestCloseInTheMiddle(t *testing.T) {
 					}
 					if w.Settle(t.Context(), settlement(id)) == nil {
 						mu.Lock()
-						settled[id] = true
+						if settled[id] = true; len(settled) == moment {
+							close(reached)
+						}
 						mu.Unlock()
 					}
 					if i%50 == 10 {
@@ -1092,7 +1121,7 @@ func TestCloseInTheMiddle(t *testing.T) {
 				}
 			})
 		}
-		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
+		<-reached
 		w.close()
 		wg.Wait()
 		w.start(nil)

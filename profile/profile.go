@@ -67,4 +67,8 @@ type Route struct {
 type Resource struct {
 	ARN    string
 	Region string
+
+	// Context is the condition keys that come with it: aws:RequestedRegion, bedrock:InferenceProfileArn behind a
+	// profile, and aws:ResourceTag/* of an application profile itself. It is shared by all calls: never changed.
+	Context map[string][]string
 }

@@ -120,7 +120,7 @@ func (s *Service) modelRoute(region, id string) (*Route, error) {
 	model := arn.FoundationModel(region, id)
 	r := &Route{
 		Model: m, Scope: catalog.InRegion, Source: region, ARN: model,
-		Targets: []Target{{region, id}}, Authorize: []Resource{{model, region}},
+		Targets: []Target{{region, id}}, Authorize: []Resource{{ARN: model, Region: region, Context: conditionKeys(nil, &Resource{Region: region}, false)}},
 	}
 	s.keep(k, r)
 	return r, nil
@@ -146,7 +146,7 @@ func newRoute(p *Profile, m *catalog.Model, destinations []string) *Route {
 	r := &Route{
 		Profile: p, Model: m, Scope: p.Geo, Source: p.Region, ARN: p.ARN,
 		Targets:   make([]Target, 0, len(destinations)),
-		Authorize: []Resource{{p.ARN, p.Region}, {arn.FoundationModel(p.Region, m.ID), p.Region}},
+		Authorize: []Resource{{ARN: p.ARN, Region: p.Region}, {ARN: arn.FoundationModel(p.Region, m.ID), Region: p.Region}},
 	}
 	if p.Geo == "" {
 		r.Scope = catalog.InRegion
@@ -162,11 +162,29 @@ func newRoute(p *Profile, m *catalog.Model, destinations []string) *Route {
 		}
 		r.Targets = append(r.Targets, Target{d, m.ID})
 		if p.Geo != catalog.Global {
-			r.Authorize = append(r.Authorize, Resource{arn.FoundationModel(d, m.ID), d})
+			r.Authorize = append(r.Authorize, Resource{ARN: arn.FoundationModel(d, m.ID), Region: d})
 		}
 	}
 	if p.Geo == catalog.Global {
-		r.Authorize = append(r.Authorize, Resource{arn.FoundationModel("", m.ID), "unspecified"})
+		r.Authorize = append(r.Authorize, Resource{ARN: arn.FoundationModel("", m.ID), Region: "unspecified"})
+	}
+	for i := range r.Authorize {
+		r.Authorize[i].Context = conditionKeys(p, &r.Authorize[i], i == 0)
 	}
 	return r
+}
+
+// conditionKeys are what policies may ask of r, behind the profile p (nil for a bare model). Source:
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html
+func conditionKeys(p *Profile, r *Resource, itself bool) map[string][]string {
+	keys := map[string][]string{"aws:RequestedRegion": {r.Region}}
+	if p != nil {
+		keys["bedrock:InferenceProfileArn"] = []string{p.ARN}
+		if itself {
+			for _, t := range p.Tags {
+				keys["aws:ResourceTag/"+t.Key] = []string{t.Value}
+			}
+		}
+	}
+	return keys
 }

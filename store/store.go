@@ -41,7 +41,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	// busy_timeout is first: the connection must wait for a lock before it may switch to WAL.
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(ON)", "temp_store(MEMORY)", "cache_size(-16000)"}}
+	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(ON)", "temp_store(MEMORY)", "cache_size(-4000)"}}
 	// NORMAL: the index can be rebuilt from the journal, which is synced; what a power cut takes from here is applied
 	// again. What is not in the journal (profiles, principals) is written through writeDurable.
 	q.Set("_txlock", "immediate")
@@ -55,6 +55,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, errors.Join(err, s.write.Close())
 	}
 	s.read.SetMaxOpenConns(4)
+	s.read.SetMaxIdleConns(1) // each connection has a page cache of its own: 4 MB when it has read much
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
 	}
@@ -77,19 +78,8 @@ func (s *Store) migrate(ctx context.Context) error {
 // Close closes both pools.
 func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }
 
-// tx runs fn in one write transaction, rolled back when fn fails.
-func (s *Store) tx(ctx context.Context, fn func(*sql.Tx) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	if err := fn(tx); err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	return tx.Commit()
-}
-
-// writeDurable is tx for what exists nowhere else: the commit is synced to the disk before it returns.
+// writeDurable runs fn in one write transaction, rolled back when fn fails, and syncs the commit to the disk before it
+// returns.
 // PRAGMA synchronous cannot change inside a transaction, and the writer is one connection.
 func (s *Store) writeDurable(ctx context.Context, fn func(*sql.Tx) error) error {
 	conn, err := s.write.Conn(ctx)

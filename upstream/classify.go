@@ -168,7 +168,7 @@ func Clip(s string) string {
 		return s
 	}
 	n := most
-	for !utf8.RuneStart(s[n]) {
+	for n > most-utf8.UTFMax && !utf8.RuneStart(s[n]) { // what is no UTF-8 is cut anywhere
 		n--
 	}
 	return s[:n] + "..."

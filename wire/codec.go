@@ -164,6 +164,9 @@ func (x *exchange) answer(out any) error {
 		body, contentType = buf.Bytes(), xmlType
 	case s.payload != nil:
 		body = v.FieldByIndex(s.payload).Bytes()
+	case x.op.appends:
+		buf.Write(out.(Appender).AppendJSON(buf.AvailableBuffer()))
+		body = buf.Bytes()
 	case len(s.body) > 0:
 		opts := writeJSON
 		if s.times {

@@ -129,7 +129,14 @@ type Op struct {
 	access  bool  // wire asks an Access function
 	problem error // what is wrong with In or Out: NewServer reports it
 	stream  bool
+	appends bool                  // Out is an Appender
 	serve   func(*exchange) error // an error has not been written yet
+}
+
+// Appender is an output that writes its own body, for an answer that is made so often that reflection shows. What it
+// writes is what its struct tags say.
+type Appender interface {
+	AppendJSON(dst []byte) []byte // appends the body, a JSON object
 }
 
 // Event is one event of an output stream. wire is done with it before it takes the next one.
@@ -147,6 +154,7 @@ func Handle[In, Out any](row Row, access Access[In], fn func(context.Context, *C
 	if op.out, err = shapeOf(reflect.TypeFor[Out](), output); err != nil {
 		op.problem = errors.Join(op.problem, err)
 	}
+	_, op.appends = any(new(Out)).(Appender)
 	op.serve = func(x *exchange) error {
 		in, err := prepare(x, access)
 		if err != nil {

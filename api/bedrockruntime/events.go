@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
 )
@@ -77,9 +78,8 @@ func (e *streamEvent) AppendJSON(dst []byte) []byte {
 		return append(dst, '}')
 	case converse.Metadata:
 		dst = append(dst, `{"usage":`...)
-		if u, err := json.Marshal(tokenUsage(e.Usage)); err == nil { // it cannot fail: integers and two strings
-			dst = append(dst, u...)
-		}
+		u := tokenUsage(e.Usage)
+		dst = u.append(dst)
 		dst = append(dst, `,"metrics":{"latencyMs":`...)
 		dst = strconv.AppendInt(dst, e.latency().Milliseconds(), 10)
 		return append(dst, `}}`...)
@@ -105,4 +105,65 @@ func (c *chunk) AppendJSON(dst []byte) []byte {
 	dst = append(dst, `{"bytes":"`...)
 	dst = base64.StdEncoding.AppendEncode(dst, c.json)
 	return append(dst, `"}`...)
+}
+
+// append appends the usage as its tags say.
+func (u *TokenUsage) append(dst []byte) []byte {
+	member := func(name string, n int64) {
+		dst = append(dst, name...)
+		dst = strconv.AppendInt(dst, n, 10)
+	}
+	member(`{"inputTokens":`, u.InputTokens)
+	member(`,"outputTokens":`, u.OutputTokens)
+	member(`,"totalTokens":`, u.TotalTokens)
+	if u.CacheReadInputTokens != 0 {
+		member(`,"cacheReadInputTokens":`, u.CacheReadInputTokens)
+	}
+	if u.CacheWriteInputTokens != 0 {
+		member(`,"cacheWriteInputTokens":`, u.CacheWriteInputTokens)
+	}
+	for i, d := range u.CacheDetails {
+		if i == 0 {
+			dst = append(dst, `,"cacheDetails":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		dst = append(append(append(dst, `{"ttl":"`...), d.TTL...), `","inputTokens":`...)
+		dst = append(strconv.AppendInt(dst, d.InputTokens, 10), '}')
+		if i == len(u.CacheDetails)-1 {
+			dst = append(dst, ']')
+		}
+	}
+	return append(dst, '}')
+}
+
+// AppendJSON appends the output as its tags say: wire.Appender.
+func (o *ConverseOutput) AppendJSON(dst []byte) []byte {
+	dst = append(dst, `{"output":{"message":{"role":"assistant","content":[`...)
+	for i := range o.Output.Message.Content {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		b := &o.Output.Message.Content[i]
+		if b.Text != nil {
+			dst = append(converse.AppendQuote(append(dst, `{"text":`...), *b.Text), '}')
+			continue
+		}
+		// The rest is rare, and its parts are the upstream's JSON: what cannot be written, a number too large for
+		// JSON or bytes that are no UTF-8, is an empty block.
+		if block, err := json.Marshal(b, jsontext.AllowInvalidUTF8(true)); err == nil {
+			dst = append(dst, block...)
+		} else {
+			dst = append(dst, `{"text":""}`...)
+		}
+	}
+	dst = append(dst, `]}},"stopReason":`...)
+	dst = converse.AppendQuote(dst, o.StopReason)
+	dst = o.Usage.append(append(dst, `,"usage":`...))
+	dst = append(dst, `,"metrics":{"latencyMs":`...)
+	dst = append(strconv.AppendInt(dst, o.Metrics.LatencyMs, 10), '}')
+	if len(o.AdditionalModelResponseFields) > 0 {
+		dst = append(append(dst, `,"additionalModelResponseFields":`...), o.AdditionalModelResponseFields...)
+	}
+	return append(dst, '}')
 }

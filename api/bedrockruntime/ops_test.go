@@ -1,6 +1,7 @@
 package bedrockruntime
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -128,6 +129,37 @@ func TestCheck(t *testing.T) {
 		err := check(&in)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !fault.Is(err, fault.Validation)) {
 			t.Errorf("%s: %v, want %q", body, err, want)
+		}
+	}
+}
+
+// TestConverseOutput: what the output writes by itself is what its tags say.
+func TestConverseOutput(t *testing.T) {
+	text, empty := "a \"b\"\n\u2028 ü", ""
+	for _, out := range []ConverseOutput{
+		{Output: ConverseOutputUnion{Message: converse.Message{Role: "assistant", Content: []converse.ContentBlock{{Text: &text}}}},
+			StopReason: "end_turn", Usage: tokenUsage(converse.Usage{InputTokens: 3, OutputTokens: 4}), Metrics: Metrics{LatencyMs: 12}},
+		{Output: ConverseOutputUnion{Message: converse.Message{Role: "assistant", Content: []converse.ContentBlock{
+			{ReasoningContent: &converse.Reasoning{ReasoningText: &converse.ReasoningText{Text: "hm", Signature: "s"}}}, {Text: &empty},
+			{ToolUse: &converse.ToolUse{ToolUseID: "t", Name: "n", Input: jsontext.Value(`{"a":[1,2]}`)}}}}},
+			StopReason: "tool_use", Usage: tokenUsage(converse.Usage{InputTokens: 1, OutputTokens: 2, CacheReadInputTokens: 3, CacheWriteInputTokens: 9, CacheWrite1hInputTokens: 4}),
+			AdditionalModelResponseFields: jsontext.Value(`{"stop_sequence":null}`)},
+		{Output: ConverseOutputUnion{Message: converse.Message{Role: "assistant", Content: []converse.ContentBlock{}}}, StopReason: "max_tokens"},
+	} {
+		want, err := json.Marshal(out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a, b any
+		got := out.AppendJSON(nil)
+		if err := json.Unmarshal(got, &a); err != nil {
+			t.Fatalf("%s: %v", got, err)
+		}
+		if err := json.Unmarshal(want, &b); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(a, b) {
+			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
 }

@@ -122,7 +122,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err != nil {
 		return s, err
 	}
-	if err = s.listen(handler); err != nil {
+	if err = s.listen(ctx, handler); err != nil {
 		return s, err
 	}
 	refresh, stop := context.WithCancel(context.Background())
@@ -162,8 +162,8 @@ func (s *server) serves() func(region, modelID string) bool {
 }
 
 // listen binds the address; what arrives before Run waits in the socket's queue.
-func (s *server) listen(handler http.Handler) error {
-	l, err := net.Listen("tcp", s.config.Listen)
+func (s *server) listen(ctx context.Context, handler http.Handler) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", s.config.Listen)
 	if err != nil {
 		return err
 	}
@@ -240,7 +240,7 @@ func (s *server) Run(ctx context.Context, ready func(url string)) error {
 		}
 	}()
 	if err := os.WriteFile(filepath.Join(s.dir, "endpoint"), []byte(s.URL()+"\n"), 0o600); err != nil {
-		s.http.Close()
+		err = errors.Join(err, s.http.Close())
 		<-failed
 		return err
 	}

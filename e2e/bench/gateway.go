@@ -83,9 +83,9 @@ func serveReverseProxy(args []string) error {
 	fmt.Printf("revproxy: listening on http://%s\n", l.Addr())
 	pool := &buffers{sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}}
 	return http.Serve(l, &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(target) },
-		BufferPool:    pool,
-		Transport:     &http.Transport{MaxIdleConns: 4096, MaxIdleConnsPerHost: 4096, IdleConnTimeout: 2 * time.Minute, DisableCompression: true},
+		Rewrite:    func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		BufferPool: pool,
+		Transport:  &http.Transport{MaxIdleConns: 4096, MaxIdleConnsPerHost: 4096, IdleConnTimeout: 2 * time.Minute, DisableCompression: true},
 	})
 }
 

@@ -285,6 +285,7 @@ func TestMalformed(t *testing.T) {
 		"chunk size after a space":        chunked + " 5\r\nhello\r\n0\r\n\r\n",
 		"chunk size of 16 digits":         chunked + "8000000000000005\r\nhello\r\n0\r\n\r\n",
 		"chunk size with a bare LF":       chunked + "5\nhello\r\n0\r\n\r\n",
+		"chunk size, space, bare LF":      chunked + "5 \nhello\r\n0\r\n\r\n",
 		"chunk line too long":             chunked + "5;" + strings.Repeat("x", maxChunkLine) + "\r\nhello\r\n0\r\n\r\n",
 		"bare CR in an extension":         chunked + "5;\rx\r\nhello\r\n0\r\n\r\n",
 		"chunk longer than it says":       chunked + "4\r\nhello\r\n0\r\n\r\n",
@@ -358,6 +359,9 @@ func TestRequestHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "POST /a%20b?c=d HTTP/1.1\r\nHost: [fe80::1]:8080\r\nAccept: */*\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody|"
+	if tr.waiting() != 0 {
+		t.Error("the connection was kept")
+	}
 	if got != want {
 		t.Errorf("in writes, each ended by |:\n%q, want\n%q", got, want)
 	}
@@ -702,7 +706,11 @@ func TestChunksThatCameTogether(t *testing.T) {
 		}
 		b := make([]byte, 16<<10)
 		n, err := resp.Body.Read(b)
-		if string(b[:n]) != want.String() || (err == io.EOF) != (end != "") || conn.reads != 1 {
+		wantErr := error(nil)
+		if end != "" {
+			wantErr = io.EOF
+		}
+		if string(b[:n]) != want.String() || err != wantErr || conn.reads != 1 {
 			t.Errorf("one read gives %d of %d bytes, %v, after %d reads of the connection", n, want.Len(), err, conn.reads)
 		}
 		resp.Body.Close()
@@ -812,6 +820,39 @@ func TestWaiting(t *testing.T) {
 	}
 }
 
+// A context that ends between two reads is not forgotten over the deadline of the second.
+func TestCancelledBetweenReads(t *testing.T) {
+	cause := errors.New("the caller has had enough")
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		go func() {
+			http.ReadRequest(bufio.NewReader(far))
+			io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
+		}()
+		tr := newTransport(t, Config{ReadTimeout: time.Minute, DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }})
+		ctx, cancel := context.WithCancelCause(t.Context())
+		resp, err := tr.RoundTrip(get(t, "GET", "http://h").WithContext(ctx))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel(cause)
+		synctest.Wait()
+		start := time.Now()
+		if _, err := resp.Body.Read(make([]byte, 1)); err != cause || time.Since(start) != 0 {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+// The end of a connection that comes with the last of an answer is not overlooked.
+func TestEndTogetherWithTheAnswer(t *testing.T) {
+	conn := &scriptConn{answer: []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), ends: true, atOnce: true}
+	tr := newTransport(t, Config{DialContext: conn.dial})
+	if _, got, err := do(tr, get(t, "GET", "http://h")); err != nil || got != "ok" || tr.waiting() != 0 || !conn.closed {
+		t.Errorf("%q, %v, closed %t", got, err, conn.closed)
+	}
+}
+
 func TestDialing(t *testing.T) {
 	cause := errors.New("the caller has had enough")
 	synctest.Test(t, func(t *testing.T) {
@@ -907,6 +948,7 @@ type scriptConn struct {
 	again  bool // the answer comes for every request
 	piece  int  // what one read gives at most; 0 is all
 	ends   bool // the other side closes after the answer
+	atOnce bool // and its end comes with the last of it
 	wrote  func([]byte)
 	broken error // of every write but those of heads
 	closed bool
@@ -946,6 +988,9 @@ func (c *scriptConn) Read(b []byte) (int, error) {
 	}
 	n = copy(b, c.unread[:n])
 	c.unread = c.unread[n:]
+	if c.atOnce && len(c.unread) == 0 {
+		return n, io.EOF
+	}
 	return n, nil
 }
 

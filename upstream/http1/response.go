@@ -128,7 +128,6 @@ func (a *answer) head(r *http.Request) error {
 		if a.resp.StatusCode == http.StatusSwitchingProtocols {
 			return errors.New("http1: the server changes to a protocol that nobody asked for")
 		}
-		a.resp = http.Response{}
 	}
 }
 

@@ -60,6 +60,9 @@ func (a *answer) limit(c *converse.InferenceConfig) {
 		if at >= 0 {
 			a.blocks[0].text, a.stop = text[:at], converse.StopStopSequence
 		}
+		if at == 0 {
+			a.blocks = nil // a block of nothing is none
+		}
 	}
 	for i := range a.blocks {
 		b := &a.blocks[i]
@@ -83,9 +86,17 @@ type composer struct {
 	words   []string // what the prompt is about, see keywords
 }
 
+// turn returns the last turn.
+func (c *composer) turn() converse.Message {
+	if n := len(c.request.Messages); n > 0 {
+		return c.request.Messages[n-1]
+	}
+	return converse.Message{}
+}
+
 // last returns the texts of the last turn, and its tools' results.
 func (c *composer) last() (text string, results []string) {
-	m := c.request.Messages[len(c.request.Messages)-1]
+	m := c.turn()
 	for i := range m.Content {
 		b := &m.Content[i]
 		switch {
@@ -180,7 +191,7 @@ func (c *composer) outputSchema() jsontext.Value {
 func (c *composer) prose() string {
 	text, results := c.last()
 	images := 0
-	for _, b := range c.request.Messages[len(c.request.Messages)-1].Content {
+	for _, b := range c.turn().Content {
 		if b.Image != nil {
 			images++
 		}

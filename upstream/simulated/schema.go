@@ -2,23 +2,26 @@ package simulated
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"math/rand/v2"
+	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
 // schema is the part of JSON Schema (2020-12 and draft 7) that instances are made of. What is not here constrains
-// nothing, but for pattern, which is met only in simple cases.
+// nothing. A pattern is met where it is regular and simple, see match.
 type schema struct {
 	Type        types                     `json:"type"`
 	Enum        []jsontext.Value          `json:"enum"`
 	Const       jsontext.Value            `json:"const"`
-	Default     jsontext.Value            `json:"default"`
 	Properties  map[string]jsontext.Value `json:"properties"`
 	Required    []string                  `json:"required"`
 	Items       jsontext.Value            `json:"items"`
@@ -33,6 +36,7 @@ type schema struct {
 	ExMaximum   jsontext.Value            `json:"exclusiveMaximum"`
 	MultipleOf  float64                   `json:"multipleOf"`
 	Format      string                    `json:"format"`
+	Pattern     string                    `json:"pattern"`
 	OneOf       []jsontext.Value          `json:"oneOf"`
 	AnyOf       []jsontext.Value          `json:"anyOf"`
 	AllOf       []jsontext.Value          `json:"allOf"`
@@ -61,6 +65,8 @@ const (
 	maxItems = 32
 	maxChars = 4096
 	maxNodes = 2000
+	maxWork  = 32 << 20 // bytes of schemas read, each as often as it is
+	maxBytes = 1 << 20  // of the instance
 )
 
 // generator makes one instance.
@@ -69,24 +75,40 @@ type generator struct {
 	rand  *rand.Rand
 	words []string
 	nodes int
+	work  int
+	size  int // of the parts so far
 }
 
 // instance makes a JSON value that satisfies the schema s, from the words of the prompt where it can. A schema that is
 // none, or that allows nothing, gives an empty object.
 func instance(s jsontext.Value, r *rand.Rand, words []string) jsontext.Value {
 	g := &generator{root: s, rand: r, words: words}
-	if v := g.value(s, "", 0); v != nil {
+	if v := g.value(s, "", 0); v != nil && v.IsValid() {
 		return v
 	}
 	return jsontext.Value("{}")
 }
 
+// read reads a schema, within the bound on all that is read.
+func (g *generator) read(raw jsontext.Value, to any) bool {
+	g.work += len(raw) + 64 // reading nothing takes time too
+	return g.work <= maxWork && json.Unmarshal(raw, to) == nil
+}
+
 // value makes an instance of the schema s for the member called name; nil when it cannot.
 func (g *generator) value(raw jsontext.Value, name string, depth int) jsontext.Value {
 	g.nodes++
-	if depth > maxDepth || g.nodes > maxNodes {
+	if depth > maxDepth || g.nodes > maxNodes || g.work > maxWork || g.size > maxBytes {
 		return jsontext.Value("null")
 	}
+	v := g.any(raw, name, depth)
+	if k := v.Kind(); k != '{' && k != '[' { // those are the sums of their parts
+		g.size += len(v)
+	}
+	return v
+}
+
+func (g *generator) any(raw jsontext.Value, name string, depth int) jsontext.Value {
 	if k := raw.Kind(); k != '{' {
 		if k == 't' || len(raw) == 0 { // the schema true, or none: anything
 			return g.text(&schema{}, name)
@@ -94,15 +116,28 @@ func (g *generator) value(raw jsontext.Value, name string, depth int) jsontext.V
 		return nil
 	}
 	var s schema
-	if err := json.Unmarshal(raw, &s); err != nil {
+	if !g.read(raw, &s) {
 		return nil
 	}
-	if s.Ref != "" {
-		target := g.resolve(s.Ref)
-		if target == nil {
-			return nil
+	return g.make(&s, name, depth)
+}
+
+// make makes an instance of s; nil when it cannot.
+func (g *generator) make(s *schema, name string, depth int) jsontext.Value {
+	for n := 0; s.Ref != "" || len(s.AllOf) > 0; n++ {
+		more := s.AllOf
+		if s.Ref != "" {
+			more = append(more, g.resolve(s.Ref))
 		}
-		return g.value(target, name, depth+1)
+		s.Ref, s.AllOf = "", nil
+		if n > maxDepth || len(more) > maxItems {
+			return nil // it refers to itself, or goes on for ever
+		}
+		for _, m := range more {
+			if !g.merge(s, m) {
+				return nil
+			}
+		}
 	}
 	switch {
 	case s.Const != nil:
@@ -114,12 +149,10 @@ func (g *generator) value(raw jsontext.Value, name string, depth int) jsontext.V
 			}
 		}
 		return s.Enum[g.rand.IntN(len(s.Enum))]
-	case len(s.AllOf) > 0:
-		g.merge(&s)
 	case len(s.OneOf) > 0:
-		return g.choose(s.OneOf, name, depth)
+		return g.choose(s, s.OneOf, name, depth)
 	case len(s.AnyOf) > 0:
-		return g.choose(s.AnyOf, name, depth)
+		return g.choose(s, s.AnyOf, name, depth)
 	}
 	kind := ""
 	for _, t := range s.Type {
@@ -139,24 +172,34 @@ func (g *generator) value(raw jsontext.Value, name string, depth int) jsontext.V
 	}
 	switch kind {
 	case "object":
-		return g.object(&s, depth)
+		return g.object(s, depth)
 	case "array":
-		return g.array(&s, name, depth)
+		return g.array(s, name, depth)
 	case "integer", "number":
-		return g.number(&s, kind == "integer")
+		return g.number(s, kind == "integer")
 	case "boolean":
 		return jsontext.Value(strconv.FormatBool(g.rand.IntN(2) == 0))
 	case "null":
 		return jsontext.Value("null")
 	}
-	return g.text(&s, name)
+	return g.text(s, name)
 }
 
-// choose makes an instance of the first of several schemas that allows one; the null type comes last.
-func (g *generator) choose(of []jsontext.Value, name string, depth int) jsontext.Value {
+// choose makes an instance of s with the first of several schemas that allows one; the null type comes last.
+func (g *generator) choose(s *schema, of []jsontext.Value, name string, depth int) jsontext.Value {
 	var null jsontext.Value
-	for _, s := range of {
-		if v := g.value(s, name, depth+1); v != nil {
+	for _, branch := range of {
+		g.nodes++
+		if depth >= maxDepth || g.nodes > maxNodes {
+			return jsontext.Value("null")
+		}
+		one := *s
+		one.OneOf, one.AnyOf = nil, nil
+		one.Properties, one.Required = maps.Clone(s.Properties), slices.Clone(s.Required)
+		if !g.merge(&one, branch) {
+			continue
+		}
+		if v := g.make(&one, name, depth+1); v != nil {
 			if v.Kind() != 'n' {
 				return v
 			}
@@ -166,37 +209,83 @@ func (g *generator) choose(of []jsontext.Value, name string, depth int) jsontext
 	return null
 }
 
-// merge adds what the schemas of allOf demand to s.
-func (g *generator) merge(s *schema) {
-	for i, raw := range s.AllOf {
-		var o schema
-		if i == maxItems || json.Unmarshal(raw, &o) != nil {
-			break
-		}
-		if o.Ref != "" && json.Unmarshal(g.resolve(o.Ref), &o) != nil {
-			continue
-		}
-		s.Type = append(s.Type, o.Type...)
-		s.Required = append(s.Required, o.Required...)
-		for k, v := range o.Properties {
-			if s.Properties == nil {
-				s.Properties = map[string]jsontext.Value{}
-			}
-			s.Properties[k] = v
-		}
-		if o.Minimum != nil {
-			s.Minimum = o.Minimum
-		}
-		if o.Maximum != nil {
-			s.Maximum = o.Maximum
-		}
-		s.MinLength, s.MinItems = max(s.MinLength, o.MinLength), max(s.MinItems, o.MinItems)
-		s.MaxLength, s.MaxItems = cmp.Or(o.MaxLength, s.MaxLength), cmp.Or(o.MaxItems, s.MaxItems)
-		s.Items = jsontext.Value(cmp.Or(string(s.Items), string(o.Items)))
+// merge adds what the schema raw demands to s. It reports whether raw is one that allows something.
+func (g *generator) merge(s *schema, raw jsontext.Value) bool {
+	if raw.Kind() == 't' {
+		return true
 	}
-	if len(s.Items) == 0 {
-		s.Items = nil
+	var o schema
+	if raw.Kind() != '{' || !g.read(raw, &o) {
+		return false
 	}
+	if len(s.Type) == 0 {
+		s.Type = o.Type
+	} else if len(o.Type) > 0 {
+		both := slices.DeleteFunc(slices.Clone(s.Type), func(t string) bool {
+			return !slices.Contains(o.Type, t) && !(t == "integer" && slices.Contains(o.Type, "number"))
+		})
+		if len(both) == 0 && slices.Contains(s.Type, "number") && slices.Contains(o.Type, "integer") {
+			both = types{"integer"}
+		}
+		if len(both) == 0 {
+			return false
+		}
+		s.Type = both
+	}
+	s.Required = append(s.Required, o.Required...)
+	for k, v := range o.Properties {
+		if s.Properties == nil {
+			s.Properties = map[string]jsontext.Value{}
+		}
+		s.Properties[k] = v
+	}
+	least := func(a, b *float64) *float64 { // the greater of two minima
+		if a == nil || b != nil && *b > *a {
+			return b
+		}
+		return a
+	}
+	most := func(a, b *float64) *float64 {
+		if a == nil || b != nil && *b < *a {
+			return b
+		}
+		return a
+	}
+	fewest := func(a, b *int) *int {
+		if a == nil || b != nil && *b < *a {
+			return b
+		}
+		return a
+	}
+	first := func(a, b jsontext.Value) jsontext.Value {
+		if a == nil {
+			return b
+		}
+		return a
+	}
+	s.Minimum, s.Maximum = least(s.Minimum, o.Minimum), most(s.Maximum, o.Maximum)
+	s.ExMinimum, s.ExMaximum = first(s.ExMinimum, o.ExMinimum), first(s.ExMaximum, o.ExMaximum)
+	s.MinLength, s.MinItems = max(s.MinLength, o.MinLength), max(s.MinItems, o.MinItems)
+	s.MaxLength, s.MaxItems = fewest(s.MaxLength, o.MaxLength), fewest(s.MaxItems, o.MaxItems)
+	s.MultipleOf, s.Format, s.Pattern = cmp.Or(s.MultipleOf, o.MultipleOf), cmp.Or(s.Format, o.Format), cmp.Or(s.Pattern, o.Pattern)
+	s.Const, s.Items = first(s.Const, o.Const), first(s.Items, o.Items)
+	if len(s.Enum) == 0 {
+		s.Enum = o.Enum
+	}
+	if len(s.PrefixItems) == 0 {
+		s.PrefixItems = o.PrefixItems
+	}
+	if len(s.OneOf) == 0 {
+		s.OneOf = o.OneOf
+	}
+	if len(s.AnyOf) == 0 {
+		s.AnyOf = o.AnyOf
+	}
+	s.AllOf = append(s.AllOf, o.AllOf...)
+	if o.Ref != "" {
+		s.AllOf = append(s.AllOf, g.resolve(o.Ref))
+	}
+	return true
 }
 
 // resolve follows a local reference: #/$defs/name and the like.
@@ -211,7 +300,7 @@ func (g *generator) resolve(ref string) jsontext.Value {
 			continue
 		}
 		var m map[string]jsontext.Value
-		if json.Unmarshal(at, &m) != nil {
+		if !g.read(at, &m) {
 			return nil
 		}
 		if at, ok = m[strings.NewReplacer("~1", "/", "~0", "~").Replace(part)]; !ok {
@@ -272,13 +361,21 @@ func (g *generator) array(s *schema, name string, depth int) jsontext.Value {
 	return append(out, ']')
 }
 
-// number makes one within the bounds, on the grid of multipleOf.
+// number makes one within the bounds, on the grid of multipleOf. Where nothing else is said, numbers are halves.
 func (g *generator) number(s *schema, integer bool) jsontext.Value {
 	step := s.MultipleOf
-	if !(step > 0) {
+	grid := step > 0 || integer
+	switch {
+	case !(step > 0) && integer:
 		step = 1
-		if !integer {
-			step = 0.5
+	case !(step > 0):
+		step = 0.5
+	case integer && step != math.Trunc(step): // the multiples that are integers
+		for k := 1.0; k <= 1000; k++ {
+			if step*k == math.Trunc(step*k) {
+				step *= k
+				break
+			}
 		}
 	}
 	low, high := math.Inf(-1), math.Inf(1)
@@ -288,25 +385,44 @@ func (g *generator) number(s *schema, integer bool) jsontext.Value {
 	if s.Maximum != nil {
 		high = *s.Maximum
 	}
-	if v, ok := bound(s.ExMinimum, s.Minimum); ok {
-		low = max(low, v+step/2)
+	above, exLow := bound(s.ExMinimum, s.Minimum)
+	if exLow = exLow && above >= low; exLow {
+		low = above
 	}
-	if v, ok := bound(s.ExMaximum, s.Maximum); ok {
-		high = min(high, v-step/2)
+	below, exHigh := bound(s.ExMaximum, s.Maximum)
+	if exHigh = exHigh && below <= high; exHigh {
+		high = below
 	}
-	if math.IsInf(low, -1) {
-		low = min(1, high)
-	}
-	if math.IsInf(high, 1) {
+	switch {
+	case math.IsInf(low, -1) && math.IsInf(high, 1):
+		low, high = 1, 1+20*step
+	case math.IsInf(low, -1):
+		low = high - 20*step
+	case math.IsInf(high, 1):
 		high = low + 20*step
 	}
 	first, last := math.Ceil(low/step), math.Floor(high/step)
+	if exLow && first*step <= low {
+		first++
+	}
+	if exHigh && last*step >= high {
+		last--
+	}
 	v := low
 	if last >= first {
 		v = (first + math.Floor(g.rand.Float64()*min(last-first+1, 1000))) * step
+	} else if !grid {
+		v = low/2 + high/2
+	}
+	if math.IsInf(v, 0) || math.IsNaN(v) {
+		v = 0
 	}
 	if integer {
 		return jsontext.Value(strconv.FormatFloat(math.Round(v), 'f', 0, 64))
+	}
+	if grid { // 3 x 0.1 is 0.30000000000000004
+		_, decimals, _ := strings.Cut(strconv.FormatFloat(step, 'f', -1, 64), ".")
+		return jsontext.Value(strconv.FormatFloat(v, 'f', len(decimals), 64))
 	}
 	return jsontext.Value(strconv.FormatFloat(v, 'f', -1, 64))
 }
@@ -337,6 +453,11 @@ var formats = map[string]string{
 // text makes a string: an example of its format, else words of the prompt, fitted to the length.
 func (g *generator) text(s *schema, name string) jsontext.Value {
 	t, ok := formats[s.Format]
+	if s.Pattern != "" {
+		if m, matches := g.match(s); matches {
+			t, ok = m, true
+		}
+	}
 	if !ok {
 		t = strings.ReplaceAll(name, "_", " ")
 		if len(g.words) > 0 {
@@ -357,4 +478,77 @@ func (g *generator) text(s *schema, name string) jsontext.Value {
 	}
 	out, _ := jsontext.AppendQuote(nil, t)
 	return out
+}
+
+// match makes a string that satisfies the pattern and the lengths, where it finds one in a few tries. Patterns are
+// JavaScript's in JSON Schema; those that Go reads otherwise, or not at all, give none.
+func (g *generator) match(s *schema) (string, bool) {
+	if len(s.Pattern) > 1000 {
+		return "", false
+	}
+	p, err := syntax.Parse(s.Pattern, syntax.Perl)
+	if err != nil {
+		return "", false
+	}
+	re, err := regexp.Compile(s.Pattern)
+	if err != nil {
+		return "", false
+	}
+	p = p.Simplify()
+	for n := range 4 { // repetitions beyond the least, for a length that asks for them
+		b := g.matching(nil, p, n*(1+s.MinLength/3), 0)
+		if t := string(b); len(b) <= maxChars && re.MatchString(t) && len([]rune(t)) >= s.MinLength && (s.MaxLength == nil || len([]rune(t)) <= *s.MaxLength) {
+			return t, true
+		}
+	}
+	return "", false
+}
+
+// matching appends a string of p to b, with so many repetitions more than needed where they are free.
+func (g *generator) matching(b []byte, p *syntax.Regexp, more, depth int) []byte {
+	if depth > 100 || len(b) > maxChars {
+		return b
+	}
+	times := func(n int) []byte {
+		for range min(n, maxChars) {
+			b = g.matching(b, p.Sub[0], more, depth+1)
+		}
+		return b
+	}
+	switch p.Op {
+	case syntax.OpLiteral:
+		return append(b, string(p.Rune)...)
+	case syntax.OpCharClass:
+		if len(p.Rune) < 2 {
+			return b
+		}
+		at := 2 * g.rand.IntN(len(p.Rune)/2)
+		for i := 0; i < len(p.Rune); i += 2 { // a letter or a digit, if there is one
+			if p.Rune[i] <= 'z' && p.Rune[i+1] >= '0' && (at == 0 || g.rand.IntN(2) == 0) {
+				at = i
+			}
+		}
+		low, high := max(p.Rune[at], min(p.Rune[at+1], '0')), min(p.Rune[at+1], max(p.Rune[at], 'z'))
+		return utf8.AppendRune(b, low+rune(g.rand.IntN(int(high-low)+1)))
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return append(b, byte('a'+g.rand.IntN(26)))
+	case syntax.OpCapture:
+		return times(1)
+	case syntax.OpStar, syntax.OpQuest:
+		if p.Op == syntax.OpQuest {
+			return times(min(more, 1))
+		}
+		return times(more)
+	case syntax.OpPlus:
+		return times(1 + more)
+	case syntax.OpRepeat: // Simplify leaves none
+		return times(p.Min)
+	case syntax.OpConcat:
+		for _, s := range p.Sub {
+			b = g.matching(b, s, more, depth+1)
+		}
+	case syntax.OpAlternate:
+		return g.matching(b, p.Sub[g.rand.IntN(len(p.Sub))], more, depth+1)
+	}
+	return b
 }

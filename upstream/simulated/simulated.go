@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
 	"outcrop/fault"
@@ -244,6 +245,22 @@ func expressible(r *converse.Request) error {
 				field = "searchResult"
 			case b.Image != nil && b.Image.Source.S3Location != nil:
 				field = "image.source.s3Location"
+			case b.ToolResult != nil:
+				for k := range b.ToolResult.Content {
+					switch c := &b.ToolResult.Content[k]; {
+					case c.Document != nil:
+						field = "document"
+					case c.Video != nil:
+						field = "video"
+					case c.SearchResult != nil:
+						field = "searchResult"
+					case c.Image != nil && c.Image.Source.S3Location != nil:
+						field = "image.source.s3Location"
+					}
+					if field != "" {
+						return refuse("messages.%d.content.%d.toolResult.content.%d.%s", i, j, k, field)
+					}
+				}
 			}
 			if field != "" {
 				return refuse("messages.%d.content.%d.%s", i, j, field)
@@ -253,6 +270,24 @@ func expressible(r *converse.Request) error {
 	for i := range r.System {
 		if r.System[i].GuardContent != nil {
 			return refuse("system.%d.guardContent", i)
+		}
+	}
+	if r.GuardrailConfig != nil {
+		return refuse("guardrailConfig")
+	}
+	if r.PromptVariables != nil {
+		return refuse("promptVariables")
+	}
+	if len(r.AdditionalModelRequestFields) > 0 {
+		// Sampling parameters and the like change nothing here; tools that a vendor defines would be missed.
+		var f struct {
+			Tools jsontext.Value `json:"tools"`
+		}
+		if err := json.Unmarshal(r.AdditionalModelRequestFields, &f, jsontext.AllowDuplicateNames(true)); err != nil {
+			return fault.New(fault.Validation, "additionalModelRequestFields is not a JSON object.")
+		}
+		if f.Tools != nil {
+			return refuse("additionalModelRequestFields.tools")
 		}
 	}
 	if r.ToolConfig != nil {

@@ -2,7 +2,10 @@ package simulated
 
 import (
 	"context"
+	"fmt"
+	"math"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -228,6 +231,9 @@ func satisfies(t *testing.T, root, schema any, v any) bool {
 		if n, ok := s["maxLength"].(float64); ok && len([]rune(v)) > int(n) {
 			return false
 		}
+		if p, ok := s["pattern"].(string); ok && !regexp.MustCompile(p).MatchString(v) {
+			return false
+		}
 		if s["format"] == "date-time" {
 			if _, err := time.Parse(time.RFC3339, v); err != nil {
 				return false
@@ -243,7 +249,10 @@ func satisfies(t *testing.T, root, schema any, v any) bool {
 		if n, ok := s["exclusiveMinimum"].(float64); ok && v <= n {
 			return false
 		}
-		if n, ok := s["multipleOf"].(float64); ok && v/n != float64(int64(v/n)) {
+		if n, ok := s["exclusiveMaximum"].(float64); ok && v >= n {
+			return false
+		}
+		if n, ok := s["multipleOf"].(float64); ok && math.Abs(v/n-math.Round(v/n)) > 1e-9 {
 			return false
 		}
 	}
@@ -283,6 +292,19 @@ func TestInstance(t *testing.T) {
 		`{"oneOf":[{"const":"a"},{"const":"b"}]}`,
 		`{"allOf":[{"type":"object","properties":{"x":{"const":1}},"required":["x"]},{"required":["y"]}],"properties":{"y":{"type":"boolean"}}}`,
 		`{"type":"number","minimum":-5,"maximum":-2}`,
+		`{"type":"number","exclusiveMinimum":2,"exclusiveMaximum":2.01}`,
+		`{"type":"number","maximum":-1e9}`,
+		`{"type":"number","minimum":0.25,"maximum":0.95,"multipleOf":0.1}`,
+		`{"type":"integer","exclusiveMinimum":6,"exclusiveMaximum":8}`,
+		`{"type":"integer","minimum":1,"multipleOf":2.5,"maximum":20}`,
+		`{"type":"string","pattern":"^[A-Z]{2}-[0-9]{4}$"}`,
+		`{"type":"string","pattern":"^(arn|urn):[a-z]+(:[a-z0-9]*)?$","minLength":12,"maxLength":40}`,
+		`{"type":"string","pattern":"\\d+"}`,
+		`{"$defs":{"colour":{"enum":["red","blue"]},"named":{"type":"object","properties":{"name":{"type":"string"}},"required":["name"]},"aged":{"properties":{"age":{"type":"integer"}},"required":["age"]}},
+			"type":"object","properties":{"c":{"allOf":[{"$ref":"#/$defs/colour"}]},"p":{"allOf":[{"$ref":"#/$defs/named"},{"$ref":"#/$defs/aged"}]}},"required":["c","p"]}`,
+		`{"type":"object","properties":{"a":{"type":"boolean"},"b":{"type":"integer"},"c":{"type":"null"}},"required":["a"],"anyOf":[{"required":["b"]},{"required":["c"]}]}`,
+		`{"type":"object","oneOf":[{"properties":{"kind":{"const":"x"}},"required":["kind"]},{"properties":{"kind":{"const":"y"}}}],"properties":{"n":{"type":"integer"}},"required":["n"]}`,
+		`{"$defs":{"node":{"type":"object","properties":{"next":{"anyOf":[{"$ref":"#/$defs/node"},{"type":"null"}]}},"required":["next"]}},"$ref":"#/$defs/node"}`,
 		`{"type":"integer","minimum":3,"maximum":3}`,
 		`true`,
 	} {
@@ -301,6 +323,57 @@ func TestInstance(t *testing.T) {
 				break
 			}
 		}
+	}
+}
+
+// TestHostileSchema: what a schema makes us do is bounded, however it is written. Without bounds the second would be read
+// 2,000 times and the third written 1,024 times, 2 GB each.
+func TestHostileSchema(t *testing.T) {
+	big := strings.Repeat("x", 2<<20)
+	nested := func(inner string) string { return `{"type":"array","minItems":32,"items":` + inner + `}` }
+	for name, schema := range map[string]string{
+		"itself":     `{"$ref":"#"}`,
+		"long":       `{"$comment":"` + big + `","type":"object","properties":{"a":{"$ref":"#"},"b":{"$ref":"#"},"c":{"$ref":"#"}},"required":["a","b","c"]}`,
+		"wide":       nested(nested(`{"const":"` + big + `"}`)),
+		"all":        `{"allOf":[` + strings.Repeat(`{"$ref":"#"},`, 31) + `{"$ref":"#"}]}`,
+		"any":        `{"anyOf":[` + strings.Repeat(`{"$ref":"#"},`, 31) + `{"$ref":"#"}]}`,
+		"long words": `{"type":"string","minLength":1000000000}`,
+		"pattern":    `{"type":"string","pattern":"((((a{9}){9}){9}){9})*","minLength":1000000}`,
+		"overflow":   `{"type":"number","minimum":1.7e308,"multipleOf":1e308}`,
+	} {
+		v := instance(jsontext.Value(schema), rand.New(rand.NewPCG(1, 2)), []string{"word"})
+		if !v.IsValid() || len(v) > maxBytes+3<<20 {
+			t.Errorf("%s: %d bytes, valid %t", name, len(v), v.IsValid())
+		}
+	}
+}
+
+// TestRefusedParts: what the simulation does not read is refused also where it stands deeper, and an answer of nothing
+// has no block.
+func TestRefusedParts(t *testing.T) {
+	p := open(t, Config{})
+	for field, change := range map[string]func(*converse.Request){
+		"guardrailConfig": func(r *converse.Request) { r.GuardrailConfig = jsontext.Value(`{}`) },
+		"promptVariables": func(r *converse.Request) { r.PromptVariables = jsontext.Value(`{}`) },
+		"additionalModelRequestFields.tools": func(r *converse.Request) {
+			r.AdditionalModelRequestFields = jsontext.Value(`{"top_k":1,"tools":[{"type":"bash_20250124"}]}`)
+		},
+		"messages.0.content.0.toolResult.content.1.document": func(r *converse.Request) {
+			r.Messages[0].Content[0] = converse.ContentBlock{ToolResult: &converse.ToolResult{Content: []converse.ToolResultContent{{JSON: jsontext.Value(`1`)}, {Document: jsontext.Value(`{}`)}}}}
+		},
+	} {
+		if _, err := p.Send(t.Context(), upstreamtest.Request(false, change)); !fault.Is(err, fault.Validation) || !strings.Contains(fmt.Sprint(err), field) {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	r := answer1(t, p, upstreamtest.Request(true, func(r *converse.Request) {
+		r.InferenceConfig = &converse.InferenceConfig{StopSequences: []string{"You asked"}}
+	}))
+	if len(r.Content) != 0 || r.StopReason != converse.StopStopSequence || r.Usage.OutputTokens != 0 {
+		t.Errorf("%+v", r)
+	}
+	if _, err := p.Send(t.Context(), upstreamtest.Request(false, func(r *converse.Request) { r.Messages = nil })); err != nil {
+		t.Error(err)
 	}
 }
 

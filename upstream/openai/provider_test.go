@@ -1,0 +1,552 @@
+package openai
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"outcrop/converse"
+	"outcrop/fault"
+	"outcrop/upstream"
+	"outcrop/upstream/upstreamtest"
+)
+
+func TestProvider(t *testing.T) {
+	for _, flavour := range []string{"llama.cpp", "vLLM", "OpenAI"} {
+		t.Run(flavour, func(t *testing.T) {
+			upstreamtest.Run(t, func(t *testing.T, b upstreamtest.Behaviour) upstream.Provider {
+				return open(t, &server{flavour: flavour, behaviour: b}, nil)
+			})
+		})
+	}
+}
+
+// ask sends the suite's request and returns all that came of it.
+func ask(t testing.TB, p *Provider, stream bool) (es []converse.Event, err error) {
+	t.Helper()
+	s, err := p.Send(t.Context(), upstreamtest.Request(stream, nil))
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range s {
+		if err != nil {
+			return es, err
+		}
+		es = append(es, e)
+	}
+	return es, upstreamtest.CheckOrder(es)
+}
+
+func textOf(es []converse.Event) string {
+	var b strings.Builder
+	for _, e := range es {
+		if e.Delta == converse.TextDelta {
+			b.WriteString(e.Text)
+		}
+	}
+	return b.String()
+}
+
+// TestRequest: what goes over the wire.
+func TestRequest(t *testing.T) {
+	for _, stream := range []bool{false, true} {
+		var got *http.Request
+		var body []byte
+		answer := &server{flavour: "vLLM"}
+		p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = r.Clone(context.Background())
+			body, _ = io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			answer.ServeHTTP(w, r)
+		}), nil)
+		es, err := ask(t, p, stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		accept := map[bool]string{false: "application/json", true: "text/event-stream"}[stream]
+		for name, want := range map[string]string{
+			"Authorization": "Bearer sk-very-secret", "Content-Type": "application/json", "Accept": accept,
+			"X-Request-Id": "5f0c1cbb-2a54-4a0e-9a39-5f7dbb1e0001", "X-Idempotency-Key": "", "Accept-Encoding": "",
+		} {
+			if v := got.Header.Get(name); v != want {
+				t.Errorf("%s: %q, want %q", name, v, want)
+			}
+		}
+		if got.Method != "POST" || got.URL.Path != "/v1/chat/completions" || got.ContentLength != int64(len(body)) {
+			t.Errorf("%s %s, %d bytes", got.Method, got.URL, got.ContentLength)
+		}
+		var q struct{ Model string }
+		if err := json.Unmarshal(body, &q, json.MatchCaseInsensitiveNames(true)); err != nil || q.Model != "model" {
+			t.Errorf("%s: %v", body, err)
+		}
+		if last := es[len(es)-1]; last.Usage != (converse.Usage{InputTokens: 16, CacheReadInputTokens: 4, OutputTokens: 7}) || last.Estimated {
+			t.Errorf("usage %+v, estimated %t", last.Usage, last.Estimated)
+		}
+	}
+}
+
+// TestRefused: real refusals become the right fault, and the key is in none.
+func TestRefused(t *testing.T) {
+	date := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for name, c := range map[string]struct {
+		status  int
+		header  map[string]string
+		body    string
+		want    fault.Kind
+		message string // a part of it
+		retry   time.Duration
+	}{
+		"llama.cpp loads":     {503, nil, `{"error":{"message":"Loading model","type":"unavailable_error","code":503}}`, fault.ModelNotReady, "", 0},
+		"llama.cpp context":   {400, nil, `{"error":{"code":400,"message":"request (4010 tokens) exceeds the available context size (2048 tokens), try increasing it","type":"exceed_context_size_error","n_prompt_tokens":4010,"n_ctx":2048}}`, fault.Validation, "The model returned the following errors: request (4010 tokens) exceeds", 0},
+		"vLLM context":        {400, nil, `{"object":"error","message":"This model's maximum context length is 4096 tokens.","type":"BadRequestError","param":null,"code":400}`, fault.Validation, "maximum context length is 4096", 0},
+		"no such model":       {404, nil, `{"error":{"message":"The model does not exist.","type":"NotFoundError","param":null,"code":404}}`, fault.ModelError, "", 0},
+		"no such path":        {404, nil, `{"detail":"Not Found"}`, fault.ModelError, "", 0},
+		"the key":             {401, nil, `{"error":{"message":"Incorrect API key provided: sk-very-secret. You can find your API key at ...","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}`, fault.ModelError, "", 0},
+		"the key in a 400":    {400, nil, `{"error":{"message":"header Authorization: Bearer sk-very-secret is odd"}}`, fault.Validation, "Bearer *** is odd", 0},
+		"seconds":             {429, map[string]string{"Retry-After": "7"}, `{"error":{"message":"Rate limit reached","type":"tokens","code":"rate_limit_exceeded"}}`, fault.Throttled, "Too many requests", 7 * time.Second},
+		"milliseconds":        {429, map[string]string{"Retry-After": "7", "Retry-After-Ms": "6123"}, `{}`, fault.Throttled, "", 6123 * time.Millisecond},
+		"a date":              {503, map[string]string{"Retry-After": "Fri, 02 Jan 2026 03:04:35 GMT"}, ``, fault.Unavailable, "", 30 * time.Second},
+		"a date gone by":      {503, map[string]string{"Retry-After": "Fri, 02 Jan 2026 03:04:00 GMT"}, ``, fault.Unavailable, "", 0},
+		"too long":            {429, map[string]string{"Retry-After": "1e99"}, ``, fault.Throttled, "", time.Hour},
+		"no time":             {429, map[string]string{"Retry-After": "soon"}, ``, fault.Throttled, "", 0},
+		"a proxy's page":      {502, nil, "<html><h1>502 Bad Gateway</h1>", fault.Unavailable, "", 0},
+		"a redirect":          {307, map[string]string{"Location": "http://127.0.0.1:1/"}, ``, fault.ModelError, "", 0},
+		"no content":          {204, nil, ``, fault.ModelError, "", 0},
+		"a body without end":  {500, nil, strings.Repeat("x", 1<<20), fault.ModelError, "", 0},
+		"a result as refusal": {500, nil, `{"choices":[{"message":{"content":"hi"}}]}`, fault.ModelError, "", 0},
+	} {
+		for _, stream := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, stream=%t", name, stream), func(t *testing.T) {
+				p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					for k, v := range c.header {
+						w.Header().Set(k, v)
+					}
+					w.WriteHeader(c.status)
+					io.WriteString(w, c.body)
+				}), func(cfg *Config) { cfg.Clock = func() time.Time { return date } })
+				es, err := ask(t, p, stream)
+				f := fault.From(err)
+				if f == nil || f.Kind != c.want || !strings.Contains(f.Message, c.message) || f.RetryAfter != c.retry || f.OriginalStatus != c.status || len(es) > 0 {
+					t.Errorf("%+v after %d events\nwant %v %q %v", f, len(es), c.want, c.message, c.retry)
+				}
+				if f != nil && strings.Contains(f.Error(), "sk-very-secret") {
+					t.Errorf("the key is in %q", f.Error())
+				}
+			})
+		}
+	}
+}
+
+const (
+	open1 = `data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}` + "\n\n"
+	text1 = `data: {"choices":[{"index":0,"delta":{"content":"Hel"},"finish_reason":null}]}` + "\n\n"
+	text2 = `data: {"choices":[{"index":0,"delta":{"content":"lo"},"finish_reason":null}]}` + "\n\n"
+	stop1 = `data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` + "\n\n"
+	tell1 = `data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5}}` + "\n\n"
+	done1 = "data: [DONE]\n\n"
+)
+
+// events is a server that answers every request with s as a stream.
+func events(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, s)
+	}
+}
+
+// TestStreams: streams that are whole in their ways, and broken in theirs.
+func TestStreams(t *testing.T) {
+	whole := open1 + text1 + text2 + stop1 + tell1 + done1
+	for name, s := range map[string]string{
+		"whole":            whole,
+		"CRLF":             strings.ReplaceAll(whole, "\n", "\r\n"),
+		"no space":         strings.ReplaceAll(whole, "data: ", "data:"),
+		"no [DONE]":        strings.TrimSuffix(whole, done1),
+		"no last newline":  strings.TrimSuffix(strings.TrimSuffix(whole, done1), "\n\n"),
+		"no newline there": strings.TrimSuffix(whole, "\n\n"),
+		"comments":         ": OPENROUTER PROCESSING\n\n:\n\n" + open1 + ": ping\n\nevent: message\nid: 7\nretry: 10\n" + text1 + text2 + stop1 + tell1 + done1,
+		"data in two":      open1 + text1 + strings.Replace(text2, `"index"`, "\ndata: \"index\"", 1) + stop1 + tell1 + done1,
+		"after [DONE]":     whole + text1 + ": bye\n\n",
+		"usage with stop":  open1 + text1 + text2 + strings.Replace(stop1, `}]}`, `}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`, 1) + done1,
+		"null between":     open1 + text1 + strings.ReplaceAll(open1, `""`, "null") + text2 + stop1 + tell1 + done1,
+	} {
+		for _, size := range []int{0, 1, 7} { // bytes a write, 0 for all at once
+			t.Run(fmt.Sprintf("%s by %d", name, size), func(t *testing.T) {
+				p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Content-Type", "text/event-stream")
+					for rest := s; rest != ""; {
+						n := len(rest)
+						if size > 0 {
+							n = min(n, size)
+						}
+						io.WriteString(w, rest[:n])
+						rest = rest[n:]
+						if size > 0 {
+							w.(http.Flusher).Flush()
+						}
+					}
+				}), nil)
+				es, err := ask(t, p, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				last := es[len(es)-1]
+				if textOf(es) != "Hello" || es[len(es)-2].StopReason != converse.StopEndTurn || last.Usage != (converse.Usage{InputTokens: 3, OutputTokens: 2}) || last.Estimated {
+					t.Errorf("%+v", es)
+				}
+			})
+		}
+	}
+	t.Run("no usage", func(t *testing.T) {
+		es, err := ask(t, open(t, events(open1+text1+text2+stop1+done1), nil), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := es[len(es)-1]
+		if want := upstreamtest.Request(true, nil).Body.EstimateInputTokens(); !last.Estimated || last.Usage.InputTokens != want || last.Usage.OutputTokens < 1 {
+			t.Errorf("%+v, want an estimate of %d tokens in", last, want)
+		}
+	})
+	for name, c := range map[string]struct {
+		stream string
+		before fault.Kind // when nothing was yielded
+		after  fault.Kind // when something was
+	}{
+		"nothing":              {"", fault.Unavailable, fault.ModelStream},
+		"the greeting":         {open1, fault.Unavailable, fault.ModelStream},
+		"half an event":        {`data: {"choices":[{"delta`, fault.ModelError, fault.ModelStream},
+		"no JSON":              {"data: {\"choices\"}\n\n" + text1 + done1, fault.ModelError, fault.ModelStream},
+		"HTML":                 {"data: <html>\n\n", fault.ModelError, fault.ModelStream},
+		"a rate limit":         {"data: {\"error\":{\"message\":\"Rate limit reached\",\"type\":\"tokens\",\"code\":\"rate_limit_exceeded\"}}\n\n" + done1, fault.Throttled, fault.Throttled},
+		"a bad request":        {"data: {\"error\":{\"code\":400,\"message\":\"the request exceeds the available context size\",\"type\":\"invalid_request_error\"}}\n\n", fault.Validation, fault.Validation},
+		"a failure":            {"data: {\"error\":{\"message\":\"EngineCore died\",\"type\":\"InternalServerError\",\"code\":500}}\n\n" + done1, fault.ModelError, fault.ModelStream},
+		"llama.cpp's old form": {"error: {\"code\":500,\"message\":\"slot\",\"type\":\"server_error\"}\n\n", fault.ModelError, fault.ModelStream},
+		"an abort":             {"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"abort\"}]}\n\n" + done1, fault.ModelError, fault.ModelStream},
+		"an endless line":      {"data: " + strings.Repeat("x", 3<<20), fault.ModelError, fault.ModelStream},
+		"an endless comment":   {":" + strings.Repeat("x", 3<<20), fault.ModelError, fault.ModelStream},
+	} {
+		for _, started := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, started=%t", name, started), func(t *testing.T) {
+				stream, want := c.stream, c.before
+				if started {
+					stream, want = open1+text1+stream, c.after
+				}
+				es, err := ask(t, open(t, events(stream), nil), true)
+				if !fault.Is(err, want) {
+					t.Errorf("%v, want %v", err, want)
+				}
+				if started != (textOf(es) == "Hel") || !started && len(es) > 0 {
+					t.Errorf("%+v before %v", es, err)
+				}
+			})
+		}
+	}
+	t.Run("only [DONE]", func(t *testing.T) {
+		if es, err := ask(t, open(t, events(done1), nil), true); !fault.Is(err, fault.ModelError) {
+			t.Errorf("%+v, %v, want a ModelError", es, err)
+		}
+	})
+	t.Run("too much in all", func(t *testing.T) {
+		es, err := ask(t, open(t, events(open1+strings.Repeat(text1, 5000)), func(c *Config) { c.MaxAnswerBytes = 100_000 }), true)
+		if !fault.Is(err, fault.ModelStream) || len(es) == 0 {
+			t.Errorf("%d events, %v, want a ModelStream error", len(es), err)
+		}
+	})
+}
+
+// TestWhole: answers that are not streamed, also to those who asked for a stream.
+func TestWhole(t *testing.T) {
+	answer := func(contentType, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			io.WriteString(w, body)
+		}
+	}
+	const good = `{"choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`
+	for _, stream := range []bool{false, true} { // some servers never stream with tools
+		es, err := ask(t, open(t, answer("application/json; charset=utf-8", good), nil), stream)
+		if err != nil || textOf(es) != "Hello" || es[len(es)-1].Usage.OutputTokens != 2 {
+			t.Errorf("stream=%t: %+v, %v", stream, es, err)
+		}
+		for i := range es {
+			if es[i].More != (i+1 < len(es)) {
+				t.Errorf("event %d of %d: More is %t", i, len(es), es[i].More)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		body string
+		want fault.Kind
+	}{
+		"nothing":         {``, fault.ModelError},
+		"an empty object": {`{}`, fault.ModelError},
+		"no choice":       {`{"choices":[]}`, fault.ModelError},
+		"half":            {good[:60], fault.ModelError},
+		"HTML":            {`<html>`, fault.ModelError},
+		"an error":        {`{"error":{"message":"busy","type":"overloaded_error"}}`, fault.Unavailable},
+		"a bad request":   {`{"error":{"message":"no","type":"invalid_request_error"}}`, fault.Validation},
+		"too long":        {good + strings.Repeat(" ", 1<<20), fault.ModelError},
+	} {
+		es, err := ask(t, open(t, answer("application/json", c.body), func(cfg *Config) { cfg.MaxAnswerBytes = 1 << 20 }), false)
+		if !fault.Is(err, c.want) || len(es) > 0 {
+			t.Errorf("%s: %+v, %v, want %v", name, es, err, c.want)
+		}
+	}
+}
+
+// TestMore: an event that has more behind it says so, and only such a one: a writer that waits for the next may wait for
+// ever else.
+func TestMore(t *testing.T) {
+	release := make(chan struct{})
+	p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, open1+text1)
+		w.(http.Flusher).Flush()
+		<-release
+		io.WriteString(w, text2+text2+stop1+tell1+done1)
+	}), nil)
+	s, err := p.Send(t.Context(), upstreamtest.Request(true, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []converse.Event
+	for e, err := range s {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+		if len(all) == 2 { // MessageStart and the first text: all that has been sent
+			if !all[0].More || all[1].More {
+				t.Errorf("More is %t and %t, want true and false", all[0].More, all[1].More)
+			}
+			close(release)
+		}
+	}
+	if all[len(all)-1].More {
+		t.Error("More behind the last event")
+	}
+}
+
+// TestSilence: a server that says nothing any more is given up.
+func TestSilence(t *testing.T) {
+	short := 50 * time.Millisecond
+	hang := func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}
+	for _, stream := range []bool{false, true} {
+		p := open(t, http.HandlerFunc(hang), func(c *Config) { c.AnswerTimeout = short })
+		if _, err := ask(t, p, stream); !fault.Is(err, fault.ModelTimeout) {
+			t.Errorf("before the answer, stream=%t: %v, want a ModelTimeout", stream, err)
+		}
+	}
+	p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		events(open1+text1)(w, r)
+		w.(http.Flusher).Flush()
+		hang(w, r)
+	}), func(c *Config) { c.IdleTimeout = short })
+	if es, err := ask(t, p, true); !fault.Is(err, fault.ModelTimeout) || textOf(es) != "Hel" {
+		t.Errorf("in the answer: %+v, %v, want a ModelTimeout", es, err)
+	}
+	p = open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, `{"choices":[`)
+		w.(http.Flusher).Flush()
+		hang(w, r)
+	}), func(c *Config) { c.IdleTimeout = short })
+	if _, err := ask(t, p, false); !fault.Is(err, fault.ModelTimeout) {
+		t.Errorf("in a whole answer: %v, want a ModelTimeout", err)
+	}
+}
+
+// TestNobodyThere: a server that cannot be reached is another target's chance.
+func TestNobodyThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String()
+	l.Close()
+	p, err := New(Config{Name: "gpu-a", BaseURL: "http://" + at + "/v1", APIKey: "sk-very-secret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	_, err = ask(t, p, true)
+	if f := fault.From(err); f == nil || f.Kind != fault.Unavailable || strings.Contains(f.Message, at) || !strings.Contains(f.Error(), at) {
+		t.Errorf("%v, want Unavailable with the address in the log alone", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Send(ctx, upstreamtest.Request(true, nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v for a caller who has left", err)
+	}
+}
+
+// TestInexpressible: a request that the format has no words for reaches no server.
+func TestInexpressible(t *testing.T) {
+	var calls atomic.Int32
+	p := open(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }), nil)
+	_, err := p.Send(t.Context(), upstreamtest.Request(false, func(r *converse.Request) {
+		r.Messages[0].Content = append(r.Messages[0].Content, converse.ContentBlock{Document: []byte(`{}`)})
+	}))
+	if f := fault.From(err); f == nil || f.Kind != fault.Validation || !strings.Contains(f.Message, "messages.0.content.1.document") || !strings.Contains(f.Message, `"gpu-a"`) {
+		t.Errorf("%v", err)
+	}
+	if calls.Load() > 0 {
+		t.Error("the server was asked")
+	}
+}
+
+// TestReuse: one connection serves one call after the other, whole or streamed, with or without an error's body; and one
+// that the server has closed meanwhile costs no call.
+func TestReuse(t *testing.T) {
+	var conns atomic.Int32
+	turn := 0
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		switch turn++; turn % 3 {
+		case 0:
+			events(open1+text1+text2+stop1+tell1+done1)(w, r)
+		case 1:
+			io.WriteString(w, `{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}`)
+		case 2:
+			w.WriteHeader(400)
+			io.WriteString(w, `{"error":{"message":"no"}}`)
+		}
+	})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: h, ConnState: func(_ net.Conn, st http.ConnState) {
+		if st == http.StateNew {
+			conns.Add(1)
+		}
+	}}
+	go s.Serve(l)
+	defer s.Close()
+	p, err := New(Config{Name: "gpu-a", BaseURL: "http://" + l.Addr().String() + "/v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for i := range 30 {
+		_, err := ask(t, p, true)
+		if refused := fault.Is(err, fault.Validation); err != nil && !refused {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if n := conns.Load(); n > 2 {
+		t.Errorf("%d connections for 30 calls, one after the other", n)
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	for _, c := range []Config{
+		{BaseURL: ""}, {BaseURL: "127.0.0.1:8080/v1"}, {BaseURL: "ftp://host/v1"}, {BaseURL: "http://"}, {BaseURL: "http://key@host/v1"},
+		{BaseURL: "http://host/v1?key=x"}, {BaseURL: "http://host/v1#x"}, {BaseURL: "http://ho st/"}, {BaseURL: "http://host/v1", APIKey: "a b"},
+		{BaseURL: "http://host/v1", APIKey: "key\n"}, {BaseURL: "http://host/v1", APIKey: "schlüssel"},
+	} {
+		c.Name = "gpu-a"
+		p, err := New(c)
+		if err == nil {
+			p.Close()
+			t.Errorf("%+v is accepted", c)
+		} else if !strings.Contains(err.Error(), "gpu-a") || c.APIKey != "" && strings.Contains(err.Error(), c.APIKey) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// TestCaptures plays what a real llama.cpp sent.
+func TestCaptures(t *testing.T) {
+	for name, want := range map[string]converse.Usage{
+		"llamacpp-text.sse": {InputTokens: 5, CacheReadInputTokens: 9, OutputTokens: 12},
+		"llamacpp-tool.sse": {InputTokens: 5, CacheReadInputTokens: 289, OutputTokens: 31},
+	} {
+		b, err := os.ReadFile("../../dialect/openai/testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		es, err := ask(t, open(t, events(string(b)), nil), true)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if got := es[len(es)-1].Usage; got != want {
+			t.Errorf("%s: %+v, want %+v", name, got, want)
+		}
+	}
+}
+
+// FuzzLines: whatever the pieces in which a stream arrives, the events are the same, and they are those of a plain
+// reading of the specification.
+func FuzzLines(f *testing.F) {
+	f.Add([]byte(open1+text1+": x\r\n\r\ndata: a\ndata: b\n\nevent: e\ndata\n\n"), uint8(3))
+	f.Add([]byte("data:a\r\n\r\ndata: b"), uint8(1))
+	f.Fuzz(func(t *testing.T, b []byte, size uint8) {
+		var want []string
+		var have []string
+		for _, line := range bytes.Split(append(bytes.Clone(b), "\n\n"...), []byte("\n")) {
+			line = bytes.TrimSuffix(line, []byte("\r"))
+			if len(line) == 0 {
+				if have != nil {
+					want = append(want, strings.Join(have, "\n"))
+				}
+				have = nil
+				continue
+			}
+			for _, field := range []string{"data:", "error:"} {
+				if v, ok := strings.CutPrefix(string(line), field); ok {
+					have = append(have, strings.TrimPrefix(v, " "))
+				}
+			}
+		}
+		l := newLines(&pieces{b, int(size)}, 1<<30)
+		defer l.release()
+		var got []string
+		for {
+			for {
+				data, ok := l.next()
+				if !ok {
+					break
+				}
+				got = append(got, string(data))
+			}
+			if err := l.fill(); err != nil {
+				break
+			}
+		}
+		if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
+			t.Errorf("%q by %d: %q, want %q", b, size, got, want)
+		}
+	})
+}
+
+// pieces reads b by n bytes, 0 for all.
+type pieces struct {
+	b []byte
+	n int
+}
+
+func (p *pieces) Read(to []byte) (int, error) {
+	if len(p.b) == 0 {
+		return 0, io.EOF
+	}
+	n := len(p.b)
+	if p.n > 0 {
+		n = min(n, p.n)
+	}
+	n = copy(to, p.b[:n])
+	p.b = p.b[n:]
+	return n, nil
+}
