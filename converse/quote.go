@@ -19,17 +19,17 @@ func AppendQuote(dst []byte, s string) []byte {
 		}
 		switch c := s[0]; {
 		case c >= utf8.RuneSelf:
-			n = 0
+			n = 1
 			for n < len(s) && s[n] >= utf8.RuneSelf {
-				r, size := utf8.DecodeRuneInString(s[n:])
-				if r == utf8.RuneError && size == 1 {
-					dst = append(append(dst, s[:n]...), "\uFFFD"...)
-					s, n = s[1+n:], 0
-					continue
-				}
-				n += size
+				n++
 			}
-			dst = append(dst, s[:n]...)
+			if run := s[:n]; utf8.ValidString(run) {
+				dst = append(dst, run...)
+			} else {
+				for _, r := range run { // each byte that is part of no character is one U+FFFD
+					dst = utf8.AppendRune(dst, r)
+				}
+			}
 			s = s[n:]
 			continue
 		case c == '"' || c == '\\':

@@ -79,11 +79,17 @@ func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion
 	if long {
 		price = price.Long
 	}
+	cacheRead := price.CacheRead
+	if cacheRead == nil && price.CacheWrite == nil && price.CacheWrite1h == nil {
+		// A model that is not sold with a cache has no price for it. Servers of one's own cache prefixes all the same and
+		// say so: to whom the model is sold without a discount, what was read is input.
+		cacheRead = price.Input
+	}
 	t := r.usageTypes(model, scope, sourceRegion, long)
 	charges := make([]ledger.Charge, 0, n)
 	charges = appendCharge(charges, t.input, u.InputTokens, price.Input, price.ID)
 	charges = appendCharge(charges, t.output, u.OutputTokens, price.Output, price.ID)
-	charges = appendCharge(charges, t.cacheRead, u.CacheReadInputTokens, price.CacheRead, price.ID)
+	charges = appendCharge(charges, t.cacheRead, u.CacheReadInputTokens, cacheRead, price.ID)
 	charges = appendCharge(charges, t.cacheWrite, write, price.CacheWrite, price.ID)
 	charges = appendCharge(charges, t.cacheWrite1h, write1h, price.CacheWrite1h, price.ID)
 	return charges

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -112,21 +113,23 @@ func TestStartInDoubt(t *testing.T) {
 func startInDoubt(t *testing.T, st *store.Store, step int, fates []ledger.Fate, all map[uuid.UUID]ledger.Status, seen func(op string)) (faults int) {
 	// What a process leaves that was killed: settled calls, some indexed, and open ones.
 	w := &world{t: t, dir: t.TempDir(), store: st}
-	quick := &ledger.Disk{}
+	quick, want := &ledger.Disk{}, map[uuid.UUID]ledger.Status{}
 	w.start(func(c *ledger.Config) { quick.Install(c); c.SegmentSize = 1500 })
 	for i := range 12 {
 		id := number(step*100 + i)
-		if err := w.Open(t.Context(), intent(id)); err != nil {
+		in := intent(id)
+		in.Account = stepAccount(step)
+		if err := w.Open(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
-		all[id] = ledger.Recovered
+		want[id] = ledger.Recovered
 		if i%4 == 1 {
 			continue
 		}
 		if err := w.Settle(t.Context(), settlement(id)); err != nil {
 			t.Fatal(err)
 		}
-		all[id] = ledger.Completed
+		want[id] = ledger.Completed
 	}
 	w.abandon()
 
@@ -152,12 +155,10 @@ func startInDoubt(t *testing.T, st *store.Store, step int, fates []ledger.Fate, 
 	w.close()
 	w.start(func(c *ledger.Config) { c.Node = "" })
 	w.close()
-	got := w.calls()
-	for id, s := range all {
-		if got[id] != s {
-			t.Errorf("step %d: call %s is %v, want %v", step, id, got[id], s)
-		}
+	if got := w.callsOf(stepAccount(step)); !maps.Equal(got, want) {
+		t.Errorf("step %d: the calls are %v, want %v", step, got, want)
 	}
+	maps.Copy(all, want)
 	return faults
 }
 
