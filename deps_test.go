@@ -29,7 +29,7 @@ var arrows = map[string][]string{
 	"iam":                {"policy", "arn", "fault"},
 	"profile":            {"catalog", "arn", "fault"},
 	"cost":               {"ledger", "catalog", "converse", "fault"},
-	"invoke":             {"profile", "iam", "policy", "upstream", "ledger", "cost", "catalog", "converse", "fault"},
+	"invoke":             {"profile", "iam", "policy", "upstream", "ledger", "cost", "catalog", "converse", "arn", "fault"},
 	"store":              {"profile", "iam", "ledger", "cost", "converse", "arn", "fault"},
 	"wire":               {"iam", "fault"},
 	"api/bedrock":        {"wire", "profile", "catalog", "iam", "policy", "arn", "fault"},

@@ -80,13 +80,10 @@ type Price struct {
 	Long *Price
 }
 
-// ServiceName returns what Cost Explorer calls SERVICE for calls of m. It is DefaultService for every model: AWS shows
-// what is sold through its marketplace under the model's own name ("Claude Sonnet 4.5 (Amazon Bedrock Edition)"),
-// which makes a filter on the service lose most of what people spend.
-func ServiceName(*Model) string { return DefaultService }
-
-// DefaultService is the SERVICE of all that the catalog prices.
-const DefaultService = "Amazon Bedrock"
+// Service is what Cost Explorer calls SERVICE, for every model: AWS shows what is sold through its marketplace under the
+// model's own name ("Claude Sonnet 4.5 (Amazon Bedrock Edition)"), which makes a filter on the service lose most of what
+// people spend.
+const Service = "Amazon Bedrock"
 
 // Model returns a foundation model.
 func (c *Catalog) Model(id string) (*Model, bool) {

@@ -274,9 +274,6 @@ func TestModels(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	if ServiceName(m) != "Amazon Bedrock" {
-		t.Errorf("service %q", ServiceName(m))
-	}
 	if !slices.IsSorted(c.order.models) {
 		t.Error("models are not listed by id")
 	}

@@ -51,8 +51,33 @@ func (r *Request) Check() error {
 			return err
 		}
 	}
+	if err := r.checkTools(); err != nil {
+		return err
+	}
 	if tools && r.ToolConfig == nil {
 		return fault.New(fault.Validation, "The toolConfig field must be defined when using toolUse and toolResult content blocks.")
+	}
+	return nil
+}
+
+// checkTools holds the tools against one another and against the choice of one of them.
+func (r *Request) checkTools() error {
+	if r.ToolConfig == nil {
+		return nil
+	}
+	names := make(map[string]bool, len(r.ToolConfig.Tools))
+	for i := range r.ToolConfig.Tools {
+		s := r.ToolConfig.Tools[i].ToolSpec
+		if s == nil {
+			continue
+		}
+		if names[s.Name] {
+			return fault.New(fault.Validation, "The tool name %s at toolConfig.tools.%d.toolSpec is used by another tool. Give each tool a name of its own and try again.", s.Name, i)
+		}
+		names[s.Name] = true
+	}
+	if c := r.ToolConfig.ToolChoice; c != nil && c.Tool != nil && !names[c.Tool.Name] {
+		return fault.New(fault.Validation, "The tool %s at toolConfig.toolChoice is not among the tools of toolConfig.tools.", c.Tool.Name)
 	}
 	return nil
 }

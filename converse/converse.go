@@ -139,7 +139,7 @@ type ReasoningText struct {
 
 // InferenceConfig holds the parameters that all models share. A nil pointer means the model's default.
 type InferenceConfig struct {
-	MaxTokens     *int     `json:"maxTokens,omitzero" min:"1"`
+	MaxTokens     *int     `json:"maxTokens,omitzero" min:"1" max:"2147483647"`
 	Temperature   *float64 `json:"temperature,omitzero" min:"0" max:"1"`
 	TopP          *float64 `json:"topP,omitzero" min:"0" max:"1"`
 	StopSequences []string `json:"stopSequences,omitzero" max:"2500"`

@@ -11,10 +11,13 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"outcrop/arn"
 	"outcrop/catalog"
 	"outcrop/converse"
 	"outcrop/cost"
@@ -155,6 +158,7 @@ type run struct {
 	attempts int
 	usage    converse.Usage
 	told     bool // usage is the upstream's own
+	refused  bool // no upstream worked on the call
 	partial  int  // bytes of output seen
 	stop     string
 }
@@ -176,10 +180,13 @@ func (c candidate) name() string {
 func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	route, err := v.Profiles.Resolve(c.Caller.Account, c.Caller.Region, c.ModelID)
 	if err != nil {
-		return nil, err
+		return nil, v.unresolved(ctx, c, err)
 	}
 	if err := v.authorize(ctx, c, route); err != nil {
 		return nil, err
+	}
+	if !slices.Contains(route.Model.OutputModalities, "TEXT") {
+		return nil, fault.New(fault.Validation, "This action doesn't support the model that you provided. Try again with a supported text or chat model.")
 	}
 	if c.Stream && !route.Model.Streaming {
 		return nil, fault.New(fault.Validation, "The model is unsupported for streaming. Use Converse or InvokeModel for model %s.", route.Model.ID)
@@ -188,11 +195,10 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	if r.candidates = v.candidates(route); len(r.candidates) == 0 {
 		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
 	}
-	r.estimate = c.Body.Size().InputTokens()
 	intent := ledger.Intent{
 		ID: c.ID, Time: c.Start, Account: c.Caller.Account, Principal: c.Caller.ARN, AccessKeyID: c.Caller.AccessKeyID,
 		Region: route.Source, Operation: c.Operation, ResourceARN: route.ARN, ModelID: route.Model.ID, Scope: route.Scope,
-		EstimatedInputTokens: r.estimate, MaxOutputTokens: route.Model.MaxOutputTokens,
+		EstimatedInputTokens: c.Body.Size().InputTokens(), MaxOutputTokens: route.Model.MaxOutputTokens,
 	}
 	if p := route.Profile; p != nil {
 		intent.ResourceName = p.Name
@@ -208,6 +214,19 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 		return nil, err
 	}
 	return r, nil
+}
+
+// unresolved is the answer for a name or id that stands for nothing, or for several profiles: its words are only for
+// those who may call a profile of that name. An ARN is known to whoever sends it.
+func (v *Invoker) unresolved(ctx context.Context, c *Call, err error) error {
+	if strings.HasPrefix(c.ModelID, "arn:") {
+		return err
+	}
+	a := iam.Access{Action: c.action(), Resource: arn.ApplicationProfile(c.Caller.Region, c.Caller.Account, c.ModelID)}
+	if denied := v.Guard.Check(ctx, c.ID.String(), c.Caller, []iam.Access{a}); denied != nil {
+		return denied
+	}
+	return err
 }
 
 // authorize asks for the profile and for every model ARN behind it, the way AWS does.
@@ -227,13 +246,20 @@ func (v *Invoker) authorize(ctx context.Context, c *Call, route *profile.Route) 
 }
 
 // candidates lists what may be tried, in order: the route's targets, and within each Region the upstreams as configured.
+// An upstream that serves several Regions is one server all the same: it is asked once, in the first of them.
 func (v *Invoker) candidates(route *profile.Route) []candidate {
-	cs := make([]candidate, 0, len(route.Targets))
+	cs := make([]candidate, 0, min(len(route.Targets), len(v.Upstreams)))
 	for _, t := range route.Targets {
 		for _, u := range v.Upstreams {
+			if slices.ContainsFunc(cs, func(c candidate) bool { return c.Upstream == u }) {
+				continue
+			}
 			if name, ok := u.Serves(t.Region, t.ModelID); ok {
 				cs = append(cs, candidate{u, t.Region, name})
 			}
+		}
+		if len(cs) == len(v.Upstreams) {
+			break
 		}
 	}
 	return cs
@@ -276,8 +302,8 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 			return
 		}
 		last = err
-		if committed || !fault.From(err).Kind.Retryable() {
-			break
+		if k := fault.From(err).Kind; committed || !k.Retryable() || k == fault.ModelTimeout {
+			break // a model that took too long has worked, and would again: one generation is paid for, not several
 		}
 		r.Logger.Warn("attempt failed", "request_id", r.call.ID, "upstream", c.Name, "region", c.region, "error", err)
 	}
@@ -291,6 +317,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		_ = r.settle(ledger.Failed, "the server stopped")
 		f = fault.New(fault.Unavailable, "The service is stopping. Try again.")
 	default:
+		r.refused = r.first == 0 && refused(f)
 		if err := r.settle(ledger.Failed, f.Kind.String()); err != nil {
 			f = fault.From(err)
 		}
@@ -365,18 +392,17 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	now := r.Clock()
 	r.latency = now.Sub(r.call.Start)
 	s := ledger.Settlement{
-		ID: r.call.ID, Time: now, Status: status, Reason: reason, Service: catalog.ServiceName(r.route.Model),
+		ID: r.call.ID, Time: now, Status: status, Reason: reason, Service: catalog.Service,
 		Upstream: r.served.name(), Served: r.served.region, Attempts: r.attempts, StopReason: r.stop,
 		Latency: r.latency, FirstEvent: r.first, Usage: r.usage, Estimated: !r.told,
 	}
 	switch {
 	case r.told, r.usage != (converse.Usage{}):
-	case status == ledger.Failed && r.first == 0 && reason != fault.ModelTimeout.String():
-		// The upstream refused or was never reached: there is nothing to estimate.
-		s.Estimated = false
+	case r.refused:
+		s.Estimated = false // there is nothing to estimate
 	default:
 		// Something was generated, or may have been, and nobody told how much: no usage is never free.
-		s.Usage = converse.Usage{InputTokens: r.estimate, OutputTokens: int64(r.partial+3) / 4}
+		s.Usage = converse.Usage{InputTokens: r.call.Body.EstimateInputTokens(), OutputTokens: int64(r.partial+3) / 4}
 	}
 	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.call.Start)
 	if err := r.Ledger.Settle(context.WithoutCancel(r.ctx), &s); err != nil {
@@ -386,6 +412,18 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	return nil
 }
 
+// refused says that f, which came before any event, means that nothing was generated: the upstream was not reached, or
+// answered with the status of an error.
+func refused(f *fault.Error) bool {
+	switch f.Kind {
+	case fault.Validation, fault.NotFound, fault.AccessDenied, fault.Throttled, fault.Unavailable, fault.ModelNotReady:
+		return true
+	case fault.ModelError:
+		return f.OriginalStatus >= 400
+	}
+	return false
+}
+
 // Recovered is the settlement of a call that a crash left open: what it really used is not known. Its input is charged
 // as estimated when it began; its output, of which there may have been any amount up to the intent's MaxOutputTokens, is
 // not invented. The entry says so, and a correction may follow it.
@@ -393,10 +431,9 @@ func Recovered(cat *catalog.Catalog, rater *cost.Rater) func(*ledger.Intent) led
 	return func(in *ledger.Intent) ledger.Settlement {
 		s := ledger.Settlement{
 			ID: in.ID, Estimated: true, Reason: "the process ended before the call did",
-			Service: catalog.DefaultService, Usage: converse.Usage{InputTokens: in.EstimatedInputTokens},
+			Service: catalog.Service, Usage: converse.Usage{InputTokens: in.EstimatedInputTokens},
 		}
 		if m, ok := cat.Model(in.ModelID); ok {
-			s.Service = catalog.ServiceName(m)
 			s.Charges = rater.Rate(s.Usage, m, in.Scope, in.Region, in.Time)
 		}
 		return s

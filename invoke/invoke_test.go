@@ -184,15 +184,22 @@ func TestEndings(t *testing.T) {
 			ups:    []*upstream.Upstream{up("east", []string{"us-east-1"}, refuse(fault.Throttled)), up("west", []string{"us-west-2"}, answer(nil, whole(12, 5)...))},
 			status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, attempts: 2, by: "west", region: "us-west-2"},
 		"an error after the first event is the caller's": {ups: []*upstream.Upstream{up("a", nil, answer(fault.New(fault.ModelStream, "cut"), start(), text("12345678"))), up("b", nil, answer(nil, whole(1, 1)...))},
-			stream: true, fails: true, err: fault.ModelStream, status: ledger.Failed, usage: converse.Usage{InputTokens: 3, OutputTokens: 2}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
+			stream: true, fails: true, err: fault.ModelStream, status: ledger.Failed, usage: converse.Usage{InputTokens: 6, OutputTokens: 2}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
 		"an answer without its end": {ups: []*upstream.Upstream{up("a", nil, answer(nil, start(), text("12345678")))},
-			stream: true, fails: true, err: fault.ModelStream, status: ledger.Failed, usage: converse.Usage{InputTokens: 3, OutputTokens: 2}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
+			stream: true, fails: true, err: fault.ModelStream, status: ledger.Failed, usage: converse.Usage{InputTokens: 6, OutputTokens: 2}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
 		"the request's own fault is not tried again": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.Validation)), up("b", nil, answer(nil, whole(1, 1)...))},
 			fails: true, err: fault.Validation, status: ledger.Failed, attempts: 1, by: "a", region: "us-east-1"},
 		"nobody answers": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.Unavailable)), up("b", nil, refuse(fault.Throttled))},
 			fails: true, err: fault.Throttled, status: ledger.Failed, attempts: 2, by: "b", region: "us-east-1"},
-		"a timeout may have used the input": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelTimeout))},
-			fails: true, err: fault.ModelTimeout, status: ledger.Failed, usage: converse.Usage{InputTokens: 3}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
+		"an answer that cannot be read may have cost": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelError))},
+			fails: true, err: fault.ModelError, status: ledger.Failed, usage: converse.Usage{InputTokens: 6}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
+		"a server's error has cost nothing": {ups: []*upstream.Upstream{up("a", nil, func(context.Context, *upstream.Request) (converse.Stream, error) {
+			return nil, &fault.Error{Kind: fault.ModelError, OriginalStatus: 500}
+		})}, fails: true, err: fault.ModelError, status: ledger.Failed, attempts: 1, by: "a", region: "us-east-1"},
+		"one server is asked once, whatever the Regions": {model: "us." + haiku, ups: []*upstream.Upstream{up("a", nil, refuse(fault.Throttled))},
+			fails: true, err: fault.Throttled, status: ledger.Failed, attempts: 1, by: "a", region: "us-east-1"},
+		"a timeout may have used the input, and is not paid twice": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelTimeout)), up("b", nil, answer(nil, whole(1, 1)...))},
+			fails: true, err: fault.ModelTimeout, status: ledger.Failed, usage: converse.Usage{InputTokens: 6}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, c.ups...)
@@ -239,8 +246,8 @@ func TestCallerGone(t *testing.T) {
 	}{
 		"usage comes in time, consumer stopped":  {tells: true, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}},
 		"usage comes in time, request cancelled": {tells: true, cancel: true, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}},
-		"usage does not come":                    {usage: converse.Usage{InputTokens: 3, OutputTokens: 2}},
-		"usage does not come, request cancelled": {cancel: true, usage: converse.Usage{InputTokens: 3, OutputTokens: 2}},
+		"usage does not come":                    {usage: converse.Usage{InputTokens: 6, OutputTokens: 2}},
+		"usage does not come, request cancelled": {cancel: true, usage: converse.Usage{InputTokens: 6, OutputTokens: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var released sync.WaitGroup
@@ -314,9 +321,11 @@ func TestNothingIsWritten(t *testing.T) {
 		change func(*invoke.Call)
 		kind   fault.Kind
 	}{
-		"unknown model": {func(c *invoke.Call) { c.ModelID = "nonsense" }, fault.Validation},
-		"not allowed":   {func(c *invoke.Call) { c.Caller.Root = false }, fault.AccessDenied},
-		"no upstream":   {func(c *invoke.Call) { c.Caller.Region = "us-west-2" }, fault.Unavailable},
+		"unknown model":                    {func(c *invoke.Call) { c.ModelID = "nonsense" }, fault.Validation},
+		"no text model":                    {func(c *invoke.Call) { c.ModelID = "amazon.titan-embed-text-v2:0" }, fault.Validation},
+		"unknown, to one who may not call": {func(c *invoke.Call) { c.ModelID, c.Caller.Root = "nonsense", false }, fault.AccessDenied},
+		"not allowed":                      {func(c *invoke.Call) { c.Caller.Root = false }, fault.AccessDenied},
+		"no upstream":                      {func(c *invoke.Call) { c.Caller.Region = "us-west-2" }, fault.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
 			call := r.call(haiku, false)

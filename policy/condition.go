@@ -289,9 +289,29 @@ func cutColon(s string, variables bool) (before, after string, found bool) {
 	return s, "", false
 }
 
-// holds reports whether the condition is met.
-func (c *condition) holds(ctx Context) bool {
-	values := ctx.get(c.key)
+// holds reports whether the condition of a statement of that effect is met: a Deny's for any, an Allow's for all of the
+// keys in ctx that are c's but for their case. So it depends neither on the order of a map nor on which of two tags came
+// first.
+func (c *condition) holds(ctx Context, effect Effect) bool {
+	enough := effect == ExplicitDeny
+	found := false
+	for k, values := range ctx {
+		if !sameKey(k, c.key) {
+			continue
+		}
+		found = true
+		if c.meets(values, ctx, effect) == enough {
+			return enough
+		}
+	}
+	if !found {
+		return c.meets(nil, ctx, effect)
+	}
+	return !enough
+}
+
+// meets reports whether the condition is met where values are the key's.
+func (c *condition) meets(values []string, ctx Context, effect Effect) bool {
 	if c.operator.kind == null {
 		for i := range c.operands {
 			if c.operands[i].yes == (len(values) == 0) {
@@ -315,15 +335,18 @@ func (c *condition) holds(ctx Context) bool {
 		return c.operator.negate
 	}
 	// A variable that cannot be resolved makes the statement not apply: it must not turn "differs from" true.
+	worst := resolved
 	for i := range c.operands {
-		o := &c.operands[i]
-		unresolved := !o.text.resolved(ctx)
-		for j := range o.parts {
-			unresolved = unresolved || !o.parts[j].resolved(ctx)
-		}
-		if unresolved && c.operator.negate {
+		r := c.operands[i].resolve(ctx)
+		if r == unresolved && c.operator.negate {
 			return false
 		}
+		if r == ambiguous {
+			worst = r
+		}
+	}
+	if worst == ambiguous && (effect == ExplicitDeny || c.operator.negate) {
+		return effect == ExplicitDeny
 	}
 	for _, v := range values {
 		meets := c.matchesAny(v, ctx) != c.operator.negate
@@ -354,11 +377,21 @@ func (c *condition) holds(ctx Context) bool {
 
 func (c *condition) matchesAny(v string, ctx Context) bool {
 	for i := range c.operands {
-		if c.operator.matches(v, &c.operands[i], ctx) {
+		o := &c.operands[i]
+		if o.resolve(ctx) == resolved && c.operator.matches(v, o, ctx) {
 			return true
 		}
 	}
 	return false
+}
+
+// resolve is pattern.resolve for all of o's patterns.
+func (o *operand) resolve(ctx Context) resolution {
+	r := o.text.resolve(ctx)
+	for i := range o.parts {
+		r = max(r, o.parts[i].resolve(ctx))
+	}
+	return r
 }
 
 // matches compares one value of the request with one operand. A value that cannot be read as the operator's type

@@ -34,13 +34,21 @@ func (s *statement) applies(r *Request) bool {
 	matched = false
 	for i := range s.resources {
 		p := &s.resources[i]
-		if !p.resolved(r.Context) {
+		switch p.resolve(r.Context) {
+		case unresolved:
 			if s.notResource {
 				return false // not knowing what is excepted, the statement does not apply
 			}
 			continue
+		case ambiguous: // what widens a Deny and narrows an Allow
+			if (s.effect == ExplicitDeny) == s.notResource {
+				continue
+			}
+			matched = true
+		default:
+			matched = p.match(r.Resource, r.Context, false)
 		}
-		if matched = p.match(r.Resource, r.Context, false); matched {
+		if matched {
 			break
 		}
 	}
@@ -48,7 +56,7 @@ func (s *statement) applies(r *Request) bool {
 		return false
 	}
 	for i := range s.conditions {
-		if !s.conditions[i].holds(r.Context) {
+		if !s.conditions[i].holds(r.Context, s.effect) {
 			return false
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"outcrop/arn"
@@ -156,19 +157,33 @@ func parseVariable(where, s string) (piece, error) {
 	return p, nil
 }
 
-// resolved reports whether every variable of p has a value in c or a default.
-func (p *pattern) resolved(c Context) bool {
+// resolution says what the variables of a pattern stand for; where they differ, the greater one counts.
+type resolution uint8
+
+const (
+	resolved   resolution = iota // each has a value or a default
+	ambiguous                    // one names keys that differ in case only and in their values
+	unresolved                   // one has neither a value nor a default
+)
+
+// resolve looks up every variable of p.
+func (p *pattern) resolve(c Context) resolution {
+	r := resolved
 	if !p.variable {
-		return true
+		return r
 	}
 	for i := range p.pieces {
-		if p.pieces[i].kind == variable {
-			if _, ok := p.pieces[i].value(c); !ok {
-				return false
-			}
+		pc := &p.pieces[i]
+		if pc.kind != variable {
+			continue
+		}
+		if !c.agrees(pc.text) {
+			r = max(r, ambiguous)
+		} else if _, ok := pc.value(c); !ok {
+			r = unresolved
 		}
 	}
-	return true
+	return r
 }
 
 // value returns what a literal or a variable stands for. A key with several values cannot stand in a string.
@@ -184,7 +199,7 @@ func (p *piece) value(c Context) (string, bool) {
 	return p.fallback, p.hasFallback
 }
 
-// match reports whether s matches p, whose variables must be resolved. The value of a variable is text: a star in it
+// match reports whether s matches p, which must be resolved. The value of a variable is text: a star in it
 // is a star. With fold, letters match in either case.
 func (p *pattern) match(s string, c Context, fold bool) bool {
 	if p.pieces == nil {
@@ -280,14 +295,33 @@ func lower(c byte) byte {
 	return c
 }
 
-// get returns the values of key, whatever its case. The policies of one installation mostly write keys as the
-// requests do, so the map's own look-up comes first.
+// sameKey reports whether a and b are one condition key: they differ at most in case.
+func sameKey(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
+
+// agrees reports whether all that is known under key, in whatever case, is the same.
+func (c Context) agrees(key string) bool {
+	var first []string
+	found := false
+	for k, v := range c {
+		if !sameKey(k, key) {
+			continue
+		}
+		if found && !slices.Equal(first, v) {
+			return false
+		}
+		first, found = v, true
+	}
+	return true
+}
+
+// get returns the values of key, whatever its case, on which c must agree. The policies of one installation mostly
+// write keys as the requests do, so the map's own look-up comes first.
 func (c Context) get(key string) []string {
 	if v, ok := c[key]; ok {
 		return v
 	}
 	for k, v := range c {
-		if len(k) == len(key) && strings.EqualFold(k, key) {
+		if sameKey(k, key) {
 			return v
 		}
 	}

@@ -1,7 +1,9 @@
 // Package policy is the IAM policy language, pure: no I/O, no clock, no knowledge of any service. It sees strings.
 package policy
 
-// Context is the request context: condition key -> values. Keys are looked up without regard to case.
+// Context is the request context: condition key -> values. Keys are looked up without regard to case. Where several
+// differ in case only, as the tags Project and project of one resource do, a Deny's condition is met when it is met for
+// any of them, an Allow's when it is met for every one: none can hide another.
 type Context map[string][]string
 
 // Request is one question: may this action be done on this resource?
