@@ -315,7 +315,7 @@ func TestUnreadablePolicy(t *testing.T) {
 func TestWrongKeyFile(t *testing.T) {
 	d := open(t, nil)
 	must(t, d.EnsureRoot(t.Context(), account, "admin", "the-secret"))
-	other, err := iam.OpenSealer(filepath.Join(t.TempDir(), "outcrop.key"))
+	other, err := iam.OpenSealer(filepath.Join(t.TempDir(), "outcrop.key"), true)
 	must(t, err)
 	_, err = iam.Open(t.Context(), iam.Config{Store: d.store, Sealer: other})
 	if err == nil || !strings.Contains(err.Error(), "the secret of admin cannot be opened: the key file is not the one it was sealed with") || strings.Contains(err.Error(), "the-secret") {
@@ -333,12 +333,18 @@ func TestWrongKeyFile(t *testing.T) {
 func TestKeyFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "outcrop.key")
+	if _, err := iam.OpenSealer(path, false); err == nil || err.Error() != "the key file "+path+" is missing; OUTCROP_KEY_FILE says where it is" {
+		t.Errorf("a key file that is missing: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+		t.Errorf("%v was made, %v", entries, err)
+	}
 	var wg sync.WaitGroup
 	sealers := make([]*iam.Sealer, 8)
 	for i := range sealers {
 		wg.Go(func() {
 			var err error
-			if sealers[i], err = iam.OpenSealer(path); err != nil {
+			if sealers[i], err = iam.OpenSealer(path, true); err != nil {
 				t.Error(err)
 			}
 		})
@@ -359,7 +365,7 @@ func TestKeyFile(t *testing.T) {
 		t.Fatalf("%q: %v", text, err)
 	}
 	must(t, os.WriteFile(filepath.Join(dir, "raw"), raw, 0o600))
-	fromRaw, err := iam.OpenSealer(filepath.Join(dir, "raw"))
+	fromRaw, err := iam.OpenSealer(filepath.Join(dir, "raw"), false)
 	must(t, err)
 
 	// All are one key, and a secret opens only for whom it was sealed.
@@ -388,11 +394,11 @@ func TestKeyFile(t *testing.T) {
 
 	for name, content := range map[string]string{"empty": "", "short": "c2hvcnQ=", "text": "this is not a key at all, is it?!?"} {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
-		if _, err := iam.OpenSealer(filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), "must hold 32 bytes, raw or in base64") {
+		if _, err := iam.OpenSealer(filepath.Join(dir, name), true); err == nil || !strings.Contains(err.Error(), "must hold 32 bytes, raw or in base64") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := iam.OpenSealer(filepath.Join(dir, "no", "such", "folder")); err == nil {
+	if _, err := iam.OpenSealer(filepath.Join(dir, "no", "such", "folder"), true); err == nil {
 		t.Error("a key file in a folder that is not there")
 	}
 }
@@ -422,7 +428,7 @@ func (c *counting) ChangePrincipals(context.Context, int64, iam.Changes) error {
 
 func TestStrangersCostLittle(t *testing.T) {
 	vs, at := readVectors(t)
-	sealer, err := iam.OpenSealer(filepath.Join(t.TempDir(), "key"))
+	sealer, err := iam.OpenSealer(filepath.Join(t.TempDir(), "key"), true)
 	must(t, err)
 	synctest.Test(t, func(t *testing.T) {
 		s := &counting{}

@@ -23,11 +23,15 @@ const (
 	sealFormat = 1 // the first byte of what Seal returns, then the nonce, then the ciphertext
 )
 
-// OpenSealer reads the key file at path: 32 bytes, raw or in base64. Where there is none it makes one, random and of
-// mode 0600. Losing the file loses every secret sealed with it; it is kept apart from backups of the database.
-func OpenSealer(path string) (*Sealer, error) {
+// OpenSealer reads the key file at path: 32 bytes, raw or in base64. Where there is none, create makes one, random and
+// of mode 0600: only for a database that holds no sealed secret yet, since no new key opens the secrets of another.
+// Losing the file loses every secret sealed with it; it is kept apart from backups of the database.
+func OpenSealer(path string, create bool) (*Sealer, error) {
 	key, err := readKeyFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if !create {
+			return nil, fmt.Errorf("the key file %s is missing; OUTCROP_KEY_FILE says where it is", path)
+		}
 		if err := makeKeyFile(path); err != nil {
 			return nil, fmt.Errorf("make the key file: %w", err)
 		}

@@ -150,7 +150,7 @@ func reopen(t testing.TB, dir string, clock func() time.Time) directory {
 			t.Error(err)
 		}
 	})
-	sealer, err := iam.OpenSealer(filepath.Join(dir, "outcrop.key"))
+	sealer, err := iam.OpenSealer(filepath.Join(dir, "outcrop.key"), true)
 	if err != nil {
 		t.Fatal(err)
 	}

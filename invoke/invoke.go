@@ -148,7 +148,6 @@ type run struct {
 	call       *Call
 	route      *profile.Route
 	candidates []candidate
-	estimate   int64              // input tokens, for when nobody tells
 	cancel     context.CancelFunc // ends the attempt that is running
 
 	settled  bool

@@ -17,7 +17,11 @@
 //     context allows. Nothing is dropped without an error.
 //   - A sync fails: what the operating system then says of that file is not believed any more, because a second sync
 //     of the same file may succeed without having written anything. Everything since the last good sync is still in
-//     memory; it is written to a new segment, and only that segment's own sync counts.
+//     memory; it is written to a new segment, and only that segment's own sync counts. The next process does the same
+//     with what a killed one left: marks in the journal tell what was known to be on disk.
+//   - A segment is damaged: what was on disk by a mark's or a later segment's word is never passed over. New fails and
+//     names the file and the offset. Only what follows the last good record and nobody vouched for is cut off, with a
+//     warning: it is what a power cut left half written.
 //
 // Memory is bounded by the calls that are open: what waits for a slow disk is at most 8 MiB, what waits for a slow Index
 // stays in the journal.

@@ -73,7 +73,7 @@ type Settlement struct {
 	Status    Status
 	Estimated bool   // Usage is an estimate
 	Reason    string // why it failed or was estimated: "" for a completed call with the upstream's own counts
-	Service   string // what Cost Explorer calls SERVICE: "Amazon Bedrock", "Claude 3 Haiku (Amazon Bedrock Edition)"
+	Service   string // what Cost Explorer calls SERVICE: "Amazon Bedrock"
 
 	Upstream   string // the upstream that served it; "" when none was reached
 	Served     string // the Region it was served in: the destination

@@ -127,7 +127,10 @@ func (l *Ledger) Open(ctx context.Context, in *Intent) error {
 	buf := l.records.Get().(*[]byte)
 	defer l.records.Put(buf)
 	*buf = appendIntent((*buf)[:0], in)
-	appended, err := false, error(nil)
+	var (
+		appended bool
+		err      error
+	)
 	if n := len(*buf) - frameSize; n > maxRecord {
 		err = fmt.Errorf("ledger: the intent of call %s takes %d bytes, more than a record may have", in.ID, n)
 	} else {

@@ -2,11 +2,10 @@ package ledger
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
 )
@@ -37,19 +36,9 @@ func FuzzRecoverSegment(f *testing.F) {
 		if len(b) > 1<<20 {
 			return
 		}
-		path := filepath.Join(t.TempDir(), segmentName(0))
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		open := func() *recovered {
-			rc := &recovered{segs: []segment{{0, path}}}
-			if rc.findEnd(osDisk{}, discard) != nil || rc.findOpen(osDisk{}) != nil {
-				return nil
-			}
-			return rc
-		}
-		first := open()
-		if first == nil {
+		disk := memory{segmentName(0): b}
+		first := &recovered{segs: []segment{{0, segmentName(0)}}}
+		if first.findEnd(disk, discard) != nil || first.findOpen(disk) != nil {
 			return
 		}
 		if first.synced < 0 || first.end < first.synced || int64(first.end) > int64(len(b)) || len(first.tail) != int(first.end-first.synced) {
@@ -63,19 +52,17 @@ func FuzzRecoverSegment(f *testing.F) {
 		if !bytes.Equal(first.tail, b[size+int(first.synced):size+int(first.end)]) {
 			t.Fatal("the tail is not what is in the file")
 		}
-		next := filepath.Join(filepath.Dir(path), segmentName(first.synced))
-		if err := os.WriteFile(next, append(appendHeader(nil, header{"node", "epoch", first.synced}), first.tail...), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		segs, err := listSegments(filepath.Dir(path))
-		if err != nil {
-			t.Fatal(err)
+		next := segment{first.synced, segmentName(first.synced)}
+		disk[next.path] = append(appendHeader(nil, header{"node", "epoch", next.base}), first.tail...)
+		segs := []segment{next}
+		if next.base > 0 {
+			segs = []segment{{0, segmentName(0)}, next}
 		}
 		second := &recovered{segs: segs}
-		if err := second.findEnd(osDisk{}, discard); err != nil {
+		if err := second.findEnd(disk, discard); err != nil {
 			t.Fatal(err)
 		}
-		if err := second.findOpen(osDisk{}); err != nil {
+		if err := second.findOpen(disk); err != nil {
 			t.Fatal(err)
 		}
 		if second.end != first.end || !reflect.DeepEqual(second.orphans, first.orphans) {
@@ -83,6 +70,26 @@ func FuzzRecoverSegment(f *testing.F) {
 		}
 	})
 }
+
+// memory is files to read.
+type memory map[string][]byte
+
+type memoryFile struct {
+	file
+	*bytes.Reader
+}
+
+func (m memory) open(path string) (file, error) {
+	return memoryFile{Reader: bytes.NewReader(m[path])}, nil
+}
+func (memory) create(string) (file, error) { return nil, errors.ErrUnsupported }
+func (memory) rename(string, string) error { return errors.ErrUnsupported }
+func (memory) remove(string) error         { return errors.ErrUnsupported }
+func (memory) syncDir(string) error        { return errors.ErrUnsupported }
+
+func (f memoryFile) ReadAt(b []byte, off int64) (int, error) { return f.Reader.ReadAt(b, off) }
+func (f memoryFile) Size() (int64, error)                    { return f.Reader.Size(), nil }
+func (f memoryFile) Close() error                            { return nil }
 
 // A mark is found wherever it is, also where the scan's pieces meet.
 func TestMarkAfter(t *testing.T) {

@@ -3,6 +3,7 @@ package policy_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -411,6 +412,80 @@ func TestExamples(t *testing.T) {
 	model.Context = policy.Context{"bedrock:InferenceProfileArn": {"arn:aws:bedrock:us-west-2:111122223333:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0"}}
 	if got := effect(profiles, model); got != policy.Allow {
 		t.Errorf("the model through the profile: %v", got)
+	}
+}
+
+// Condition keys know no case (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html,
+// aws:ResourceTag/tag-key), but tags do: a resource may have two that are one condition key. Neither may hide the other,
+// so a Deny takes either and an Allow needs both.
+func TestKeysThatDifferInCase(t *testing.T) {
+	const tag = "aws:ResourceTag/"
+	const team = `arn:aws:a:::${aws:ResourceTag/Project}`
+	two := policy.Context{tag + "PROJECT": {"Open"}, tag + "project": {"Secret"}}
+	exact := policy.Context{tag + "Project": {"Open"}, tag + "project": {"Secret"}}
+	exactSecret := policy.Context{tag + "Project": {"Secret"}, tag + "project": {"Open"}}
+	alike := policy.Context{tag + "PROJECT": {"Open"}, tag + "project": {"Open"}}
+	other := policy.Context{tag + "Project": {"Open"}, tag + "Projects": {"Secret"}, tag + "Projec": {"Secret"}}
+	with := func(c policy.Context, key string, values ...string) policy.Context {
+		c = maps.Clone(c)
+		c[key] = values
+		return c
+	}
+	user := func(c policy.Context, name string) policy.Context { return with(c, "aws:username", name) }
+	when := func(operator, key, value string) string {
+		return fmt.Sprintf(`"Action":"*","Resource":"*","Condition":{%q:{%q:%q}}`, operator, key, value)
+	}
+	on := func(resources string) string { return `"Action":"*",` + resources }
+	for _, tt := range []struct {
+		name        string
+		when        string // the statement but for its effect
+		context     policy.Context
+		deny, allow bool // whether the statement applies with that effect
+	}{
+		{"neither exact, one", when("StringEquals", tag+"Project", "Secret"), two, true, false},
+		{"neither exact, the other", when("StringEquals", tag+"Project", "Open"), two, true, false},
+		{"neither exact, none", when("StringEquals", tag+"Project", "Else"), two, false, false},
+		{"one exact, the other", when("StringEquals", tag+"Project", "Secret"), exact, true, false},
+		{"one exact, it", when("StringEquals", tag+"Project", "Secret"), exactSecret, true, false},
+		{"all alike", when("StringEquals", tag+"Project", "Open"), alike, true, true},
+		{"all match", when("StringLike", tag+"Project", "*e*"), two, true, true},
+		{"negated, one", when("StringNotEquals", tag+"Project", "Open"), two, true, false},
+		{"negated, exact", when("StringNotEquals", tag+"Project", "Open"), exact, true, false},
+		{"negated, alike", when("StringNotEquals", tag+"Project", "Open"), alike, false, false},
+		{"negated, none", when("StringNotEquals", tag+"Project", "Else"), two, true, true},
+		{"if it exists", when("StringEqualsIfExists", tag+"Project", "Secret"), exact, true, false},
+		{"one without values", when("Null", tag+"Project", "true"), with(exact, tag+"PROJECT"), true, false},
+		{"any value", when("ForAnyValue:StringEquals", tag+"Project", "Secret"), exact, true, false},
+		{"all values", when("ForAllValues:StringEquals", tag+"Project", "Open"), exact, true, false},
+		{"another key", when("StringEquals", tag+"Project", "Secret"), other, false, false},
+		{"another key, its own", when("StringEquals", tag+"Project", "Open"), other, true, true},
+
+		{"variable", when("StringEquals", "aws:username", "${aws:ResourceTag/Project}"), user(exact, "Secret"), true, false},
+		{"variable with a default", when("StringEquals", "aws:username", "${aws:ResourceTag/Project, 'Secret'}"), user(exact, "Secret"), true, false},
+		{"variable, negated", when("StringNotEquals", "aws:username", "${aws:ResourceTag/Project}"), user(exact, "Open"), true, false},
+		{"variable, alike", when("StringEquals", "aws:username", "${aws:ResourceTag/Project}"), user(alike, "Open"), true, true},
+		{"variable, alike, another", when("StringEquals", "aws:username", "${aws:ResourceTag/Project}"), user(alike, "Secret"), false, false},
+		{"variable in an ARN", when("ArnLike", "aws:PrincipalArn", team), with(exact, "aws:PrincipalArn", "arn:aws:a:::Secret"), true, false},
+		{"resource", on(`"Resource":"` + team + `"`), exact, true, false},
+		{"resource, alike", on(`"Resource":"` + team + `"`), alike, true, true},
+		{"all but a resource", on(`"NotResource":"` + team + `"`), exactSecret, true, false},
+		{"all but a resource, alike", on(`"NotResource":"` + team + `"`), alike, false, false},
+		{"all but a resource, another", on(`"NotResource":["` + team + `","arn:aws:a:::Open"]`), exact, false, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			all := parse(t, statement(`"Effect":"Allow","Action":"*","Resource":"*"`))
+			deny := parse(t, statement(`"Effect":"Deny",`+tt.when))
+			allow := parse(t, statement(`"Effect":"Allow",`+tt.when))
+			for range 1000 {
+				r := policy.Request{Action: "a:B", Resource: "arn:aws:a:::Open", Context: maps.Clone(tt.context)}
+				if got := policy.Evaluate([]*policy.Policy{all, deny}, r); (got.Effect == policy.ExplicitDeny) != tt.deny {
+					t.Fatalf("deny: %v", got.Effect)
+				}
+				if got := effect(allow, r); (got == policy.Allow) != tt.allow {
+					t.Fatalf("allow: %v", got)
+				}
+			}
+		})
 	}
 }
 

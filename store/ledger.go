@@ -418,7 +418,7 @@ func prepareInsert(ctx context.Context, db *sql.DB, into, columns, conflict stri
 		}
 		q.WriteString(") " + conflict)
 		var err error
-		if ins.stmts[i], err = db.PrepareContext(ctx, q.String()); err != nil {
+		if ins.stmts[i], err = db.PrepareContext(ctx, q.String()); err != nil { //nolint:sqlclosecheck // prepared once, closed with the database
 			return ins, err
 		}
 	}
@@ -436,7 +436,7 @@ func (ins *inserter) size(left int) int {
 }
 
 func (ins *inserter) exec(ctx context.Context, tx *sql.Tx, rows int, args []any) (added int64, err error) {
-	r, err := tx.StmtContext(ctx, ins.stmts[slices.Index(insertSizes[:], rows)]).ExecContext(ctx, args...)
+	r, err := tx.StmtContext(ctx, ins.stmts[slices.Index(insertSizes[:], rows)]).ExecContext(ctx, args...) //nolint:sqlclosecheck // ends with its transaction
 	if err != nil {
 		return 0, err
 	}

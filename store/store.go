@@ -11,6 +11,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/url"
 	"os"
@@ -30,7 +31,11 @@ type Store struct {
 	index ledgerIndex
 }
 
-// Open opens, creates and migrates the database in the file path. The folder must exist.
+// ErrNotReady is in the error of OpenExisting when the file is missing or older than this version: a server makes it so.
+var ErrNotReady = errors.New("no server of this version has made or migrated it")
+
+// Open opens, creates and migrates the database in the file path. The folder must exist, and only one process at a time
+// may do this: migrations know no other.
 func Open(ctx context.Context, path string) (*Store, error) {
 	// SQLite gives the files beside the database (-wal, -shm) the mode of the database itself.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -40,13 +45,78 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
+	return open(ctx, path, "journal_mode(WAL)", func(s *Store, p *goose.Provider) error {
+		_, err := p.Up(ctx)
+		return err
+	})
+}
+
+// OpenExisting opens a database that Open has made, beside the process that did. It changes nothing: a schema of another
+// version is an error.
+func OpenExisting(ctx context.Context, path string) (*Store, error) {
+	// A database that is not in WAL mode yet is being made: whoever touched it now would stand in the way.
+	if wal, err := inWAL(path); err != nil {
+		return nil, err
+	} else if !wal {
+		return nil, fmt.Errorf("open %s: %w", path, ErrNotReady)
+	}
+	return open(ctx, path, "", func(s *Store, p *goose.Provider) error {
+		var have, want int64
+		for _, source := range p.ListSources() {
+			want = max(want, source.Version)
+		}
+		var tables int
+		if err := s.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE name = $1`, goose.DefaultTablename).Scan(&tables); err != nil {
+			return err
+		}
+		if tables == 0 {
+			return ErrNotReady
+		}
+		if err := s.read.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+goose.DefaultTablename).Scan(&have); err != nil {
+			return err
+		}
+		switch {
+		case have < want:
+			return fmt.Errorf("schema version %d, this program's is %d: %w", have, want, ErrNotReady)
+		case have > want:
+			return fmt.Errorf("a newer version of the program made it: schema version %d, this program's is %d", have, want)
+		}
+		return nil
+	})
+}
+
+// inWAL reports whether the file is a SQLite database in WAL mode: its header says so. https://sqlite.org/fileformat.html
+func inWAL(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	var header [20]byte
+	_, err = io.ReadFull(f, header[:])
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, nil
+	}
+	return header[18] == 2 && header[19] == 2, err
+}
+
+// open connects both pools and has prepare bring or hold the schema to this version.
+func open(ctx context.Context, path, pragma string, prepare func(*Store, *goose.Provider) error) (*Store, error) {
 	// busy_timeout is first: the connection must wait for a lock before it may switch to WAL.
-	q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(ON)", "temp_store(MEMORY)", "cache_size(-4000)"}}
+	pragmas := []string{"busy_timeout(10000)"}
+	if pragma != "" {
+		pragmas = append(pragmas, pragma)
+	}
+	q := url.Values{"_pragma": append(pragmas, "synchronous(NORMAL)", "foreign_keys(ON)", "temp_store(MEMORY)", "cache_size(-4000)")}
 	// NORMAL: the index can be rebuilt from the journal, which is synced; what a power cut takes from here is applied
 	// again. What is not in the journal (profiles, principals) is written through writeDurable.
 	q.Set("_txlock", "immediate")
 	dsn := "file:" + filepath.ToSlash(path) + "?" + q.Encode()
 	s := &Store{}
+	var err error
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, err
 	}
@@ -56,23 +126,18 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	}
 	s.read.SetMaxOpenConns(4)
 	s.read.SetMaxIdleConns(1) // each connection has a page cache of its own: 4 MB when it has read much
-	if err := s.migrate(ctx); err != nil {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, s.write, sub)
+	if err == nil {
+		err = prepare(s, p)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", path, err), s.Close())
 	}
 	return s, nil
-}
-
-func (s *Store) migrate(ctx context.Context) error {
-	sub, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.write, sub)
-	if err != nil {
-		return err
-	}
-	_, err = p.Up(ctx)
-	return err
 }
 
 // Close closes both pools.

@@ -53,7 +53,7 @@ func TestGetCallerIdentity(t *testing.T) {
 		if err := xml.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 200 {
 			t.Fatalf("%d %v: %s", w.Code, err, w.Body)
 		}
-		if [3]string(c.want) != [3]string{got.Result.Arn, got.Result.UserId, got.Result.Account} || got.ID == "" || got.ID != w.Header().Get("x-amzn-requestid") {
+		if c.want != [3]string{got.Result.Arn, got.Result.UserId, got.Result.Account} || got.ID == "" || got.ID != w.Header().Get("x-amzn-requestid") {
 			t.Errorf("got %+v, want %v", got, c.want)
 		}
 	}

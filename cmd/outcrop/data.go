@@ -21,7 +21,8 @@ import (
 //	lock          held by the server that uses the folder
 //	endpoint      the URL that server answers at, for `outcrop env`
 
-// openFolder makes dir when it is missing and opens its database. create false refuses a folder that holds none.
+// openFolder makes dir when it is missing and opens its database. create false refuses a folder that holds none. The key
+// file is made with create too, but only while the database has no secret that another key sealed.
 func openFolder(ctx context.Context, dir string, create bool) (*store.Store, *iam.Sealer, error) {
 	db := filepath.Join(dir, "outcrop.db")
 	if create {
@@ -39,7 +40,14 @@ func openFolder(ctx context.Context, dir string, create bool) (*store.Store, *ia
 	if key == "" {
 		key = filepath.Join(dir, "outcrop.key")
 	}
-	sealer, err := iam.OpenSealer(key)
+	if create {
+		state, err := st.Principals(ctx)
+		if err != nil {
+			return nil, nil, errors.Join(err, st.Close())
+		}
+		create = len(state.Keys) == 0
+	}
+	sealer, err := iam.OpenSealer(key, create)
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}

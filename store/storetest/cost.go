@@ -161,10 +161,9 @@ func costEntries() []ledger.Entry {
 		if res.Name != "" {
 			e.Tags = tags[r.IntN(len(tags))]
 		}
-		switch {
-		case i%7 == 3:
+		if i%7 == 3 {
 			e.Status, e.Usage, e.Reason = ledger.Failed, converse.Usage{}, "throttled"
-		default:
+		} else {
 			e.Charges = []ledger.Charge{{UsageType: "USE1-X-output-tokens", Quantity: e.Usage.OutputTokens, Nano: r.Int64N(1e9), Price: "p@1"}}
 			if e.Usage.InputTokens > 0 {
 				e.Charges = append(e.Charges, ledger.Charge{UsageType: "USE1-X-input-tokens", Quantity: e.Usage.InputTokens, Nano: 0, Unrated: true})

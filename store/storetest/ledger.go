@@ -91,7 +91,10 @@ func Ledger(t *testing.T, open func(*testing.T) LedgerEngine) {
 		if got := readCalls(t, e, account, since, 3); !reflect.DeepEqual(got, want[:3]) {
 			t.Errorf("a limit of 3 gives %d calls", len(got))
 		}
-		for range e.Calls(t.Context(), "", time.Time{}, 0) {
+		for _, err := range e.Calls(t.Context(), "", time.Time{}, 0) {
+			if err != nil {
+				t.Error(err)
+			}
 			break // must release what it holds
 		}
 	})

@@ -83,7 +83,7 @@ func (a *answer) Close() error {
 	}
 	a.err = errClosed
 	a.release(err == io.EOF)
-	return nil
+	return nil //nolint:nilerr // err says why the scrap ended, which decides whether the connection is kept
 }
 
 // read returns what has come. When that is nothing it waits, or, if it shall not, returns errWait.

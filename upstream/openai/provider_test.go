@@ -456,7 +456,8 @@ func TestReuse(t *testing.T) {
 		switch turn++; turn % 3 {
 		case 0:
 			events(open1+text1+text2+stop1+tell1+done1)(w, r)
-			w.(http.Flusher).Flush() // the body's end comes on its own, after [DONE]
+			w.(http.Flusher).Flush()
+			time.Sleep(2 * time.Millisecond) // the body's end comes on its own, after [DONE]
 		case 1:
 			io.WriteString(w, `{"choices":[{"message":{"content":"Hello"},"finish_reason":"stop"}]}`)
 		case 2:
