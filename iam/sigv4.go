@@ -56,52 +56,11 @@ func (a *Authenticator) Authenticate(r *http.Request, body []byte, requestID str
 }
 
 func (a *Authenticator) authenticate(r *http.Request, body []byte) (Caller, error) {
-	values := r.Header["Authorization"]
-	presigned := strings.Contains(r.URL.RawQuery, "X-Amz-Algorithm=")
-	switch {
-	case len(values) == 0 && presigned:
-		return Caller{}, fault.New(fault.IncompleteSignature, "Query-string authentication is not supported; sign the request in its Authorization header.")
-	case len(values) == 0:
-		return Caller{}, fault.New(fault.MissingToken, msgMissingToken)
-	case presigned:
-		return Caller{}, fault.New(fault.InvalidSignature, "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.")
-	case len(values) > 1:
-		return Caller{}, fault.New(fault.IncompleteSignature, "The Authorization header must stand once.")
-	}
-	scheme, _ := cutField(values[0])
-	switch {
-	case strings.EqualFold(scheme, "Bearer"):
-		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidKey)
-	case !strings.HasPrefix(scheme, "AWS4-"):
-		return Caller{}, fault.New(fault.MissingToken, msgMissingToken)
-	}
-	auth, err := parseAuthorization(values[0], r.Header)
+	said, err := a.claim(r)
 	if err != nil {
 		return Caller{}, err
 	}
-	now := a.dir.clock()
-	date, err := requestTime(r.Header, now)
-	if err != nil {
-		return Caller{}, err
-	}
-	if name := unsignedHeader(auth.signedHeaders, r.Header); name != "" {
-		return Caller{}, fault.New(fault.InvalidSignature, "%s must be a 'SignedHeader' in the AWS Authorization.", name)
-	}
-	if scheme != algorithm {
-		return Caller{}, fault.New(fault.IncompleteSignature, "Unsupported AWS 'algorithm': '%s' (only %s for now). ", printable(scheme), algorithm)
-	}
-	scope, err := parseCredential(auth.credential, date)
-	if err != nil {
-		return Caller{}, err
-	}
-	key, err := a.dir.credential(r.Context(), scope.keyID)
-	if err != nil {
-		return Caller{}, err
-	}
-	if key == nil || !key.active {
-		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidToken)
-	}
-	signing, ok := key.verify(r, body, &auth, &scope, date)
+	signing, ok := said.key.verify(r, body, &said.authorization, &said.scope, said.date)
 	if !ok {
 		return Caller{}, fault.New(fault.InvalidSignature, msgMismatch)
 	}
@@ -109,9 +68,74 @@ func (a *Authenticator) authenticate(r *http.Request, body []byte) (Caller, erro
 		// There are no sessions: nobody was given a token.
 		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidToken)
 	}
-	c := key.caller
+	c := said.key.caller
 	c.Region, c.Service = signing.region, signing.service
 	c.origin = originOf(r)
+	return c, nil
+}
+
+// Precheck finds every fault of r's credentials that shows before its body has been read: none at all, an
+// Authorization header that cannot be read, a clock too far off, a key that there is not or that is switched off. What
+// passes is not authenticated yet.
+func (a *Authenticator) Precheck(r *http.Request) error {
+	_, err := a.claim(r)
+	if err != nil {
+		a.dir.log.LogAttrs(r.Context(), slog.LevelDebug, "not authenticated", slog.String("remote", r.RemoteAddr), slog.Any("error", err))
+	}
+	return err
+}
+
+// A claim is what a request says of who signed it, with the key that it names.
+type claim struct {
+	authorization
+	scope scope
+	date  stamp
+	key   *credential // active
+}
+
+// claim reads everything of the credentials, and finds every fault that shows without the signature being computed.
+func (a *Authenticator) claim(r *http.Request) (c claim, err error) {
+	values := r.Header["Authorization"]
+	presigned := strings.Contains(r.URL.RawQuery, "X-Amz-Algorithm=")
+	switch {
+	case len(values) == 0 && presigned:
+		return c, fault.New(fault.IncompleteSignature, "Query-string authentication is not supported; sign the request in its Authorization header.")
+	case len(values) == 0:
+		return c, fault.New(fault.MissingToken, msgMissingToken)
+	case presigned:
+		return c, fault.New(fault.InvalidSignature, "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header.")
+	case len(values) > 1:
+		return c, fault.New(fault.IncompleteSignature, "The Authorization header must stand once.")
+	}
+	scheme, _ := cutField(values[0])
+	switch {
+	case strings.EqualFold(scheme, "Bearer"):
+		return c, fault.New(fault.UnrecognizedClient, msgInvalidKey)
+	case !strings.HasPrefix(scheme, "AWS4-"):
+		return c, fault.New(fault.MissingToken, msgMissingToken)
+	}
+	c.authorization, err = parseAuthorization(values[0], r.Header)
+	if err != nil {
+		return c, err
+	}
+	if c.date, err = requestTime(r.Header, a.dir.clock()); err != nil {
+		return c, err
+	}
+	if name := unsignedHeader(c.signedHeaders, r.Header); name != "" {
+		return c, fault.New(fault.InvalidSignature, "%s must be a 'SignedHeader' in the AWS Authorization.", name)
+	}
+	if scheme != algorithm {
+		return c, fault.New(fault.IncompleteSignature, "Unsupported AWS 'algorithm': '%s' (only %s for now). ", printable(scheme), algorithm)
+	}
+	if c.scope, err = parseCredential(c.credential, c.date); err != nil {
+		return c, err
+	}
+	if c.key, err = a.dir.credential(r.Context(), c.scope.keyID); err != nil {
+		return c, err
+	}
+	if c.key == nil || !c.key.active {
+		return c, fault.New(fault.UnrecognizedClient, msgInvalidToken)
+	}
 	return c, nil
 }
 

@@ -432,6 +432,14 @@ func TestAuthenticateErrors(t *testing.T) {
 			if c.ARN != "" || c.AccessKeyID != "" {
 				t.Errorf("a caller beside the error: %+v", c)
 			}
+			// Before the body has come, everything shows but what the signature decides.
+			if err := a.Precheck(v.request(t)); tt.message == mismatch || tt.name == "token that nobody gave out" {
+				if err != nil {
+					t.Errorf("the precheck says %v", err)
+				}
+			} else {
+				wantFault(t, err, tt.kind, tt.message)
+			}
 		})
 	}
 }
@@ -549,4 +557,15 @@ func BenchmarkAuthenticate(b *testing.B) {
 	b.Run("1KB", func(b *testing.B) { bench(b, vs.get(b, "body-1k")) })
 	b.Run("100KB", func(b *testing.B) { bench(b, vs.get(b, "long-body")) })
 	b.Run("Query", func(b *testing.B) { bench(b, vs.get(b, "query-repeated")) })
+}
+
+func BenchmarkPrecheck(b *testing.B) {
+	vs, d := verifier(b)
+	a, r := d.Authenticator(), vs.get(b, "body-1k").request(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := a.Precheck(r); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

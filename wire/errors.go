@@ -3,7 +3,9 @@ package wire
 import (
 	"bytes"
 	"encoding/xml"
+	"errors"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -39,8 +41,9 @@ var protocolExceptions = map[fault.Kind][3]Exception{
 
 // fallbacks are what a service that has no word of its own for a kind says: those that are not its doing.
 var fallbacks = map[fault.Kind][3]Exception{
-	fault.Internal: {{"InternalFailure", 500}, {"InternalFailure", 500}, {"InternalFailure", 500}},
-	fault.TooLarge: {{"RequestEntityTooLargeException", 413}, {"RequestEntityTooLargeException", 413}, {"RequestEntityTooLarge", 413}},
+	fault.Internal:    {{"InternalFailure", 500}, {"InternalFailure", 500}, {"InternalFailure", 500}},
+	fault.Unavailable: {{"ServiceUnavailableException", 503}, {"ServiceUnavailableException", 503}, {"ServiceUnavailable", 503}},
+	fault.TooLarge:    {{"RequestEntityTooLargeException", 413}, {"RequestEntityTooLargeException", 413}, {"RequestEntityTooLarge", 413}},
 }
 
 // exception finds what f calls a kind. shown is false when the caller must not read the fault's message.
@@ -82,6 +85,9 @@ func (x *exchange) explain(err error) (ft *fault.Error, e Exception, coral bool,
 func (x *exchange) fail(err error) {
 	ft, e, coral, message := x.explain(err)
 	h := x.Header
+	if x.unread && !errors.Is(err, os.ErrDeadlineExceeded) {
+		x.setPatience(x.server.intake.drain)
+	}
 	if ft.RetryAfter > 0 {
 		h["Retry-After"] = []string{strconv.FormatInt(int64((ft.RetryAfter+time.Second-1)/time.Second), 10)}
 	}

@@ -16,6 +16,8 @@ type table struct {
 	fronts  []*front
 	signing map[string][]*front // by the service in a signature's scope
 	targets map[string]target   // by X-Amz-Target
+
+	anyQuery *front // the only query service, which a form belongs to before it is read; unknownQuery where there are several
 }
 
 type target struct {
@@ -48,6 +50,8 @@ func newTable(services []*Service) (*table, error) {
 	t := &table{signing: map[string][]*front{}, targets: map[string]target{}}
 	var errs []error
 	seen := map[string]string{} // route -> operation
+	t.anyQuery = unknownQuery
+	queries := 0
 	for _, s := range services {
 		f := &front{Service: s, routes: map[string][]route{}, ops: map[string]*Op{}}
 		fail := func(format string, args ...any) {
@@ -65,6 +69,11 @@ func newTable(services []*Service) (*table, error) {
 		case AWSQuery:
 			if s.Version == "" || s.Namespace == "" {
 				fail("query needs a Version and a Namespace")
+			}
+			if queries++; queries == 1 {
+				t.anyQuery = f
+			} else {
+				t.anyQuery = unknownQuery
 			}
 		default:
 			fail("unknown protocol %d", s.Protocol)

@@ -3,16 +3,15 @@ package wire
 import (
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"outcrop/fault"
@@ -21,6 +20,10 @@ import (
 
 // Authenticator tells who sent r. It returns a fault of one of the credentials' kinds when it cannot.
 type Authenticator interface {
+	// Precheck refuses what needs no body to be refused: credentials that are missing, cannot be read, are out of time
+	// or name no key. It is cheap, and what it lets pass is not authenticated yet.
+	Precheck(r *http.Request) error
+
 	Authenticate(r *http.Request, body []byte, requestID string) (iam.Caller, error)
 }
 
@@ -45,6 +48,8 @@ type Server struct {
 	guard Guard
 	now   func() time.Time
 	log   *slog.Logger
+
+	intake intake
 }
 
 // NewServer checks the tables and makes a Server of them. It reports everything that is wrong with them at once.
@@ -56,7 +61,9 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wire: %w", err)
 	}
-	return &Server{table: t, auth: cfg.Authenticator, guard: cfg.Guard, now: cfg.Clock, log: cfg.Logger}, nil
+	s := &Server{table: t, auth: cfg.Authenticator, guard: cfg.Guard, now: cfg.Clock, log: cfg.Logger}
+	s.intake = intake{patience: bodyPatience, drain: drainPatience, budget: bodyBudget, arriving: map[*exchange]struct{}{}}
+	return s, nil
 }
 
 // An exchange is one request and its answer.
@@ -74,14 +81,22 @@ type exchange struct {
 	fault   *fault.Error // what went wrong, for the request event
 
 	oneLabel [1]label
+
+	unread bool  // the body, or a part of it, has not come yet
+	held   int64 // of the intake's budget
 }
 
 // ServeHTTP serves one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{server: s, w: w}
-	x.ID, x.Start, x.Header, x.request = newRequestID(), s.now(), w.Header(), r
+	x.Start, x.Header, x.request = s.now(), w.Header(), r
+	x.ID = newRequestID(x.Start)
 	x.quiet = !s.log.Enabled(r.Context(), slog.LevelInfo)
 	x.Header["X-Amzn-Requestid"] = []string{x.ID}
+	if r.ContentLength != 0 {
+		x.expectBody()
+		defer x.releaseBody() // after end has answered a panic
+	}
 	defer x.end()
 	if err := x.serve(); err != nil {
 		x.fail(err)
@@ -92,6 +107,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) serve() error {
 	if err := x.server.table.find(x); err != nil {
 		return err
+	}
+	if x.unread {
+		// Strangers are sent away before they can make the server hold what they send.
+		if err := x.server.auth.Precheck(x.request); err != nil {
+			if x.service == unknownQuery {
+				x.service = x.server.table.anyQuery
+			}
+			return err
+		}
 	}
 	buf, err := x.readBody()
 	if err != nil {
@@ -176,73 +200,21 @@ func (x *exchange) write(status int, body []byte) {
 	setLength(x.Header, len(body))
 	x.w.WriteHeader(status)
 	x.w.Write(body) // an error means that the caller has gone: there is nobody to tell
-}
-
-// defaultMaxBody bounds a request whose row says nothing.
-const defaultMaxBody = 1 << 20
-
-// A bodyBuffer is a request's body; pooled.
-type bodyBuffer struct{ b []byte }
-
-var bodies = sync.Pool{New: func() any { return new(bodyBuffer) }}
-
-func (b *bodyBuffer) release() {
-	if cap(b.b) <= maxPooled {
-		bodies.Put(b)
+	if x.unread {
+		// net/http reads the rest of a small body before it answers. It does so here, where StopReading can end it.
+		http.NewResponseController(x.w).Flush()
 	}
 }
 
-// readBody reads the body into x.body, bounded, whether its length was told or not.
-func (x *exchange) readBody() (*bodyBuffer, error) {
-	buf := bodies.Get().(*bodyBuffer)
-	buf.b = buf.b[:0]
-	if e := x.request.Header.Get("Content-Encoding"); e != "" && e != "identity" {
-		return nil, fault.New(fault.Serialization, "The Content-Encoding %q is not supported. Send the body as it is.", e)
-	}
-	limit := int64(defaultMaxBody)
-	if x.op != nil && x.op.MaxBody > 0 {
-		limit = x.op.MaxBody
-	}
-	n := x.request.ContentLength
-	if n > limit {
-		return nil, tooLarge(limit)
-	}
-	// What a stranger says it will send is not allocated before it comes.
-	const step = 64 << 10
-	if want := int(min(max(n+1, 512), step)); cap(buf.b) < want {
-		buf.b = make([]byte, 0, want)
-	}
-	for {
-		if len(buf.b) == cap(buf.b) {
-			grown := make([]byte, len(buf.b), min(2*cap(buf.b), int(limit)+1))
-			copy(grown, buf.b)
-			buf.b = grown
-		}
-		m, err := x.request.Body.Read(buf.b[len(buf.b):cap(buf.b)])
-		buf.b = buf.b[:len(buf.b)+m]
-		if int64(len(buf.b)) > limit {
-			return nil, tooLarge(limit)
-		}
-		if err == io.EOF {
-			x.body = buf.b
-			return buf, nil
-		}
-		if err != nil {
-			return nil, fault.Wrap(err, fault.Serialization, "The request body ended before it was complete.")
-		}
-	}
-}
-
-// tooLarge says it as AWS does of InvokeModel's body (https://github.com/langchain-ai/langchain-aws/issues/419).
-func tooLarge(limit int64) error {
-	return fault.New(fault.TooLarge, "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length less than or equal to %d", limit)
-}
-
-// newRequestID makes a random UUID, version 4.
-func newRequestID() string {
+// newRequestID makes a UUID, version 7 (RFC 9562): milliseconds first, then random. Ids that grow with time keep an index
+// by them in few pages: with random ones an entry of the ledger costs three times the processor time.
+func newRequestID(now time.Time) string {
 	var b [16]byte
-	rand.Read(b[:]) // it never fails
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	rand.Read(b[6:]) // it never fails
+	ms := now.UnixMilli()
+	binary.BigEndian.PutUint16(b[0:], uint16(ms>>32))
+	binary.BigEndian.PutUint32(b[2:], uint32(ms))
+	b[6], b[8] = b[6]&0x0f|0x70, b[8]&0x3f|0x80
 	var t [36]byte
 	hex.Encode(t[0:8], b[0:4])
 	hex.Encode(t[9:13], b[4:6])

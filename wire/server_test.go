@@ -30,18 +30,26 @@ import (
 // gate stands where iam does: it takes the access key for the caller's name, and "denied" for one that may nothing.
 type gate struct{}
 
-func (gate) Authenticate(r *http.Request, body []byte, requestID string) (iam.Caller, error) {
+func (gate) Precheck(r *http.Request) error {
 	auth := r.Header.Get("Authorization")
 	if auth == "" {
-		return iam.Caller{}, fault.New(fault.MissingToken, "Missing Authentication Token")
+		return fault.New(fault.MissingToken, "Missing Authentication Token")
 	}
+	if strings.Contains(auth, "Credential=UNKNOWN/") {
+		return fault.New(fault.UnrecognizedClient, "The security token included in the request is invalid.")
+	}
+	return nil
+}
+
+func (g gate) Authenticate(r *http.Request, body []byte, requestID string) (iam.Caller, error) {
+	if err := g.Precheck(r); err != nil {
+		return iam.Caller{}, err
+	}
+	auth := r.Header.Get("Authorization")
 	_, rest, _ := strings.Cut(auth, "Credential=")
 	parts := strings.Split(rest, "/")
 	if len(parts) < 5 {
 		return iam.Caller{Account: "000000000000", ARN: "arn:aws:iam::000000000000:user/bearer", Region: "us-east-1"}, nil
-	}
-	if parts[0] == "UNKNOWN" {
-		return iam.Caller{}, fault.New(fault.UnrecognizedClient, "The security token included in the request is invalid.")
 	}
 	return iam.Caller{Account: "000000000000", ARN: "arn:aws:iam::000000000000:user/" + parts[0], ID: "AIDA" + parts[0], Region: parts[2], Service: parts[3]}, nil
 }
@@ -131,11 +139,11 @@ func errorOf(t testing.TB, w *httptest.ResponseRecorder) (code, message string) 
 	return code, body.Message
 }
 
-var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+var uuid7 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 func checkRequestID(t testing.TB, w *httptest.ResponseRecorder) {
 	t.Helper()
-	if id := w.Header().Get("x-amzn-requestid"); !uuid4.MatchString(id) {
+	if id := w.Header().Get("x-amzn-requestid"); !uuid7.MatchString(id) {
 		t.Errorf("x-amzn-requestid %q is not a UUID of version 4", id)
 	}
 }
@@ -445,13 +453,15 @@ func TestQuery(t *testing.T) {
 			`<AssumeResponse xmlns="` + ns + `"><AssumeResult><Name>a+b&lt;&amp;</Name><Count>900</Count></AssumeResult><ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></AssumeResponse>`},
 		{"GET", "/?Action=Assume&Version=2011-06-15&RoleSessionName=ab", signed("sts"), "", 200,
 			`<AssumeResponse xmlns="` + ns + `"><AssumeResult><Name>ab&lt;&amp;</Name></AssumeResult><ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></AssumeResponse>`},
-		{"POST", "/", "", "Action=Assume&Version=2011-06-15", 403, // no credentials: the service is told by action and version
+		{"POST", "/", "", "Action=Assume&Version=2011-06-15", 403, // no credentials: the form is not read
 			`<ErrorResponse xmlns="` + ns + `"><Error><Type>Sender</Type><Code>MissingAuthenticationToken</Code><Message>Missing Authentication Token</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},
 		{"POST", "/", signedAs("UNKNOWN", "sts"), "Action=Assume&Version=2011-06-15", 403,
 			`<ErrorResponse xmlns="` + ns + `"><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code><Message>The security token included in the request is invalid.</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},
 		{"POST", "/", signed("sts"), "Action=Nope&Version=2011-06-15", 400,
 			`<ErrorResponse xmlns="` + ns + `"><Error><Type>Sender</Type><Code>InvalidAction</Code><Message>Could not find operation Nope for version 2011-06-15</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},
-		{"POST", "/", "", "Action=Nope&Version=1", 400,
+		{"GET", "/?Action=Assume&Version=2011-06-15", "", "", 403,
+			`<ErrorResponse xmlns="` + ns + `"><Error><Type>Sender</Type><Code>MissingAuthenticationToken</Code><Message>Missing Authentication Token</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},
+		{"GET", "/?Action=Nope&Version=1", "", "", 400,
 			`<ErrorResponse><Error><Type>Sender</Type><Code>InvalidAction</Code><Message>Could not find operation Nope for version 1</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},
 		{"POST", "/", signed("sts"), "Action=Assume&Version=2011-06-15&RoleSessionName=x", 400,
 			`<ErrorResponse xmlns="` + ns + `"><Error><Type>Sender</Type><Code>ValidationException</Code><Message>1 validation error detected: Value &#39;x&#39; at &#39;roleSessionName&#39; failed to satisfy constraint: Member must have length greater than or equal to 2</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},

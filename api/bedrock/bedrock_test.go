@@ -39,6 +39,8 @@ type door struct {
 	denied string       // an action that nobody may do
 }
 
+func (*door) Precheck(*http.Request) error { return nil }
+
 func (d *door) Authenticate(r *http.Request, _ []byte, _ string) (iam.Caller, error) {
 	return iam.Caller{Account: account, ARN: "arn:aws:iam::" + account + ":root", ID: account, Root: true, Region: r.Header.Get("X-Region"), Service: "bedrock"}, nil
 }

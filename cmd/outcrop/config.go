@@ -211,6 +211,13 @@ func checkKeys(n ast.Node, t reflect.Type, path string) error {
 		return nil
 	}
 	switch n := n.(type) {
+	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode:
+		if text := n.GetToken().Value; path == "account_id" {
+			_, quoted := n.(*ast.StringNode)
+			if !accountID.MatchString(text) || !quoted && text[0] == '0' { // a number loses its zeros
+				return fmt.Errorf("line %d: account_id: %q: quote it: 12 digits, as \"000000000000\"", n.GetToken().Position.Line, text)
+			}
+		}
 	case *ast.MappingValueNode:
 		return checkKeys(&ast.MappingNode{BaseNode: &ast.BaseNode{}, Values: []*ast.MappingValueNode{n}}, t, path)
 	case *ast.MappingNode:
@@ -302,7 +309,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	if !accountID.MatchString(c.AccountID) {
-		return fmt.Errorf("account_id: %q is not 12 digits", c.AccountID)
+		return fmt.Errorf("account_id: %q: quote it: 12 digits, as \"000000000000\"", c.AccountID)
 	}
 	if !regionName.MatchString(c.Region) {
 		return fmt.Errorf("region: %q is not the name of a Region", c.Region)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"outcrop/iam"
 	"outcrop/store"
@@ -19,20 +20,21 @@ import (
 //	outcrop.key   the key that seals secrets; OUTCROP_KEY_FILE moves it
 //	journal/      the ledger's journal
 //	lock          held by the server that uses the folder
-//	endpoint      the URL that server answers at, for `outcrop env`
+//	endpoint      the URL that server answers at while it runs, for `outcrop env`
 
-// openFolder makes dir when it is missing and opens its database. create false refuses a folder that holds none. The key
-// file is made with create too, but only while the database has no secret that another key sealed.
+// openFolder opens the database and the key of dir. With create, which is for the holder of the folder's lock, it makes
+// and migrates what is missing; the key file only while the database has no secret that another key sealed. Without, a
+// folder that no server has made ready is a store.ErrNotReady.
 func openFolder(ctx context.Context, dir string, create bool) (*store.Store, *iam.Sealer, error) {
 	db := filepath.Join(dir, "outcrop.db")
+	open := store.OpenExisting
 	if create {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, nil, err
 		}
-	} else if _, err := os.Stat(db); errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("%s holds no Outcrop data: start a server with --data %s first", dir, dir)
+		open = store.Open
 	}
-	st, err := store.Open(ctx, db)
+	st, err := open(ctx, db)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,18 +42,57 @@ func openFolder(ctx context.Context, dir string, create bool) (*store.Store, *ia
 	if key == "" {
 		key = filepath.Join(dir, "outcrop.key")
 	}
-	if create {
-		state, err := st.Principals(ctx)
-		if err != nil {
-			return nil, nil, errors.Join(err, st.Close())
-		}
-		create = len(state.Keys) == 0
+	state, err := st.Principals(ctx)
+	if err == nil && !create && len(state.Accounts) == 0 {
+		err = fmt.Errorf("%s has no account: %w", db, store.ErrNotReady)
 	}
+	if err != nil {
+		return nil, nil, errors.Join(err, st.Close())
+	}
+	create = create && len(state.Keys) == 0
 	sealer, err := iam.OpenSealer(key, create)
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	return st, sealer, nil
+}
+
+// patience is how long a command waits for a server that starts at the same time.
+const patience = 5 * time.Second
+
+// awaitFolder is openFolder without create, for a folder that a server may be making at this moment.
+func awaitFolder(ctx context.Context, dir string) (st *store.Store, sealer *iam.Sealer, err error) {
+	await(ctx, func() bool {
+		st, sealer, err = openFolder(ctx, dir, false)
+		return !errors.Is(err, store.ErrNotReady)
+	})
+	if errors.Is(err, store.ErrNotReady) {
+		err = fmt.Errorf("%s is not ready; start `outcrop serve` with the same --data or --config first (%w)", dir, err)
+	}
+	return st, sealer, err
+}
+
+// await asks done again and again until it says yes, ctx ends or patience does.
+func await(ctx context.Context, done func() bool) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// removeEndpoint takes back where the folder's server answers.
+func removeEndpoint(dir string) error {
+	if err := os.Remove(filepath.Join(dir, "endpoint")); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // lockFolder makes this process the one server of dir until the file is closed or the process ends.

@@ -45,7 +45,12 @@ func TestMissingKeyFile(t *testing.T) {
 	if err := os.Remove(key); err != nil {
 		t.Fatal(err)
 	}
-	missing(false)
+	if _, err := open(false); err == nil {
+		t.Error("a management command took a folder without a key file")
+	}
+	if _, err := os.Stat(key); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a management command made a key file (%v)", err)
+	}
 	people, err := open(true)
 	if err != nil {
 		t.Fatal(err)

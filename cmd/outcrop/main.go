@@ -5,7 +5,8 @@
 //	outcrop env            print what a shell needs to talk to the server
 //	outcrop check-config   print a configuration file as the server understands it
 //	outcrop users, keys    manage principals
-//	outcrop calls, costs   read the ledger
+//	outcrop calls          print the ledger's entries
+//	outcrop verify         prove the ledger's totals
 package main
 
 import (
@@ -17,10 +18,13 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"strings"
 	"syscall"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	"outcrop/fault"
 )
 
 func main() {
@@ -55,9 +59,18 @@ func main() {
 		defer pprof.StopCPUProfile()
 	}
 	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "outcrop:", err)
+		fmt.Fprintln(os.Stderr, "outcrop:", words(err))
 		os.Exit(1)
 	}
+}
+
+// words is err for people: without the kind that a fault begins with in logs.
+func words(err error) string {
+	text := err.Error()
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Internal {
+		text = strings.Replace(text, f.Error(), f.Message, 1)
+	}
+	return text
 }
 
 func command() *cobra.Command {

@@ -18,6 +18,8 @@ import (
 
 // folder is what the management commands stand on: the data folder's database, beside a server that may be running.
 type folder struct {
+	dir     string
+	config  Config
 	store   *store.Store
 	people  *iam.Directory
 	account string
@@ -37,7 +39,7 @@ func folderFlags(cmd *cobra.Command, fn func(ctx context.Context, f *folder, arg
 		if err != nil {
 			return err
 		}
-		st, sealer, err := openFolder(cmd.Context(), dir, false)
+		st, sealer, err := awaitFolder(cmd.Context(), dir)
 		if err != nil {
 			return err
 		}
@@ -49,7 +51,7 @@ func folderFlags(cmd *cobra.Command, fn func(ctx context.Context, f *folder, arg
 		if err != nil {
 			return errors.Join(err, st.Close())
 		}
-		return errors.Join(fn(cmd.Context(), &folder{st, people, account}, args), st.Close())
+		return errors.Join(fn(cmd.Context(), &folder{dir, c, st, people, account}, args), st.Close())
 	}
 	return cmd
 }
@@ -232,14 +234,29 @@ func callsCommand() *cobra.Command {
 				if name == "" {
 					name = e.ModelID
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
-					e.Usage.InputTokens, e.Usage.OutputTokens, cost.FormatUSD(nano))
+				about := "" // what is estimated is marked, tokens and cost
+				if e.Estimated {
+					about = "~"
+				}
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%d\t%[6]s%[8]d\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
+					about, e.Usage.InputTokens, e.Usage.OutputTokens, usd(nano, unrated, about))
 			}
 			return w.Flush()
 		})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines with every figure")
 	cmd.Flags().DurationVar(&since, "since", 0, "only calls that began within this time, as 24h (default: all)")
 	return cmd
+}
+
+// usd is what a call cost for people to read. What has no known price is not free.
+func usd(nano int64, unrated bool, about string) string {
+	switch {
+	case unrated && nano == 0:
+		return "unrated"
+	case unrated:
+		return about + cost.FormatUSD(nano) + " + unrated"
+	}
+	return about + cost.FormatUSD(nano)
 }
 
 func verifyCommand() *cobra.Command {

@@ -47,6 +47,7 @@ type server struct {
 	upstream []*upstream.Upstream
 	listener net.Listener
 	http     *http.Server
+	services *wire.Server
 	ready    atomic.Bool
 
 	background sync.WaitGroup // refresh
@@ -57,7 +58,8 @@ type server struct {
 // refreshEvery is how often a change that another process made to the database (a new key, a new user) is looked for.
 const refreshEvery = 500 * time.Millisecond
 
-// New opens everything that c names in the data folder dir and listens. Run serves; Close must be called in any case.
+// New opens everything that c names in the data folder dir and listens. Run serves. Close must be called whatever Run
+// returns; when New fails there is nothing to close.
 func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, err error) {
 	s = &server{config: c, dir: dir, log: newLogger(&c, logs)}
 	defer func() {
@@ -70,6 +72,10 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		return s, err
 	}
 	s.later(s.lock.Close)
+	if err = removeEndpoint(dir); err != nil { // of a server that was killed
+		return s, err
+	}
+	s.later(func() error { return removeEndpoint(dir) })
 	var sealer *iam.Sealer
 	if s.store, sealer, err = openFolder(ctx, dir, true); err != nil {
 		return s, err
@@ -113,7 +119,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		Profiles: s.profiles, Guard: guard, Ledger: s.ledger, Rater: rater, Upstreams: s.upstream, Clock: time.Now,
 		Logger: s.log, Drain: c.UpstreamDrain,
 	})
-	handler, err := wire.NewServer(wire.Config{
+	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
 			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), costexplorer.New(s.store, time.Now), sts.New(),
 		},
@@ -122,7 +128,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err != nil {
 		return s, err
 	}
-	if err = s.listen(ctx, handler); err != nil {
+	if err = s.listen(ctx, s.services); err != nil {
 		return s, err
 	}
 	refresh, stop := context.WithCancel(context.Background())
@@ -179,6 +185,7 @@ func (s *server) listen(ctx context.Context, handler http.Handler) error {
 	protocols.SetUnencryptedHTTP2(true) // the AWS SDK for JavaScript speaks HTTP/2 in clear text with prior knowledge
 	s.http = &http.Server{
 		Handler: s.route(handler), Protocols: protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken handshakes and scans: not news
 	}
@@ -195,11 +202,19 @@ func (s *server) listen(ctx context.Context, handler http.Handler) error {
 
 // route puts the two questions that need no credentials before the services.
 func (s *server) route(services http.Handler) http.Handler {
+	// A body that nobody asked for is read by net/http before it answers: not for ever.
+	bound := func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/healthz":
+			bound(w, r)
 			io.WriteString(w, "ok\n")
 		case "/readyz":
+			bound(w, r)
 			if !s.ready.Load() {
 				http.Error(w, "not ready", http.StatusServiceUnavailable)
 				return
@@ -217,12 +232,17 @@ func (s *server) route(services http.Handler) http.Handler {
 
 // URL is where clients on this machine reach the server.
 func (s *server) URL() string {
-	host, port, _ := net.SplitHostPort(s.listener.Addr().String())
-	if ip := net.ParseIP(host); ip == nil || ip.IsUnspecified() {
+	return s.config.url(s.listener.Addr().String())
+}
+
+// url is where clients on this machine reach a server of this configuration that listens on address.
+func (c *Config) url(address string) string {
+	host, port, _ := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
 	scheme := "http"
-	if s.config.TLS.CertFile != "" {
+	if c.TLS.CertFile != "" {
 		scheme = "https"
 	}
 	return scheme + "://" + net.JoinHostPort(host, port)
@@ -252,6 +272,7 @@ func (s *server) Run(ctx context.Context, ready func(url string)) error {
 	case <-ctx.Done():
 	}
 	s.ready.Store(false)
+	s.services.StopReading() // they have begun nothing yet, and could hold up the drain to its end
 	drain, cancel := context.WithTimeout(context.Background(), s.config.Shutdown.Drain)
 	defer cancel()
 	err := s.http.Shutdown(drain)

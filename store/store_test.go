@@ -1,0 +1,69 @@
+package store_test
+
+import (
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"outcrop/store"
+)
+
+// TestOpenExisting: it opens what Open has made, and neither makes nor migrates anything.
+func TestOpenExisting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outcrop.db")
+	refused := func(when string, ready bool) {
+		t.Helper()
+		s, err := store.OpenExisting(t.Context(), path)
+		if err == nil {
+			t.Errorf("%s: opened", when)
+			s.Close()
+		} else if errors.Is(err, store.ErrNotReady) == ready {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	refused("missing", false)
+	if _, err := os.Stat(path); err == nil {
+		t.Error("it was made")
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused("empty", false)
+
+	exec := func(query string) {
+		t.Helper()
+		db, err := sql.Open("sqlite", path)
+		if err == nil {
+			_, err = db.ExecContext(t.Context(), query)
+			err = errors.Join(err, db.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("PRAGMA journal_mode=WAL")
+	refused("in WAL mode without a schema", false)
+
+	made, err := store.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer made.Close()
+	s, err := store.OpenExisting(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Principals(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+
+	exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000000, 1)")
+	refused("newer", true)
+	exec("DELETE FROM goose_db_version WHERE version_id > 1")
+	refused("older", false)
+}
