@@ -89,7 +89,7 @@ func collect[T any](ctx context.Context, tx *sql.Tx, query string, scan func(*sq
 
 // ChangePrincipals implements iam.Store.
 func (s *Store) ChangePrincipals(ctx context.Context, revision int64, c iam.Changes) error {
-	return s.writeDurable(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
 		// The bump comes first: on an engine with many writers it locks the domain's row until the end.
 		if err := bump(ctx, tx, iamDomain); err != nil {
 			return err

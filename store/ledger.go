@@ -79,7 +79,7 @@ func (s *Store) Apply(ctx context.Context, b *ledger.Batch) error {
 func (s *Store) apply(ctx context.Context, b *ledger.Batch, known bool) error {
 	x := &s.index
 	work := batch{index: x, tagsets: map[string]int64{}, resources: map[string]resource{}}
-	err := s.writeDurable(ctx, func(tx *sql.Tx) error {
+	err := s.change(ctx, func(tx *sql.Tx) error {
 		moved, err := move(ctx, tx, b)
 		if err != nil || !moved {
 			return err

@@ -77,7 +77,7 @@ func (s profileStore) Insert(ctx context.Context, p *profile.Profile, limit int)
 	if err != nil {
 		return nil, 0, err
 	}
-	err = s.writeDurable(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *sql.Tx) error {
 		stored, revision = p, 0
 		if p.Token != "" {
 			old, err := scanProfile(tx.QueryRowContext(ctx, `SELECT `+profileColumns+` FROM profile
@@ -115,7 +115,7 @@ func (s profileStore) Insert(ctx context.Context, p *profile.Profile, limit int)
 }
 
 func (s profileStore) Delete(ctx context.Context, account, region, id string) (revision int64, err error) {
-	err = s.writeDurable(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `DELETE FROM profile WHERE account = $1 AND region = $2 AND id = $3`, account, region, id)
 		if err := oneRow(r, err, profile.ErrNotFound); err != nil {
 			return err
@@ -127,7 +127,7 @@ func (s profileStore) Delete(ctx context.Context, account, region, id string) (r
 }
 
 func (s profileStore) EditTags(ctx context.Context, account, region, id string, edit func([]profile.Tag) ([]profile.Tag, error)) (tags []profile.Tag, revision int64, err error) {
-	err = s.writeDurable(ctx, func(tx *sql.Tx) error {
+	err = s.change(ctx, func(tx *sql.Tx) error {
 		var old string
 		switch err := tx.QueryRowContext(ctx, `SELECT tags FROM profile WHERE account = $1 AND region = $2 AND id = $3`, account, region, id).Scan(&old); {
 		case errors.Is(err, sql.ErrNoRows):

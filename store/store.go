@@ -110,9 +110,9 @@ func open(ctx context.Context, path, pragma string, prepare func(*Store, *goose.
 	if pragma != "" {
 		pragmas = append(pragmas, pragma)
 	}
-	q := url.Values{"_pragma": append(pragmas, "synchronous(NORMAL)", "foreign_keys(ON)", "temp_store(MEMORY)", "cache_size(-4000)")}
-	// NORMAL: the index can be rebuilt from the journal, which is synced; what a power cut takes from here is applied
-	// again. What is not in the journal (profiles, principals) is written through writeDurable.
+	q := url.Values{"_pragma": append(pragmas, "synchronous(FULL)", "foreign_keys(ON)", "temp_store(MEMORY)", "cache_size(-4000)")}
+	// FULL: a commit is on the disk when it returns. Profiles and principals exist nowhere else, and the journal forgets
+	// what the index has.
 	q.Set("_txlock", "immediate")
 	dsn := "file:" + filepath.ToSlash(path) + "?" + q.Encode()
 	s := &Store{}
@@ -143,20 +143,9 @@ func open(ctx context.Context, path, pragma string, prepare func(*Store, *goose.
 // Close closes both pools.
 func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }
 
-// writeDurable runs fn in one write transaction, rolled back when fn fails, and syncs the commit to the disk before it
-// returns.
-// PRAGMA synchronous cannot change inside a transaction, and the writer is one connection.
-func (s *Store) writeDurable(ctx context.Context, fn func(*sql.Tx) error) error {
-	conn, err := s.write.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if _, err := conn.ExecContext(ctx, "PRAGMA synchronous=FULL"); err != nil {
-		return err
-	}
-	defer conn.ExecContext(context.WithoutCancel(ctx), "PRAGMA synchronous=NORMAL")
-	tx, err := conn.BeginTx(ctx, nil)
+// change runs fn in one write transaction, rolled back when fn fails. The commit is on the disk when it returns.
+func (s *Store) change(ctx context.Context, fn func(*sql.Tx) error) error {
+	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -261,7 +261,9 @@ func (s *server) Run(ctx context.Context, ready func(url string)) error {
 	}()
 	if err := os.WriteFile(filepath.Join(s.dir, "endpoint"), []byte(s.URL()+"\n"), 0o600); err != nil {
 		err = errors.Join(err, s.http.Close())
-		<-failed
+		if serveErr := <-failed; !errors.Is(serveErr, http.ErrServerClosed) {
+			err = errors.Join(err, serveErr)
+		}
 		return err
 	}
 	s.ready.Store(true)

@@ -74,7 +74,7 @@ func (a *answer) Read(p []byte) (int, error) {
 
 func (a *answer) Close() error {
 	if a.err != nil {
-		return nil
+		return nil //nolint:nilerr // the answer is over already, well or badly: its reader has been told
 	}
 	var scrap [512]byte
 	var err error
@@ -83,7 +83,7 @@ func (a *answer) Close() error {
 	}
 	a.err = errClosed
 	a.release(err == io.EOF)
-	return nil //nolint:nilerr // err says why the scrap ended, which decides whether the connection is kept
+	return nil
 }
 
 // read returns what has come. When that is nothing it waits, or, if it shall not, returns errWait.
