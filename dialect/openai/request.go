@@ -465,11 +465,17 @@ func (w *writer) tools(c *converse.ToolConfig, noParallel bool) error {
 	if c == nil {
 		return nil
 	}
+	// One tool that must be called is said as "required" with no other tool beside it: the same to the model, and llama.cpp
+	// reads an object for tool_choice as "auto".
+	only := c.ToolChoice != nil && c.ToolChoice.Tool != nil
 	specs := 0
 	for i := range c.Tools {
 		t := &c.Tools[i]
 		switch {
 		case t.ToolSpec != nil:
+			if only && t.ToolSpec.Name != c.ToolChoice.Tool.Name {
+				continue
+			}
 		case t.CachePoint != nil:
 			continue
 		default:
@@ -508,12 +514,8 @@ func (w *writer) tools(c *converse.ToolConfig, noParallel bool) error {
 		return nil
 	}
 	switch {
-	case c.ToolChoice.Any != nil:
+	case only, c.ToolChoice.Any != nil:
 		w.raw(`,"tool_choice":"required"`)
-	case c.ToolChoice.Tool != nil:
-		w.raw(`,"tool_choice":{"type":"function","function":{"name":`)
-		w.str(c.ToolChoice.Tool.Name)
-		w.raw(`}}`)
 	case c.ToolChoice.Auto != nil:
 		w.raw(`,"tool_choice":"auto"`)
 	}
