@@ -153,7 +153,7 @@ type run struct {
 	settled  bool
 	latency  time.Duration
 	first    time.Duration
-	served   candidate
+	served   candidate // of the latest attempt; there is always one
 	attempts int
 	usage    converse.Usage
 	told     bool // usage is the upstream's own
@@ -167,13 +167,6 @@ type candidate struct {
 	*upstream.Upstream
 	region string
 	model  string // the upstream's name of it
-}
-
-func (c candidate) name() string {
-	if c.Upstream == nil {
-		return ""
-	}
-	return c.Upstream.Name
 }
 
 func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
@@ -392,7 +385,7 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	r.latency = now.Sub(r.call.Start)
 	s := ledger.Settlement{
 		ID: r.call.ID, Time: now, Status: status, Reason: reason, Service: catalog.Service,
-		Upstream: r.served.name(), Served: r.served.region, Attempts: r.attempts, StopReason: r.stop,
+		Upstream: r.served.Name, Served: r.served.region, Attempts: r.attempts, StopReason: r.stop,
 		Latency: r.latency, FirstEvent: r.first, Usage: r.usage, Estimated: !r.told,
 	}
 	switch {

@@ -4,21 +4,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"outcrop/store"
 	"outcrop/store/storetest"
 )
 
 func TestCost(t *testing.T) {
-	storetest.Cost(t, func(t *testing.T) storetest.CostEngine {
-		s, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "outcrop.db"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return s
-	})
+	storetest.Cost(t, func(t *testing.T) storetest.CostEngine { return open(t, filepath.Join(t.TempDir(), "outcrop.db")) })
 }

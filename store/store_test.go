@@ -10,6 +10,21 @@ import (
 	"outcrop/store"
 )
 
+// open opens the database in the file path, and closes it at the end of the test.
+func open(t *testing.T, path string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 // TestOpenExisting: it opens what Open has made, and neither makes nor migrates anything.
 func TestOpenExisting(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outcrop.db")
