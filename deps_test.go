@@ -18,12 +18,22 @@ var arrows = map[string][]string{
 	"fault":              {},
 	"converse":           {"fault"},
 	"dialect/anthropic":  {"converse", "fault"},
+	"dialect/cohere":     {"converse", "fault"},
+	"dialect/deepseek":   {"converse", "fault"},
+	"dialect/jamba":      {"converse", "fault"},
+	"dialect/llama":      {"converse", "fault"},
+	"dialect/mistral":    {"converse", "fault"},
+	"dialect/nova":       {"converse", "fault"},
 	"dialect/openai":     {"converse", "fault"},
+	"dialect/titan":      {"converse", "fault"},
 	"policy":             {"arn", "fault"},
 	"catalog":            {"arn", "fault"},
 	"ledger":             {"converse", "fault"},
 	"upstream":           {"converse", "fault"},
 	"upstream/http1":     {},
+	"upstream/sse":       {},
+	"upstream/anthropic": {"upstream", "upstream/http1", "upstream/sse", "dialect/*", "converse", "fault"},
+	"upstream/bedrock":   {"upstream", "upstream/http1", "dialect/*", "converse", "fault"},
 	"upstream/openai":    {"upstream", "upstream/http1", "dialect/*", "converse", "fault"},
 	"upstream/simulated": {"upstream", "dialect/*", "converse", "fault"},
 	"iam":                {"policy", "arn", "fault"},
@@ -32,6 +42,7 @@ var arrows = map[string][]string{
 	"invoke":             {"profile", "iam", "policy", "upstream", "ledger", "cost", "catalog", "converse", "arn", "fault"},
 	"store":              {"profile", "iam", "ledger", "cost", "converse", "arn", "fault"},
 	"wire":               {"iam", "fault"},
+	"wire/http1":         {},
 	"api/bedrock":        {"wire", "profile", "catalog", "iam", "policy", "arn", "fault"},
 	"api/bedrockruntime": {"wire", "invoke", "dialect/*", "converse", "fault"},
 	"api/costexplorer":   {"wire", "cost", "iam", "ledger", "fault"},
@@ -41,7 +52,7 @@ var arrows = map[string][]string{
 
 // outside says which packages alone may import a package that shapes what it touches.
 var outside = map[string][]string{
-	"net/http":     {"wire", "iam", "upstream", "upstream/http1", "upstream/openai", "cmd/outcrop"},
+	"net/http":     {"wire", "wire/http1", "iam", "upstream", "upstream/http1", "upstream/openai", "upstream/anthropic", "upstream/bedrock", "cmd/outcrop"},
 	"database/sql": {"store"},
 }
 

@@ -1,0 +1,37 @@
+package converse
+
+// EmbeddingRequest asks for vectors. It is the canonical form of the vendors' embedding bodies, which Converse has no
+// place for. A zero member means the model's default.
+type EmbeddingRequest struct {
+	Model      string // the model asked for, where a format's answer differs by model (Titan); "" is the newest
+	Inputs     []EmbeddingInput
+	Purpose    string   // search_document, search_query, classification, clustering, image: Cohere's input_type
+	Types      []string // float, int8, uint8, binary, ubinary, base64; none is float
+	Dimensions int
+	Normalize  *bool  // Titan v2: unit length; its default is true
+	Truncate   string // NONE, START, END (Cohere v3), LEFT, RIGHT (v4): what to do with an input that is too long
+	MaxTokens  int    // of one input, where the model bounds it (Cohere v4)
+}
+
+// EmbeddingInput is one thing to embed: a text, or a picture as a data URI; both together where a model fuses them, the
+// text first. Where the order is another, or there are several of either, Parts has them in theirs, each a text or a
+// picture, and Text and Image are empty (Cohere v4's interleaved inputs); a format without such a thing refuses it.
+type EmbeddingInput struct {
+	Text  string
+	Image string // "data:image/png;base64,..."
+	Parts []EmbeddingInput
+}
+
+// Embeddings is the answer: for each requested type one vector an input, in the inputs' order.
+type Embeddings struct {
+	ID        string // the answer's id in the vendor's own form, where it has one
+	Float     [][]float32
+	Int8      [][]int8
+	Uint8     [][]uint8
+	Ubinary   [][]uint8 // a bit a dimension, eight a number, the first in the highest bit
+	Binary    [][]int8  // likewise, less 128
+	Texts     []string  // the inputs as the model echoed them, where it does
+	Tokens    []int64   // of each input, where the vendor tells them apart; else nil
+	Usage     Usage     // InputTokens only
+	Estimated bool      // the usage is an estimate, the vendor told none
+}

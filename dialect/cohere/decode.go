@@ -1,0 +1,329 @@
+package cohere
+
+import (
+	"crypto/rand"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+	"outcrop/fault"
+)
+
+// Decoder turns the answer to one request into converse's events: Append for each chunk of a stream, or once for a whole
+// answer, then Finish. It tells a chat's answer from a Command model's by its members. The zero value is ready, but for
+// Stop. It holds the state of one answer and is not safe for concurrent use.
+//
+// MessageStart comes with the first piece of content: a server that dies before has shown nothing yet, and another may be
+// asked. BlockStop of the last block, MessageStop and Metadata come from Finish. Calls have no ids here; each gets one that
+// no other has. Citations and search queries go into MessageStop's Fields, by the names that they have here.
+type Decoder struct {
+	Stop []string // the request's stop sequences
+
+	started bool
+	open    converse.DeltaKind // kind of the open block, 0 for none
+	index   int                // of the open block, or of the next one
+	wrote   bool               // text has come
+	called  bool               // a call has come
+	delta   int                // index of the call that tool-calls-chunk writes
+	finish  string             // finish_reason, in capitals
+	cited   [][]byte           // elements of citations
+	queries [][]byte           // likewise of search_queries
+	usage   usage
+	tally   int64 // estimated tokens of what was appended
+}
+
+// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
+type usage struct {
+	converse.Usage
+	input, output bool
+}
+
+// chunk is any event of a stream and any whole answer.
+type chunk struct {
+	Event    string `json:"event_type"`
+	Index    int    `json:"index"`
+	Delta    *delta `json:"tool_call_delta"`
+	Response *struct {
+		answer
+	} `json:"response"` // of stream-end: the whole answer
+	answer
+	Metrics *metrics `json:"amazon-bedrock-invocationMetrics"`
+}
+
+type answer struct {
+	Text         string           `json:"text"`
+	FinishReason string           `json:"finish_reason"`
+	ToolCalls    []decodedCall    `json:"tool_calls"`
+	Citations    []jsontext.Value `json:"citations"`
+	Queries      []jsontext.Value `json:"search_queries"`
+	Generations  []struct {
+		Text         string `json:"text"`
+		FinishReason string `json:"finish_reason"`
+	} `json:"generations"`
+	Meta *struct {
+		Billed *counts `json:"billed_units"`
+		Tokens *counts `json:"tokens"`
+	} `json:"meta"`
+}
+
+type decodedCall struct {
+	Name       string         `json:"name"`
+	Parameters jsontext.Value `json:"parameters"`
+}
+
+type delta struct {
+	Index      int    `json:"index"`
+	Name       string `json:"name"`
+	Parameters string `json:"parameters"`
+}
+
+type counts struct {
+	Input  float64 `json:"input_tokens"`
+	Output float64 `json:"output_tokens"`
+}
+
+type metrics struct {
+	Input      float64 `json:"inputTokenCount"`
+	Output     float64 `json:"outputTokenCount"`
+	CacheRead  float64 `json:"cacheReadInputTokenCount"`
+	CacheWrite float64 `json:"cacheWriteInputTokenCount"`
+}
+
+// Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
+func (d *Decoder) Finished() bool { return d.finish != "" }
+
+// Started reports whether any event was appended.
+func (d *Decoder) Started() bool { return d.started }
+
+// endOfText is what Command models have written as their last piece before they said that it was.
+const endOfText = "<EOS_TOKEN>"
+
+// Append decodes data, one chunk of a stream or a whole answer, and appends its events to dst. It fails with an error that
+// wraps ErrMalformed where data is neither, and with a fault.ModelError where the model's server gave the answer up. It
+// keeps no reference to data.
+func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, error) {
+	var c chunk
+	if err := json.Unmarshal(data, &c, lenient, jsontext.AllowInvalidUTF8(true)); err != nil {
+		return dst, malformed("%v", err)
+	}
+	switch c.Event {
+	case "", "text-generation", "tool-calls-chunk":
+		if c.Index != 0 || c.Event == "" && c.Text == endOfText { // another generation than the first; see AppendPrompt
+			break
+		}
+		dst = d.text(dst, c.Text)
+		if t := c.Delta; t != nil {
+			dst = d.piece(dst, t)
+		}
+		dst = d.calls(dst, c.ToolCalls)
+		if len(c.Generations) > 0 {
+			dst = d.text(dst, c.Generations[0].Text)
+			c.FinishReason = c.Generations[0].FinishReason
+		}
+	case "tool-calls-generation": // all calls, after their pieces where those were told, and what the model said before them
+		if !d.wrote {
+			dst = d.text(dst, c.Text)
+		}
+		if !d.called {
+			dst = d.calls(dst, c.ToolCalls)
+		}
+	}
+	if c.Response != nil {
+		if !d.wrote && !d.called { // all there is
+			a := &c.Response.answer
+			dst = d.text(dst, a.Text)
+			if len(a.Generations) > 0 {
+				dst = d.text(dst, a.Generations[0].Text)
+			}
+			dst = d.calls(dst, a.ToolCalls)
+		}
+		if len(d.cited) == 0 && len(d.queries) == 0 { // not told in events of their own
+			d.keep(&c.Response.answer)
+		}
+		d.readUsage(&c.Response.answer)
+	}
+	d.keep(&c.answer)
+	d.readUsage(&c.answer)
+	if m := c.Metrics; m != nil {
+		d.count(m.Input, m.Output)
+		if m.CacheRead > 0 && m.CacheRead <= maxTokens {
+			d.usage.CacheReadInputTokens = int64(m.CacheRead)
+		}
+		if m.CacheWrite > 0 && m.CacheWrite <= maxTokens {
+			d.usage.CacheWriteInputTokens = int64(m.CacheWrite)
+		}
+	}
+	switch reason := strings.ToUpper(c.FinishReason); reason {
+	case "":
+	case "ERROR", "USER_CANCEL", "TIMEOUT":
+		return dst, fault.New(fault.ModelError, "The model's server gave the answer up (finish_reason %s).", reason)
+	default:
+		d.finish = reason
+	}
+	return dst, nil
+}
+
+// maxTokens bounds the counts that are believed, so that no sum of them overflows.
+const maxTokens = 1 << 40
+
+// readUsage reads the counts of Cohere's own answers. What is billed excludes the template that the model adds.
+func (d *Decoder) readUsage(a *answer) {
+	if a.Meta == nil {
+		return
+	}
+	for _, c := range []*counts{a.Meta.Tokens, a.Meta.Billed} {
+		if c != nil {
+			d.count(c.Input, c.Output)
+		}
+	}
+}
+
+func (d *Decoder) count(input, output float64) {
+	if input > 0 && input <= maxTokens {
+		d.usage.input, d.usage.InputTokens = true, int64(input)
+	}
+	if output >= 0 && output <= maxTokens && (output > 0 || !d.usage.output) {
+		d.usage.output, d.usage.OutputTokens = true, int64(output)
+	}
+}
+
+// keep collects what an answer says beside its content.
+func (d *Decoder) keep(a *answer) {
+	for _, v := range a.Citations {
+		d.cited = append(d.cited, v.Clone())
+	}
+	for _, v := range a.Queries {
+		d.queries = append(d.queries, v.Clone())
+	}
+}
+
+func (d *Decoder) start(dst []converse.Event) []converse.Event {
+	if d.started {
+		return dst
+	}
+	d.started = true
+	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
+}
+
+func (d *Decoder) close(dst []converse.Event) []converse.Event {
+	if d.open == 0 {
+		return dst
+	}
+	dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
+	d.open = 0
+	d.index++
+	return dst
+}
+
+func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
+	if s == "" {
+		return dst
+	}
+	dst = d.start(dst)
+	if d.open != converse.TextDelta {
+		dst = d.close(dst)
+		d.open = converse.TextDelta
+	}
+	d.wrote = true
+	return d.write(dst, s)
+}
+
+// write appends a piece of the open block.
+func (d *Decoder) write(dst []converse.Event, s string) []converse.Event {
+	d.tally += converse.EstimateTokens(s)
+	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: d.open, Text: s})
+}
+
+// begin begins a call.
+func (d *Decoder) begin(dst []converse.Event, name string) []converse.Event {
+	dst = d.close(d.start(dst))
+	d.open, d.called = converse.ToolInputDelta, true
+	d.tally += converse.EstimateTokens(name)
+	return append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: "tool_" + rand.Text(), ToolName: name})
+}
+
+// piece appends a piece of a call, which begins with its name.
+func (d *Decoder) piece(dst []converse.Event, t *delta) []converse.Event {
+	if t.Name != "" || d.open != converse.ToolInputDelta || t.Index != d.delta {
+		dst = d.begin(dst, t.Name)
+		d.delta = t.Index
+	}
+	if t.Parameters == "" {
+		return dst
+	}
+	return d.write(dst, t.Parameters)
+}
+
+// calls appends whole calls.
+func (d *Decoder) calls(dst []converse.Event, calls []decodedCall) []converse.Event {
+	for i := range calls {
+		dst = d.begin(dst, calls[i].Name)
+		if p := compact(calls[i].Parameters); len(p) > 0 && p.Kind() != 'n' {
+			dst = d.write(dst, string(p))
+		}
+		dst = d.close(dst)
+	}
+	return dst
+}
+
+// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that cannot
+// be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are estimated from
+// what came.
+func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
+	dst = d.close(d.start(dst))
+	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason(), Fields: d.fields()}
+	if e.StopReason == converse.StopStopSequence && len(d.Stop) == 1 {
+		e.StopSequence = d.Stop[0] // it can be no other
+	}
+	dst = append(dst, e)
+	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
+	if !d.usage.input {
+		m.Estimated = true
+		m.Usage.InputTokens = input()
+	}
+	if !d.usage.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
+		m.Estimated = true
+		m.Usage.OutputTokens = d.tally
+	}
+	return append(dst, m)
+}
+
+func (d *Decoder) stopReason() string {
+	switch d.finish {
+	case "MAX_TOKENS":
+		return converse.StopMaxTokens
+	case "ERROR_TOXIC":
+		return converse.StopContentFiltered
+	case "ERROR_LIMIT":
+		return converse.StopContextWindowExceeded
+	}
+	switch {
+	case d.called:
+		return converse.StopToolUse
+	case d.finish == "STOP_SEQUENCE":
+		return converse.StopStopSequence
+	}
+	return converse.StopEndTurn
+}
+
+func (d *Decoder) fields() jsontext.Value {
+	var f fields
+	for _, m := range []struct {
+		name     string
+		elements [][]byte
+	}{{"citations", d.cited}, {"search_queries", d.queries}} {
+		if len(m.elements) > 0 {
+			b := []byte{'['}
+			for i, v := range m.elements {
+				if i > 0 {
+					b = append(b, ',')
+				}
+				b = append(b, v...)
+			}
+			f.add(m.name, append(b, ']'))
+		}
+	}
+	return f.b
+}

@@ -1,0 +1,229 @@
+package deepseek
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+)
+
+// ErrMalformed is wrapped by the error of a body that is not an answer in this format.
+var ErrMalformed = errors.New("not an answer in the format of DeepSeek-R1")
+
+// Decoder turns the answer to one request into converse's events: Append for each chunk of a stream, or once for a whole
+// answer, then Finish. It holds the state of one answer and is not safe for concurrent use. The zero value reads an answer
+// that begins with thinking, as one to AppendRequest's prompt does.
+//
+// A whole answer tells no usage in its body; Bedrock puts it into headers. Without them it is estimated.
+type Decoder struct {
+	state   state
+	held    string // the end of the text so far, which may belong to what stands between the thinking and the answer
+	started bool
+	open    converse.DeltaKind // kind of the open block, 0 for none
+	index   int
+	finish  string
+	usage   converse.Usage
+	input   bool // usage was told
+	output  bool
+	tally   int64 // estimated tokens of what came
+}
+
+type state uint8
+
+const (
+	opening   state = iota // before the thinking: its opening mark, where the model repeats it
+	thinking               // up to its end
+	breaks                 // the line breaks between it and the answer
+	answering              // the answer
+)
+
+// NewDecoder returns the decoder of the answer to r. An answer that r begins is gone on with, without thinking.
+func NewDecoder(r *converse.Request) *Decoder {
+	if begun(r) {
+		return &Decoder{state: answering}
+	}
+	return &Decoder{}
+}
+
+// answer is a chunk or a whole answer: they have the same members.
+type answer struct {
+	Choices []struct {
+		Text       string `json:"text"`
+		StopReason string `json:"stop_reason"`
+	} `json:"choices"`
+	Metrics *struct {
+		Input  count `json:"inputTokenCount"`
+		Output count `json:"outputTokenCount"`
+	} `json:"amazon-bedrock-invocationMetrics"`
+}
+
+// count is a number of tokens, as far as it can be one. Bounded so that no sum of them overflows.
+type count struct {
+	n    int64
+	told bool
+}
+
+const maxTokens = 1 << 40
+
+func (c *count) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	v, err := d.ReadValue()
+	if n, bad := strconv.ParseFloat(string(v), 64); bad == nil && n >= 0 && n <= maxTokens {
+		c.n, c.told = int64(n), true
+	}
+	return err
+}
+
+// Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
+func (d *Decoder) Finished() bool { return d.finish != "" }
+
+// Started reports whether any event was appended.
+func (d *Decoder) Started() bool { return d.started }
+
+// Append decodes data, one chunk of a stream or a whole answer, and appends its events to dst. It fails with an error
+// that wraps ErrMalformed. It keeps no reference to data.
+func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, error) {
+	var a answer
+	if err := json.Unmarshal(data, &a, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+		return dst, fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	if a.Choices == nil && a.Metrics == nil {
+		return dst, fmt.Errorf("%w: %.60q", ErrMalformed, data)
+	}
+	if len(a.Choices) > 0 {
+		c := &a.Choices[0]
+		if c.Text != "" {
+			d.tally += converse.EstimateTokens(c.Text)
+			dst = d.text(dst, c.Text, false)
+		}
+		if c.StopReason != "" {
+			d.finish = c.StopReason
+		}
+	}
+	if m := a.Metrics; m != nil {
+		if m.Input.told && m.Input.n > 0 { // there is no prompt of no tokens
+			d.input, d.usage.InputTokens = true, m.Input.n
+		}
+		if m.Output.told {
+			d.output, d.usage.OutputTokens = true, m.Output.n
+		}
+	}
+	return dst, nil
+}
+
+// text appends a piece of the model's text, or holds its end back where the next piece may make a mark of it. last says
+// that no other piece comes.
+func (d *Decoder) text(dst []converse.Event, s string, last bool) []converse.Event {
+	s = d.held + s
+	d.held = ""
+	hold := func(s string) []converse.Event {
+		d.held = s
+		return dst
+	}
+	if d.state == opening {
+		rest := strings.TrimLeft(s, "\n")
+		if len(rest) < len(think) && strings.HasPrefix(think, rest) && !last && len(s) < 100 {
+			return hold(s)
+		}
+		if after, ok := strings.CutPrefix(rest, think); ok {
+			if after == "" && !last {
+				return hold(s)
+			}
+			s = strings.TrimPrefix(after, "\n")
+		}
+		d.state = thinking
+	}
+	if d.state == thinking {
+		thought, after, over := strings.Cut(s, thinkEnd)
+		if !over {
+			n := 0
+			if !last {
+				n = pending(s)
+			}
+			dst = d.piece(dst, converse.ReasoningDelta, s[:len(s)-n])
+			return hold(s[len(s)-n:])
+		}
+		dst = d.piece(dst, converse.ReasoningDelta, strings.TrimSuffix(thought, "\n"))
+		s = after
+		d.state = breaks
+	}
+	if d.state == breaks {
+		if !last && len(s) < 2 && trimBreaks(s) == "" {
+			return hold(s)
+		}
+		s = trimBreaks(s)
+		d.state = answering
+	}
+	return d.piece(dst, converse.TextDelta, s)
+}
+
+// pending returns how many bytes at the end of s may be the begin of a line break and the thinking's end.
+func pending(s string) int {
+	const mark = "\n" + thinkEnd
+	for n := min(len(mark)-1, len(s)); n > 0; n-- {
+		tail := s[len(s)-n:]
+		if strings.HasPrefix(mark, tail) || strings.HasPrefix(thinkEnd, tail) {
+			return n
+		}
+	}
+	return 0
+}
+
+func (d *Decoder) start(dst []converse.Event) []converse.Event {
+	if d.started {
+		return dst
+	}
+	d.started = true
+	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
+}
+
+func (d *Decoder) close(dst []converse.Event) []converse.Event {
+	if d.open != 0 {
+		dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
+		d.open = 0
+		d.index++
+	}
+	return dst
+}
+
+func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, s string) []converse.Event {
+	if s == "" {
+		return dst
+	}
+	dst = d.start(dst)
+	if d.open != kind {
+		dst = d.close(dst)
+		d.open = kind
+	}
+	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: kind, Text: s})
+}
+
+// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
+// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
+// estimated from what came.
+func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
+	dst = d.text(dst, "", true)
+	dst = d.close(d.start(dst))
+	stop := converse.Event{Kind: converse.MessageStop, StopReason: converse.StopEndTurn}
+	switch d.finish {
+	case "length":
+		stop.StopReason = converse.StopMaxTokens
+	case "content_filter":
+		stop.StopReason = converse.StopContentFiltered
+	}
+	dst = append(dst, stop)
+	m := converse.Event{Kind: converse.Metadata, Usage: d.usage}
+	if !d.input {
+		m.Estimated = true
+		m.Usage.InputTokens = input()
+	}
+	if !d.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
+		m.Estimated = true
+		m.Usage.OutputTokens = d.tally
+	}
+	return append(dst, m)
+}

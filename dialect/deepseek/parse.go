@@ -1,0 +1,201 @@
+package deepseek
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+	"outcrop/fault"
+)
+
+type request struct {
+	Prompt      *string        `json:"prompt"`
+	MaxTokens   *int           `json:"max_tokens"`
+	Temperature *float64       `json:"temperature"`
+	TopP        *float64       `json:"top_p"`
+	Stop        []string       `json:"stop"`
+	Rest        jsontext.Value `json:",embed"`
+}
+
+// Bounds of the format, from AWS's page.
+const (
+	maxMaxTokens = 32768
+	maxStops     = 10
+)
+
+// ParseRequest reads an InvokeModel body into a converse.Request. A body that Bedrock would not take gives a
+// fault.Validation in Bedrock's words.
+//
+// A prompt in the model's template becomes the turns that it holds, thinking apart, and an answer that it begins the last
+// of them. A server that applies its own template does then not apply it twice. Any other prompt is one text of the user.
+func ParseRequest(body []byte) (*converse.Request, error) {
+	var q request
+	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true)); err != nil {
+		return nil, notRead(err)
+	}
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	r := conversation(*q.Prompt)
+	if r == nil {
+		r = &converse.Request{Messages: []converse.Message{{Role: converse.RoleUser, Content: []converse.ContentBlock{{Text: q.Prompt}}}}}
+	}
+	if q.MaxTokens != nil || q.Temperature != nil || q.TopP != nil || len(q.Stop) > 0 {
+		r.InferenceConfig = &converse.InferenceConfig{MaxTokens: q.MaxTokens, Temperature: q.Temperature, TopP: q.TopP}
+		if len(q.Stop) > 0 {
+			r.InferenceConfig.StopSequences = q.Stop
+		}
+	}
+	return r, nil
+}
+
+// check finds what is wrong with the body, in the words of Bedrock's schema checker, which reports all it finds.
+func (q *request) check() error {
+	var bad []string
+	switch {
+	case q.Prompt == nil:
+		bad = append(bad, "#: required key [prompt] not found")
+	case strings.TrimSpace(*q.Prompt) == "": // one of white space alone asks nothing either
+		bad = append(bad, "#/prompt: expected minLength: 1, actual: 0")
+	}
+	switch {
+	case q.MaxTokens == nil:
+	case *q.MaxTokens < 1:
+		bad = append(bad, "#/max_tokens: "+strconv.Itoa(*q.MaxTokens)+" is not greater or equal to 1")
+	case *q.MaxTokens > maxMaxTokens:
+		bad = append(bad, "#/max_tokens: "+strconv.Itoa(*q.MaxTokens)+" is not less or equal to "+strconv.Itoa(maxMaxTokens))
+	}
+	bad = append(bad, outside("temperature", q.Temperature)...)
+	bad = append(bad, outside("top_p", q.TopP)...)
+	if len(q.Stop) > maxStops {
+		bad = append(bad, "#/stop: expected maximum item count: "+strconv.Itoa(maxStops)+", found: "+strconv.Itoa(len(q.Stop)))
+	}
+	bad = append(bad, extraneous(q.Rest)...)
+	if len(bad) > 0 {
+		return malformed(strings.Join(bad, ""))
+	}
+	return nil
+}
+
+// conversation makes the turns of a prompt those of a request. It returns nil for a prompt that is not in the template,
+// and for turns that are no conversation.
+func conversation(prompt string) *converse.Request {
+	system, turns, ok := readPrompt(prompt)
+	if !ok {
+		return nil
+	}
+	r := &converse.Request{}
+	if system != "" {
+		r.System = []converse.SystemBlock{{Text: &system}}
+	}
+	for i := range turns {
+		t := &turns[i]
+		m := converse.Message{Role: converse.RoleUser}
+		if t.assistant {
+			m.Role = converse.RoleAssistant
+		}
+		if t.thinking != "" {
+			m.Content = append(m.Content, converse.ContentBlock{ReasoningContent: &converse.Reasoning{ReasoningText: &converse.ReasoningText{Text: t.thinking}}})
+		}
+		if t.text != "" {
+			m.Content = append(m.Content, converse.ContentBlock{Text: &t.text})
+		}
+		r.Messages = append(r.Messages, m)
+	}
+	if r.Check() != nil {
+		return nil
+	}
+	return r
+}
+
+// malformed is the form of Bedrock's refusals of a body that does not fit the model's schema.
+func malformed(detail string) error {
+	return fault.New(fault.Validation, "%s", "Malformed input request: "+detail+", please reformat your input and try again.")
+}
+
+// outside refuses a number that is not within 0 and 1.
+func outside(name string, v *float64) []string {
+	switch {
+	case v == nil:
+	case *v < 0:
+		return []string{"#/" + name + ": " + strconv.FormatFloat(*v, 'g', -1, 64) + " is not greater or equal to 0"}
+	case *v > 1:
+		return []string{"#/" + name + ": " + strconv.FormatFloat(*v, 'g', -1, 64) + " is not less or equal to 1"}
+	}
+	return nil
+}
+
+// extraneous refuses the members that the format does not have, the first few of them.
+func extraneous(rest jsontext.Value) []string {
+	if len(rest) <= 2 {
+		return nil
+	}
+	var bad []string
+	d := jsontext.NewDecoder(bytes.NewReader(rest), jsontext.AllowDuplicateNames(true))
+	if _, err := d.ReadToken(); err != nil {
+		return nil
+	}
+	for d.PeekKind() == '"' && len(bad) < 10 {
+		t, err := d.ReadToken()
+		if err != nil {
+			break
+		}
+		name := t.String()
+		bad = append(bad, "#: extraneous key ["+name[:min(len(name), 100)]+"] is not permitted")
+		if d.SkipValue() != nil {
+			break
+		}
+	}
+	return bad
+}
+
+// notRead puts an error of the JSON decoder in the words of Bedrock's schema checker.
+func notRead(err error) error {
+	var e *json.SemanticError
+	switch {
+	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
+		return malformed("#" + string(e.JSONPointer) + ": expected type: " + goName(e.GoType) + ", found: " + kindName(e.JSONKind))
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return malformed("Unexpected end of input")
+	}
+	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
+}
+
+func goName(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return goName(t.Elem())
+	case reflect.String:
+		return "String"
+	case reflect.Int:
+		return "Integer"
+	case reflect.Float64:
+		return "Number"
+	case reflect.Slice:
+		return "JSONArray"
+	}
+	return "JSONObject"
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case '"':
+		return "String"
+	case '0':
+		return "Number"
+	case 't', 'f':
+		return "Boolean"
+	case '[':
+		return "JSONArray"
+	case '{':
+		return "JSONObject"
+	}
+	return "Null"
+}

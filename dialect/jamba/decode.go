@@ -1,0 +1,254 @@
+package jamba
+
+import (
+	"crypto/rand"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+	"outcrop/fault"
+)
+
+// Decoder turns the answer to one request into converse's events: Append for each chunk of a stream, or once for a whole
+// answer, then Finish. It tells Jamba's answers from Jurassic-2's by their members. The zero value is ready, but for Stop.
+// It holds the state of one answer and is not safe for concurrent use.
+//
+// MessageStart comes with the first piece of content: a server that dies before has shown nothing yet, and another may be
+// asked. BlockStop of the last block, MessageStop and Metadata come from Finish.
+type Decoder struct {
+	Stop []string // the request's stop sequences
+
+	started bool
+	open    converse.DeltaKind // kind of the open block, 0 for none
+	index   int                // of the open block, or of the next one
+	call    int                // index of the open call
+	called  bool               // a call has come
+	finish  string             // finish_reason
+	stopped string             // the stop sequence that the server told
+	usage   usage
+	tally   int64 // estimated tokens of what was appended
+}
+
+// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
+type usage struct {
+	converse.Usage
+	input, output bool
+}
+
+// chunk is any chunk of a stream and any whole answer.
+type chunk struct {
+	Choices []struct {
+		Index        int    `json:"index"`
+		Delta        said   `json:"delta"`
+		Message      said   `json:"message"`
+		FinishReason string `json:"finish_reason"`
+	} `json:"choices"`
+	Completions []struct { // Jurassic-2's
+		Data struct {
+			Text string `json:"text"`
+		} `json:"data"`
+		FinishReason struct {
+			Reason   string `json:"reason"`
+			Sequence string `json:"sequence"`
+		} `json:"finishReason"`
+	} `json:"completions"`
+	Usage *struct {
+		Prompt     float64 `json:"prompt_tokens"`
+		Completion float64 `json:"completion_tokens"`
+	} `json:"usage"`
+	Metrics *struct {
+		Input      float64 `json:"inputTokenCount"`
+		Output     float64 `json:"outputTokenCount"`
+		CacheRead  float64 `json:"cacheReadInputTokenCount"`
+		CacheWrite float64 `json:"cacheWriteInputTokenCount"`
+	} `json:"amazon-bedrock-invocationMetrics"`
+}
+
+type said struct {
+	Content string      `json:"content"`
+	Calls   []callPiece `json:"tool_calls"`
+}
+
+type callPiece struct {
+	Index    *int   `json:"index"`
+	ID       string `json:"id"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
+}
+
+// Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
+func (d *Decoder) Finished() bool { return d.finish != "" }
+
+// Started reports whether any event was appended.
+func (d *Decoder) Started() bool { return d.started }
+
+// Append decodes data, one chunk of a stream or a whole answer, and appends its events to dst. It fails with an error that
+// wraps ErrMalformed where data is neither, and with a fault.ModelError where the model's server gave the answer up. It
+// keeps no reference to data.
+func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, error) {
+	var c chunk
+	if err := json.Unmarshal(data, &c, lenient, jsontext.AllowInvalidUTF8(true)); err != nil {
+		return dst, malformed("%v", err)
+	}
+	if len(c.Choices) > 0 && c.Choices[0].Index == 0 { // of more answers than one, which nobody asks for, the first
+		ch := &c.Choices[0]
+		for _, s := range []*said{&ch.Delta, &ch.Message} {
+			dst = d.text(dst, s.Content)
+			for i := range s.Calls {
+				dst = d.piece(dst, i, &s.Calls[i])
+			}
+		}
+		d.end(ch.FinishReason, "")
+	}
+	if len(c.Completions) > 0 {
+		ch := &c.Completions[0]
+		dst = d.text(dst, ch.Data.Text)
+		d.end(ch.FinishReason.Reason, ch.FinishReason.Sequence)
+	}
+	if u := c.Usage; u != nil {
+		d.count(u.Prompt, u.Completion)
+	}
+	if m := c.Metrics; m != nil { // these exclude cached tokens, as Converse's do
+		d.count(m.Input, m.Output)
+		if m.CacheRead > 0 && m.CacheRead <= maxTokens {
+			d.usage.CacheReadInputTokens = int64(m.CacheRead)
+		}
+		if m.CacheWrite > 0 && m.CacheWrite <= maxTokens {
+			d.usage.CacheWriteInputTokens = int64(m.CacheWrite)
+		}
+	}
+	if d.finish == "error" || d.finish == "abort" {
+		return dst, fault.New(fault.ModelError, "The model's server gave the answer up (finish_reason %s).", d.finish)
+	}
+	return dst, nil
+}
+
+func (d *Decoder) end(reason, sequence string) {
+	if reason != "" {
+		d.finish, d.stopped = strings.ToLower(reason), sequence
+	}
+}
+
+// maxTokens bounds the counts that are believed, so that no sum of them overflows.
+const maxTokens = 1 << 40
+
+// count takes counts that can be. A stream's first chunk says 0 for the output that is to come.
+func (d *Decoder) count(input, output float64) {
+	if input > 0 && input <= maxTokens {
+		d.usage.input, d.usage.InputTokens = true, int64(input)
+	}
+	if output >= 0 && output <= maxTokens && (output > 0 || !d.usage.output) {
+		d.usage.output, d.usage.OutputTokens = true, int64(output)
+	}
+}
+
+func (d *Decoder) start(dst []converse.Event) []converse.Event {
+	if d.started {
+		return dst
+	}
+	d.started = true
+	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
+}
+
+func (d *Decoder) close(dst []converse.Event) []converse.Event {
+	if d.open == 0 {
+		return dst
+	}
+	dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
+	d.open = 0
+	d.index++
+	return dst
+}
+
+func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
+	if s == "" {
+		return dst
+	}
+	dst = d.start(dst)
+	if d.open != converse.TextDelta {
+		dst = d.close(dst)
+		d.open = converse.TextDelta
+	}
+	return d.write(dst, s)
+}
+
+// write appends a piece of the open block.
+func (d *Decoder) write(dst []converse.Event, s string) []converse.Event {
+	d.tally += converse.EstimateTokens(s)
+	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: d.open, Text: s})
+}
+
+// piece appends a piece of a call, or a whole one, which is the i-th of its list. A call begins with its name.
+func (d *Decoder) piece(dst []converse.Event, i int, c *callPiece) []converse.Event {
+	if c.Index != nil {
+		i = *c.Index
+	}
+	if c.Function.Name != "" || d.open != converse.ToolInputDelta || d.call != i {
+		dst = d.close(d.start(dst))
+		d.open, d.called, d.call = converse.ToolInputDelta, true, i
+		d.tally += converse.EstimateTokens(c.Function.Name)
+		dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: toolUseID(c.ID), ToolName: c.Function.Name})
+	}
+	if c.Function.Arguments == "" {
+		return dst
+	}
+	return d.write(dst, c.Function.Arguments)
+}
+
+// toolUseID brings id into the form that Converse accepts back, [a-zA-Z0-9_.:-]{1,64}.
+func toolUseID(id string) string {
+	if id == "" {
+		return "call_" + rand.Text()
+	}
+	b := []byte(id)
+	for i, c := range b {
+		switch {
+		case c == '_', c == '-', c == '.', c == ':', '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z':
+		default:
+			b[i] = '_'
+		}
+	}
+	return string(b[max(0, len(b)-64):]) // ids differ at their ends
+}
+
+// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that cannot
+// be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are estimated from
+// what came.
+func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
+	dst = d.close(d.start(dst))
+	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason()}
+	if e.StopReason == converse.StopStopSequence {
+		e.StopSequence = d.stopped
+	}
+	dst = append(dst, e)
+	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
+	if !d.usage.input {
+		m.Estimated = true
+		m.Usage.InputTokens = input()
+	}
+	if !d.usage.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
+		m.Estimated = true
+		m.Usage.OutputTokens = d.tally
+	}
+	return append(dst, m)
+}
+
+// stopReason: Jamba says "stop" both for a finished turn and for a stop sequence, Jurassic-2 names the sequence.
+func (d *Decoder) stopReason() string {
+	switch {
+	case d.finish == "length":
+		return converse.StopMaxTokens
+	case d.finish == "content_filter":
+		return converse.StopContentFiltered
+	case d.called:
+		return converse.StopToolUse
+	case d.stopped != "" && slices.Contains(d.Stop, d.stopped):
+		return converse.StopStopSequence
+	}
+	return converse.StopEndTurn
+}

@@ -1,0 +1,333 @@
+package nova
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+)
+
+// ErrMalformed is wrapped by the error of a body that is not an answer in this format.
+var ErrMalformed = errors.New("not an Amazon Nova answer")
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+}
+
+// Decoder turns the answer to one request into converse's events: Append for each event of a stream, or once for a whole
+// answer, then Finish. The zero value is ready. It holds the state of one answer and is not safe for concurrent use.
+//
+// Nova's streams give every piece of text a content block of its own. Those that follow one another are one block here.
+//
+// MessageStart comes with the first piece of content, so that a server that dies before it has shown nothing yet.
+// BlockStop of the last block, MessageStop and Metadata come from Finish.
+type Decoder struct {
+	chunk chunk
+
+	started bool
+	open    converse.DeltaKind // kind of the open block, 0 for none
+	signed  bool               // the open block has its signature
+	index   int                // of the open block, or of the next one
+	theirs  float64            // the server's index of the open tool block
+	stop    string
+	usage   usage
+	tally   int64 // estimated tokens of what was appended
+}
+
+// chunk is an event of a stream, or a whole answer. Of a stream's event one of the first six members is set.
+type chunk struct {
+	BlockStart *struct {
+		Start struct {
+			ToolUse *toolUse `json:"toolUse"`
+		} `json:"start"`
+		Index float64 `json:"contentBlockIndex"`
+	} `json:"contentBlockStart"`
+	BlockDelta *struct {
+		Delta struct {
+			Text    *string `json:"text"`
+			ToolUse *struct {
+				Input string `json:"input"`
+			} `json:"toolUse"`
+			Reasoning *reasoning `json:"reasoningContent"`
+		} `json:"delta"`
+		Index float64 `json:"contentBlockIndex"`
+	} `json:"contentBlockDelta"`
+	BlockStop   *struct{} `json:"contentBlockStop"`
+	MessageStop *struct {
+		StopReason string `json:"stopReason"`
+	} `json:"messageStop"`
+	Metadata *struct {
+		Usage *counts `json:"usage"`
+	} `json:"metadata"`
+
+	Output *struct {
+		Message struct {
+			Content []struct {
+				Text      *string    `json:"text"`
+				ToolUse   *toolUse   `json:"toolUse"`
+				Reasoning *reasoning `json:"reasoningContent"`
+			} `json:"content"`
+		} `json:"message"`
+	} `json:"output"`
+	StopReason string  `json:"stopReason"`
+	Usage      *counts `json:"usage"`
+
+	Metrics *struct {
+		Input      *float64 `json:"inputTokenCount"`
+		Output     *float64 `json:"outputTokenCount"`
+		CacheRead  *float64 `json:"cacheReadInputTokenCount"`
+		CacheWrite *float64 `json:"cacheWriteInputTokenCount"`
+	} `json:"amazon-bedrock-invocationMetrics"`
+}
+
+type toolUse struct {
+	ID    string         `json:"toolUseId"`
+	Name  string         `json:"name"`
+	Input jsontext.Value `json:"input"`
+}
+
+// reasoning is a delta's, or inside reasoningText a block's.
+type reasoning struct {
+	Text      string     `json:"text"`
+	Signature string     `json:"signature"`
+	Redacted  []byte     `json:"redactedContent"`
+	Block     *reasoning `json:"reasoningText"`
+}
+
+// counts is a usage. The numbers come with a fraction (30.0) where a guardrail has written the answer anew.
+type counts struct {
+	Input      *float64 `json:"inputTokens"`
+	Output     *float64 `json:"outputTokens"`
+	CacheRead  *float64 `json:"cacheReadInputTokenCount"`
+	CacheWrite *float64 `json:"cacheWriteInputTokenCount"`
+}
+
+// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
+type usage struct {
+	converse.Usage
+	input, output bool
+}
+
+// Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
+func (d *Decoder) Finished() bool { return d.stop != "" }
+
+// Started reports whether any event was appended.
+func (d *Decoder) Started() bool { return d.started }
+
+var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+// Append decodes data, one event of a stream or a whole answer, and appends its events to dst. It fails with an error that
+// wraps ErrMalformed. It keeps no reference to data. Blocks that converse has no event for (the citations of
+// nova_grounding) are left out.
+func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, error) {
+	if text, ok := quick(data); ok {
+		return d.piece(dst, converse.TextDelta, text), nil
+	}
+	d.chunk = chunk{}
+	c := &d.chunk
+	if k := jsontext.Value(data).Kind(); k != '{' {
+		return dst, malformed("it is no JSON object: %.60q", data)
+	}
+	if err := json.Unmarshal(data, c, lenient); err != nil {
+		return dst, malformed("%v", err)
+	}
+	switch {
+	case c.BlockStart != nil:
+		if t := c.BlockStart.Start.ToolUse; t != nil {
+			var err error
+			if dst, err = d.tool(dst, t); err != nil {
+				return dst, err
+			}
+			d.theirs = c.BlockStart.Index
+		}
+	case c.BlockDelta != nil:
+		t := &c.BlockDelta.Delta
+		switch {
+		case t.Text != nil:
+			dst = d.piece(dst, converse.TextDelta, *t.Text)
+		case t.ToolUse != nil:
+			if d.open != converse.ToolInputDelta || d.theirs != c.BlockDelta.Index {
+				return dst, malformed("a piece of tool block %g, which is not open", c.BlockDelta.Index)
+			}
+			dst = d.piece(dst, converse.ToolInputDelta, t.ToolUse.Input)
+		case t.Reasoning != nil:
+			dst = d.reasoning(dst, t.Reasoning)
+		}
+	case c.BlockStop != nil:
+		if d.open == converse.ToolInputDelta || d.open == converse.RedactedDelta || d.signed {
+			dst = d.close(dst)
+		}
+	case c.MessageStop != nil:
+		d.stop = c.MessageStop.StopReason
+	case c.Output != nil:
+		blocks := c.Output.Message.Content
+		for i := range blocks {
+			switch b := &blocks[i]; {
+			case b.Text != nil:
+				dst = d.piece(d.close(dst), converse.TextDelta, *b.Text)
+			case b.ToolUse != nil:
+				var err error
+				if dst, err = d.tool(dst, b.ToolUse); err != nil {
+					return dst, err
+				}
+				if k := b.ToolUse.Input.Kind(); k != 'n' {
+					dst = d.piece(dst, converse.ToolInputDelta, string(b.ToolUse.Input))
+				}
+			case b.Reasoning != nil:
+				dst = d.reasoning(d.close(dst), b.Reasoning)
+			}
+		}
+	}
+	if c.StopReason != "" {
+		d.stop = c.StopReason
+	}
+	if c.Usage != nil {
+		d.usage.add(c.Usage)
+	}
+	if c.Metadata != nil && c.Metadata.Usage != nil {
+		d.usage.add(c.Metadata.Usage)
+	}
+	if c.Metrics != nil { // what Bedrock itself counted has the last word
+		d.usage.add(&counts{c.Metrics.Input, c.Metrics.Output, c.Metrics.CacheRead, c.Metrics.CacheWrite})
+	}
+	return dst, nil
+}
+
+// quick reads the event that a stream is made of, a piece of text, at a tenth of the cost. What is not of exactly this form
+// is not read.
+func quick(data []byte) (text string, ok bool) {
+	data, ok = bytes.CutPrefix(data, []byte(`{"contentBlockDelta":{"delta":{"text":"`))
+	if !ok {
+		return "", false
+	}
+	end := 0
+	for ; end < len(data) && data[end] != '"'; end++ {
+		if data[end] == '\\' || data[end] < 0x20 {
+			return "", false
+		}
+	}
+	index, ok := bytes.CutPrefix(data[end:], []byte(`"},"contentBlockIndex":`))
+	if !ok || len(index) < 3 || string(index[len(index)-2:]) != "}}" || index[0] == '0' && len(index) > 3 || !utf8.Valid(data[:end]) {
+		return "", false
+	}
+	for _, c := range index[:len(index)-2] {
+		if c < '0' || c > '9' {
+			return "", false
+		}
+	}
+	return string(data[:end]), true
+}
+
+// maxTokens bounds the counts that are believed, so that no sum of them overflows.
+const maxTokens = 1 << 40
+
+// add takes over what c tells. Nova's input excludes what its cache has read and written. An input of no tokens at all is
+// not told: there is none.
+func (u *usage) add(c *counts) {
+	told := func(n *float64) (int64, bool) {
+		if n == nil || !(*n >= 0 && *n <= maxTokens) {
+			return 0, false
+		}
+		return int64(*n), true
+	}
+	in, ok := told(c.Input)
+	read, _ := told(c.CacheRead)
+	write, _ := told(c.CacheWrite)
+	if ok && in+read+write > 0 {
+		u.input, u.InputTokens, u.CacheReadInputTokens, u.CacheWriteInputTokens = true, in, read, write
+	}
+	if out, ok := told(c.Output); ok {
+		u.output, u.OutputTokens = true, out
+	}
+}
+
+// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
+// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
+// estimated from what came.
+func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
+	dst = d.close(d.start(dst))
+	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: stopReason(d.stop)})
+	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
+	if !d.usage.input {
+		m.Estimated = true
+		m.Usage.InputTokens = input()
+	}
+	if !d.usage.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
+		m.Estimated = true
+		m.Usage.OutputTokens = d.tally
+	}
+	return append(dst, m)
+}
+
+// stopReason returns s where Converse knows it: the words are the same.
+func stopReason(s string) string {
+	switch s {
+	case converse.StopToolUse, converse.StopMaxTokens, converse.StopStopSequence, converse.StopGuardrailIntervened, converse.StopContentFiltered,
+		converse.StopMalformedModelOutput, converse.StopMalformedToolUse, converse.StopContextWindowExceeded:
+		return s
+	}
+	return converse.StopEndTurn
+}
+
+func (d *Decoder) start(dst []converse.Event) []converse.Event {
+	if d.started {
+		return dst
+	}
+	d.started = true
+	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
+}
+
+func (d *Decoder) close(dst []converse.Event) []converse.Event {
+	if d.open == 0 {
+		return dst
+	}
+	dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
+	d.open, d.signed = 0, false
+	d.index++
+	return dst
+}
+
+// piece appends a delta to the open block, or to a new one where that is of another kind. Empty text is none.
+func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, text string) []converse.Event {
+	if text == "" {
+		return dst
+	}
+	block := kind
+	if kind == converse.SignatureDelta {
+		block = converse.ReasoningDelta
+	} else {
+		d.tally += converse.EstimateTokens(text)
+	}
+	dst = d.start(dst)
+	if d.open != block {
+		dst = d.close(dst)
+		d.open = block
+	}
+	d.signed = d.signed || kind == converse.SignatureDelta
+	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: kind, Text: text})
+}
+
+func (d *Decoder) reasoning(dst []converse.Event, r *reasoning) []converse.Event {
+	if r.Block != nil {
+		r = r.Block
+	}
+	dst = d.piece(dst, converse.ReasoningDelta, r.Text)
+	dst = d.piece(dst, converse.SignatureDelta, r.Signature)
+	return d.piece(dst, converse.RedactedDelta, string(r.Redacted))
+}
+
+// tool opens the block of one tool use.
+func (d *Decoder) tool(dst []converse.Event, t *toolUse) ([]converse.Event, error) {
+	if t.ID == "" || t.Name == "" {
+		return dst, malformed("a tool use without its id or its name")
+	}
+	dst = d.close(d.start(dst))
+	d.open = converse.ToolInputDelta
+	d.tally += converse.EstimateTokens(t.Name)
+	return append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: t.ID, ToolName: t.Name}), nil
+}
