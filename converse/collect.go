@@ -13,97 +13,118 @@ import (
 // of what there is: nothing is lost, and the answer stays JSON. A stop reason of tool_use is then malformed_tool_use, so
 // that nobody runs the tool.
 func Collect(s Stream) (*Response, error) {
-	var (
-		r     Response
-		cur   = -1 // the block that Content's last entry is
-		kind  DeltaKind
-		text  []byte // the open block's text, tool input or thinking
-		first string // the same while it is one piece: most answers that are not streamed are
-		sig   []byte
-		tool  ToolUse
-		bad   bool // a tool's input is no JSON
-		done  bool
-	)
-	piece := func() string {
-		if text != nil {
-			return string(text)
-		}
-		return first
-	}
-	flush := func() {
-		if cur < 0 {
-			return
-		}
-		var b ContentBlock
-		switch kind {
-		case TextDelta:
-			t := piece()
-			b.Text = &t
-		case ToolInputDelta:
-			in := piece()
-			if in == "" {
-				in = "{}" // a tool without arguments streams no input at all
-			}
-			t := tool
-			t.Input = jsontext.Value(in)
-			if !t.Input.IsValid() {
-				t.Input, bad = AppendQuote(nil, in), true
-			}
-			b.ToolUse = &t
-		case ReasoningDelta, SignatureDelta:
-			b.ReasoningContent = &Reasoning{ReasoningText: &ReasoningText{Text: piece(), Signature: string(sig)}}
-		case RedactedDelta:
-			b.ReasoningContent = &Reasoning{RedactedContent: []byte(piece())}
-		}
-		r.Content = append(r.Content, b)
-		cur, text, first, sig, tool, kind = -1, nil, "", nil, ToolUse{}, 0
-	}
+	c := collector{cur: -1}
 	for e, err := range s {
 		if err != nil {
-			flush()
-			return &r, err
+			c.err = err // a return from inside the loop would be an allocation for each result
+			break
 		}
-		switch e.Kind {
-		case BlockStart:
-			flush()
-			cur, kind = e.Index, ToolInputDelta
-			tool = ToolUse{ToolUseID: e.ToolUseID, Name: e.ToolName}
-		case BlockDelta:
-			if cur != e.Index {
-				flush()
-				cur = e.Index
-			}
-			if e.Delta == SignatureDelta {
-				sig = append(sig, e.Text...)
-				if kind == 0 {
-					kind = SignatureDelta
-				}
-				continue
-			}
-			kind = e.Delta
-			switch {
-			case text != nil:
-				text = append(text, e.Text...)
-			case first == "":
-				first = e.Text
-			default:
-				text = append(append(make([]byte, 0, 2*(len(first)+len(e.Text))), first...), e.Text...)
-			}
-		case BlockStop:
-			flush()
-		case MessageStop:
-			flush()
-			r.StopReason, r.StopSequence, r.Fields = e.StopReason, e.StopSequence, e.Fields
-			if bad && r.StopReason == StopToolUse {
-				r.StopReason = StopMalformedToolUse
-			}
-		case Metadata:
-			r.Usage, r.Estimated, done = e.Usage, e.Estimated, true
+		c.add(&e)
+	}
+	c.flush()
+	if c.err == nil && !c.done {
+		c.err = fault.New(fault.ModelError, "The model's answer ended before it was complete.")
+	}
+	return &c.r, c.err
+}
+
+// A collector is an answer that is being put together, in one piece of memory with its first block: most have no other.
+type collector struct {
+	r     Response
+	one   [1]ContentBlock
+	words string // what one's Text points to
+
+	cur   int // the block that is open, -1 when there is none
+	kind  DeltaKind
+	text  []byte // the open block's text, tool input or thinking
+	first string // the same while it is one piece: most answers that are not streamed are
+	sig   []byte
+	tool  ToolUse
+	bad   bool // a tool's input is no JSON
+	done  bool
+	err   error
+}
+
+func (c *collector) add(e *Event) {
+	switch e.Kind {
+	case BlockStart:
+		c.flush()
+		c.cur, c.kind = e.Index, ToolInputDelta
+		c.tool = ToolUse{ToolUseID: e.ToolUseID, Name: e.ToolName}
+	case BlockDelta:
+		if c.cur != e.Index {
+			c.flush()
+			c.cur = e.Index
 		}
+		if e.Delta == SignatureDelta {
+			c.sig = append(c.sig, e.Text...)
+			if c.kind == 0 {
+				c.kind = SignatureDelta
+			}
+			return
+		}
+		c.kind = e.Delta
+		switch {
+		case c.text != nil:
+			c.text = append(c.text, e.Text...)
+		case c.first == "":
+			c.first = e.Text
+		default:
+			c.text = append(append(make([]byte, 0, 2*(len(c.first)+len(e.Text))), c.first...), e.Text...)
+		}
+	case BlockStop:
+		c.flush()
+	case MessageStop:
+		c.flush()
+		c.r.StopReason, c.r.StopSequence, c.r.Fields = e.StopReason, e.StopSequence, e.Fields
+		if c.bad && c.r.StopReason == StopToolUse {
+			c.r.StopReason = StopMalformedToolUse
+		}
+	case Metadata:
+		c.r.Usage, c.r.Estimated, c.done = e.Usage, e.Estimated, true
 	}
-	flush()
-	if !done {
-		return &r, fault.New(fault.ModelError, "The model's answer ended before it was complete.")
+}
+
+func (c *collector) piece() string {
+	if c.text != nil {
+		return string(c.text)
 	}
-	return &r, nil
+	return c.first
+}
+
+// flush ends the open block.
+func (c *collector) flush() {
+	if c.cur < 0 {
+		return
+	}
+	var b ContentBlock
+	switch c.kind {
+	case TextDelta:
+		t := &c.words
+		if len(c.r.Content) > 0 {
+			t = new(string)
+		}
+		*t = c.piece()
+		b.Text = t
+	case ToolInputDelta:
+		in := c.piece()
+		if in == "" {
+			in = "{}" // a tool without arguments streams no input at all
+		}
+		t := c.tool
+		t.Input = jsontext.Value(in)
+		if !t.Input.IsValid() {
+			t.Input, c.bad = AppendQuote(nil, in), true
+		}
+		b.ToolUse = &t
+	case ReasoningDelta, SignatureDelta:
+		b.ReasoningContent = &Reasoning{ReasoningText: &ReasoningText{Text: c.piece(), Signature: string(c.sig)}}
+	case RedactedDelta:
+		b.ReasoningContent = &Reasoning{RedactedContent: []byte(c.piece())}
+	}
+	if c.r.Content == nil {
+		c.r.Content = c.one[:0]
+	}
+	c.r.Content = append(c.r.Content, b)
+	c.cur, c.text, c.first, c.sig, c.tool, c.kind = -1, nil, "", nil, ToolUse{}, 0
 }

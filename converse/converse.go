@@ -265,6 +265,7 @@ const (
 	BlockStop                         // Index
 	MessageStop                       // StopReason, StopSequence, Fields
 	Metadata                          // Usage; the last event
+	Chunk                             // Native, Name, Usage: a piece of an answer in its upstream's own format
 )
 
 // DeltaKind tells what a BlockDelta's Text is.
@@ -284,7 +285,7 @@ type Event struct {
 	Kind         EventKind
 	Delta        DeltaKind
 	Estimated    bool // Metadata: the usage is an estimate, the upstream reported none
-	More         bool // another event has already arrived: a writer may hold its flush back for it
+	More         bool // another event, or the stream's end, has already arrived: a writer may hold its flush back for it
 	Index        int
 	Role         string
 	ToolUseID    string
@@ -293,10 +294,16 @@ type Event struct {
 	StopReason   string
 	StopSequence string         // MessageStop: the sequence that ended the answer, where the upstream told
 	Fields       jsontext.Value // MessageStop: additionalModelResponseFields
-	Usage        Usage
+	Usage        Usage          // Metadata; of a Chunk, what is known by then of the answer so far, should it be cut
+
+	// What the upstream sent, for a front door that speaks its format, valid until the next event: of a Chunk, and of a
+	// Metadata whose own event is to be forwarded as well. Name is that event's type, or the media type of a whole answer.
+	Native []byte
+	Name   string
 }
 
-// Stream is an answer in events. It yields MessageStart first and Metadata last, or an error, after which it ends.
+// Stream is an answer in events. It yields MessageStart first, or Chunks alone, and Metadata last, or an error, after
+// which it ends.
 // A consumer that stops early makes the producer release what it holds before the range loop returns. A Stream may be
 // ranged over once.
 type Stream = iter.Seq2[Event, error]

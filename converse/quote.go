@@ -51,7 +51,7 @@ func AppendQuote(dst []byte, s string) []byte {
 // plainPrefix returns how many leading bytes of s are ASCII and stand for themselves in a JSON string. It looks at eight
 // bytes at a time: the high bit of each byte of hit says that the byte is none of these. A borrow can set a bit only
 // above a true one, and the lowest is the one used.
-func plainPrefix(s string) int {
+func plainPrefix[S string | []byte](s S) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(s); i += 8 {

@@ -25,10 +25,17 @@ func TokenLen(s string) int {
 		}
 		i = 1
 	}
-	r, size := utf8.DecodeRuneInString(s[i:])
+	r, size := rune(s[i]), 1
+	if r >= utf8.RuneSelf {
+		r, size = utf8.DecodeRuneInString(s[i:])
+	}
 	switch {
 	case letter(r):
 		for n := 0; i < len(s) && n < 8; n++ {
+			if c := s[i] | 0x20; 'a' <= c && c <= 'z' { // most letters need no decoding
+				i++
+				continue
+			}
 			r, size = utf8.DecodeRuneInString(s[i:])
 			if !letter(r) {
 				break

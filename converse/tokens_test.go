@@ -64,6 +64,13 @@ func TestEstimateAgainstTokenizers(t *testing.T) {
 	}
 }
 
+func BenchmarkEstimateTokens(b *testing.B) {
+	b.SetBytes(int64(len(prompt)))
+	for b.Loop() {
+		EstimateTokens(prompt)
+	}
+}
+
 func FuzzTokenLen(f *testing.F) {
 	for _, s := range []string{"Hello, world", " \n\t x", "日本", "\xf0\x9f", "a1 b2", "é"} {
 		f.Add(s)

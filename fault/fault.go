@@ -42,6 +42,7 @@ const (
 	InvalidSignature    // signature, scope or clock do not match
 	UnrecognizedClient  // no such access key or token
 	ExpiredToken        // credentials that were valid once
+	InvalidAPIKey       // an API key (a bearer token) that is not valid, or not any more
 
 	// The request asks for something that ended or lies outside what is kept; see Cost Explorer.
 	InvalidNextToken // a pagination token that this service did not issue for this request
@@ -58,6 +59,7 @@ var names = [numKinds]string{
 	TooLarge: "too_large", Serialization: "serialization", UnknownOperation: "unknown_operation",
 	MissingToken: "missing_token", IncompleteSignature: "incomplete_signature", InvalidSignature: "invalid_signature",
 	UnrecognizedClient: "unrecognized_client", ExpiredToken: "expired_token",
+	InvalidAPIKey:    "invalid_api_key",
 	InvalidNextToken: "invalid_next_token", LimitExceeded: "limit_exceeded", DataUnavailable: "data_unavailable",
 }
 
@@ -141,6 +143,9 @@ func From(err error) *Error {
 
 // Is reports whether err is, or wraps, an *Error of kind k.
 func Is(err error, k Kind) bool {
+	if err == nil {
+		return false // the common answer allocates nothing
+	}
 	var e *Error
 	return errors.As(err, &e) && e.Kind == k
 }

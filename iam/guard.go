@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,12 +50,32 @@ func NewGuard(cfg GuardConfig) *Guard {
 // aws:PrincipalAccount, aws:PrincipalType, aws:userid, aws:username (users only), aws:PrincipalIsAWSService,
 // aws:ViaAWSService, aws:RequestedRegion (unless the Context has it), aws:CurrentTime, aws:EpochTime and what the
 // request that c was authenticated from says: aws:SourceIp, aws:SecureTransport, aws:UserAgent.
+//
+// Who calls with an API key must be allowed that first: bedrock:CallWithBearerToken on "*", where the key
+// bedrock:BearerTokenType says which kind of key it is.
+// Source: https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-permissions.html
 func (g *Guard) Check(_ context.Context, requestID string, c *Caller, access []Access) error {
-	conditional := false
-	for _, p := range c.policies {
-		conditional = conditional || p.Conditional()
+	if c.BearerTokenType != "" {
+		if err := g.check(requestID, c, bearerAccess[c.BearerTokenType]); err != nil {
+			return err
+		}
 	}
-	var keys *contextKeys
+	return g.check(requestID, c, access)
+}
+
+var bearerAccess = map[string][]Access{ShortTerm: callWithBearerToken(ShortTerm), LongTerm: callWithBearerToken(LongTerm)}
+
+func callWithBearerToken(kind string) []Access {
+	return []Access{{Action: "bedrock:CallWithBearerToken", Resource: "*", Context: policy.Context{"bedrock:BearerTokenType": {kind}}}}
+}
+
+func (g *Guard) check(requestID string, c *Caller, access []Access) error {
+	var keys *contextKeys // nil where no policy asks for any
+	if slices.ContainsFunc(c.policies, (*policy.Policy).Conditional) {
+		keys = contextKeyPool.Get().(*contextKeys)
+		keys.caller, keys.clock = c, g.clock
+		defer keys.release()
+	}
 	for i := range access {
 		a := &access[i]
 		d, foreign := policy.Decision{Statement: -1}, c.foreign(a.Resource)
@@ -64,12 +85,8 @@ func (g *Guard) Check(_ context.Context, requestID string, c *Caller, access []A
 			d.Effect = policy.Allow
 		default:
 			req := policy.Request{Action: a.Action, Resource: a.Resource}
-			if conditional {
-				if keys == nil {
-					keys = newContextKeys(c, g.clock())
-					defer keys.release()
-				}
-				req.Context = keys.with(a.Context)
+			if keys != nil {
+				req.Context, req.Keys = a.Context, keys
 			}
 			d = policy.Evaluate(c.policies, req)
 		}
@@ -107,69 +124,109 @@ func denial(c *Caller, a *Access, effect policy.Effect, foreign bool) error {
 	return fault.New(fault.AccessDenied, "%s because no identity-based policy allows the %s action", head, a.Action)
 }
 
-// contextKeys is a policy.Context and room for its values. It lives for one Check: the keys of caller and request stay,
-// those of each Access come and go.
+// contextKeys is the policy.Keys of a caller and of the request that it came with. It lives for one Check and makes only
+// what is asked for: most policies ask for one key, if for any.
 type contextKeys struct {
-	keys   policy.Context
-	names  [16]string
-	values [16]string
-	used   int
-	given  policy.Context // the Access's keys that are in keys now
+	caller *Caller
+	clock  func() time.Time
+	now    time.Time                   // zero until it is asked for
+	values [keyUserAgent + 1][1]string // those that were asked for
 }
 
-var contextKeyPool = sync.Pool{New: func() any { return &contextKeys{keys: make(policy.Context, 24)} }}
-
-// newContextKeys returns the keys of c and of the request that it came with.
-func newContextKeys(c *Caller, now time.Time) *contextKeys {
-	k := contextKeyPool.Get().(*contextKeys)
-	k.add("aws:PrincipalArn", c.ARN)
-	k.add("aws:PrincipalAccount", c.Account)
-	k.add("aws:userid", c.ID)
-	k.add("aws:PrincipalIsAWSService", "false")
-	k.add("aws:ViaAWSService", "false")
-	k.add("aws:PrincipalType", "User") // root is never asked
-	k.add("aws:username", c.UserName)
-	k.add("aws:RequestedRegion", c.Region)
-	k.add("aws:CurrentTime", now.UTC().Format("2006-01-02T15:04:05Z"))
-	k.add("aws:EpochTime", strconv.FormatInt(now.Unix(), 10))
-	if from := &c.origin; from.known {
-		k.add("aws:SecureTransport", strconv.FormatBool(from.tls))
-		if from.ip != "" {
-			k.add("aws:SourceIp", from.ip)
-		}
-		if from.userAgent != "" {
-			k.add("aws:UserAgent", from.userAgent)
-		}
-	}
-	return k
-}
-
-func (k *contextKeys) add(name, value string) {
-	i := k.used
-	k.used++
-	k.names[i], k.values[i] = name, value
-	k.keys[name] = k.values[i : i+1 : i+1]
-}
-
-// with returns the keys with those of one Access, which win, in place of the last one's.
-func (k *contextKeys) with(given policy.Context) policy.Context {
-	for name := range k.given {
-		delete(k.keys, name)
-	}
-	if len(k.given) > 0 {
-		for i := range k.used {
-			k.keys[k.names[i]] = k.values[i : i+1 : i+1]
-		}
-	}
-	k.given = given
-	for name, values := range given {
-		k.keys[name] = values
-	}
-	return k.keys
-}
+var contextKeyPool = sync.Pool{New: func() any { return new(contextKeys) }}
 
 func (k *contextKeys) release() {
-	clear(k.keys)
-	*k = contextKeys{keys: k.keys}
+	*k = contextKeys{}
 	contextKeyPool.Put(k)
+}
+
+const (
+	keyPrincipalArn = iota
+	keyPrincipalAccount
+	keyUserID
+	keyPrincipalIsAWSService
+	keyViaAWSService
+	keyPrincipalType
+	keyUsername
+	keyRequestedRegion
+	keyCurrentTime
+	keyEpochTime
+	keySecureTransport
+	keySourceIP
+	keyUserAgent
+)
+
+var contextKeyNames = [...]string{
+	keyPrincipalArn:          "aws:PrincipalArn",
+	keyPrincipalAccount:      "aws:PrincipalAccount",
+	keyUserID:                "aws:userid",
+	keyPrincipalIsAWSService: "aws:PrincipalIsAWSService",
+	keyViaAWSService:         "aws:ViaAWSService",
+	keyPrincipalType:         "aws:PrincipalType",
+	keyUsername:              "aws:username",
+	keyRequestedRegion:       "aws:RequestedRegion",
+	keyCurrentTime:           "aws:CurrentTime",
+	keyEpochTime:             "aws:EpochTime",
+	keySecureTransport:       "aws:SecureTransport",
+	keySourceIP:              "aws:SourceIp",
+	keyUserAgent:             "aws:UserAgent",
+}
+
+// Lookup implements policy.Keys.
+func (k *contextKeys) Lookup(key string) (name string, values []string) {
+	for i, name := range contextKeyNames {
+		if len(name) != len(key) || !strings.EqualFold(name, key) {
+			continue
+		}
+		value, ok := k.value(i)
+		if !ok {
+			break
+		}
+		k.values[i][0] = value
+		return name, k.values[i][:]
+	}
+	return "", nil
+}
+
+// value returns the value of the key that contextKeyNames has at i; ok is false where the request does not say it.
+func (k *contextKeys) value(i int) (value string, ok bool) {
+	if made := k.values[i][0]; made != "" {
+		return made, true
+	}
+	c, from := k.caller, &k.caller.origin
+	switch i {
+	case keyPrincipalArn:
+		return c.ARN, true
+	case keyPrincipalAccount:
+		return c.Account, true
+	case keyUserID:
+		return c.ID, true
+	case keyPrincipalIsAWSService, keyViaAWSService:
+		return "false", true
+	case keyPrincipalType:
+		return "User", true // root is never asked
+	case keyUsername:
+		return c.UserName, true
+	case keyRequestedRegion:
+		return c.Region, true
+	case keyCurrentTime:
+		return k.time().UTC().Format("2006-01-02T15:04:05Z"), true
+	case keyEpochTime:
+		return strconv.FormatInt(k.time().Unix(), 10), true
+	case keySecureTransport:
+		return strconv.FormatBool(from.tls), from.known
+	case keySourceIP:
+		return from.ip, from.ip != ""
+	case keyUserAgent:
+		return from.userAgent, from.userAgent != ""
+	}
+	return "", false
+}
+
+// time is one moment for the whole Check.
+func (k *contextKeys) time() time.Time {
+	if k.now.IsZero() {
+		k.now = k.clock()
+	}
+	return k.now
 }

@@ -43,7 +43,7 @@ func authenticate(d directory, key iam.Credentials, at time.Time) (iam.Caller, e
 		k = m.Sum(nil)
 	}
 	r.Header.Set("Authorization", fmt.Sprintf("AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=host;x-amz-date, Signature=%x", key.ID, scope, k))
-	return d.Authenticator().Authenticate(r, nil, "id")
+	return d.Authenticator().Authenticate(r, iam.Claim{}, nil, "id")
 }
 
 func alice(t testing.TB, policies ...string) (directory, iam.Caller) {

@@ -49,8 +49,7 @@ const DefaultDrain = 5 * time.Second
 // Invoker serves inference. It is safe for concurrent use.
 type Invoker struct {
 	Config
-	life context.Context // ends every call that is still running when Abort is called
-	cut  context.CancelFunc
+	running running
 }
 
 // New makes an Invoker.
@@ -61,14 +60,12 @@ func New(c Config) *Invoker {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	v := &Invoker{Config: c}
-	v.life, v.cut = context.WithCancel(context.Background())
-	return v
+	return &Invoker{Config: c}
 }
 
 // Abort cuts every call that is still running. Each settles with what is known of it, then returns. It is for the end of
 // the process, when the time to drain is over.
-func (v *Invoker) Abort() { v.cut() }
+func (v *Invoker) Abort() { v.running.abort() }
 
 // Call is one inference request, as a front end gives it.
 type Call struct {
@@ -146,9 +143,10 @@ type run struct {
 	*Invoker
 	ctx        context.Context // the caller's
 	call       *Call
+	id         string // the call's, as text
 	route      *profile.Route
 	candidates []candidate
-	cancel     context.CancelFunc // ends the attempt that is running
+	life       lifetime // of what is asked of upstreams
 
 	settled  bool
 	latency  time.Duration
@@ -174,7 +172,8 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	if err != nil {
 		return nil, v.unresolved(ctx, c, err)
 	}
-	if err := v.authorize(ctx, c, route); err != nil {
+	id := c.ID.String()
+	if err := v.authorize(ctx, c, id, route); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(route.Model.OutputModalities, "TEXT") {
@@ -183,7 +182,7 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	if c.Stream && !route.Model.Streaming {
 		return nil, fault.New(fault.Validation, "The model is unsupported for streaming. Use Converse or InvokeModel for model %s.", route.Model.ID)
 	}
-	r := &run{Invoker: v, ctx: ctx, call: c, route: route}
+	r := &run{Invoker: v, ctx: ctx, call: c, id: id, route: route}
 	if r.candidates = v.candidates(route); len(r.candidates) == 0 {
 		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
 	}
@@ -222,9 +221,9 @@ func (v *Invoker) unresolved(ctx context.Context, c *Call, err error) error {
 }
 
 // authorize asks for the profile and for every model ARN behind it, the way AWS does.
-func (v *Invoker) authorize(ctx context.Context, c *Call, route *profile.Route) error {
+func (v *Invoker) authorize(ctx context.Context, c *Call, id string, route *profile.Route) error {
 	if c.Caller.Root {
-		return v.Guard.Check(ctx, c.ID.String(), c.Caller, []iam.Access{{Action: c.action(), Resource: route.ARN}})
+		return v.Guard.Check(ctx, id, c.Caller, []iam.Access{{Action: c.action(), Resource: route.ARN}})
 	}
 	access := make([]iam.Access, len(route.Authorize))
 	for i, res := range route.Authorize {
@@ -234,7 +233,7 @@ func (v *Invoker) authorize(ctx context.Context, c *Call, route *profile.Route) 
 			access[i].Context["bedrock:ServiceTier"] = []string{t.Type}
 		}
 	}
-	return v.Guard.Check(ctx, c.ID.String(), c.Caller, access)
+	return v.Guard.Check(ctx, id, c.Caller, access)
 }
 
 // candidates lists what may be tried, in order: the route's targets, and within each Region the upstreams as configured.
@@ -262,19 +261,10 @@ var errGone = errors.New("the caller went away")
 
 // events is the call's stream: it tries the candidates, forwards the events of the one that commits, and settles.
 func (r *run) events(yield func(converse.Event, error) bool) {
-	// The upstream's context is the Invoker's, not the caller's: a caller who leaves must not cost us the usage of
-	// what was generated for him. His going starts the drain's clock instead.
-	ctx, cancel := context.WithCancel(r.life)
-	defer cancel()
-	r.cancel = cancel
-	defer context.AfterFunc(r.ctx, func() {
-		// Ends with this function at the latest, because ctx does.
-		select {
-		case <-time.After(r.Drain):
-			cancel()
-		case <-ctx.Done():
-		}
-	})()
+	defer r.life.end()
+	r.running.add(&r.life)
+	defer r.running.remove(&r.life)
+	defer context.AfterFunc(r.ctx, r.left)()
 	// A consumer that panics must not leave the call open.
 	defer func() {
 		if !r.settled {
@@ -284,12 +274,12 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 
 	var last error
 	for _, c := range r.candidates {
-		if r.attempts > 0 && (r.ctx.Err() != nil || r.life.Err() != nil) {
+		if r.attempts > 0 && (r.ctx.Err() != nil || r.running.isAborted()) {
 			break // nobody waits for another attempt
 		}
 		r.attempts++
 		r.served = c
-		committed, err := r.attempt(ctx, c, yield)
+		committed, err := r.attempt(c, yield)
 		if err == nil {
 			return
 		}
@@ -297,7 +287,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		if k := fault.From(err).Kind; committed || !k.Retryable() || k == fault.ModelTimeout {
 			break // a model that took too long has worked, and would again: one generation is paid for, not several
 		}
-		r.Logger.Warn("attempt failed", "request_id", r.call.ID, "upstream", c.Name, "region", c.region, "error", err)
+		r.Logger.Warn("attempt failed", "request_id", r.id, "upstream", c.Name, "region", c.region, "error", err)
 	}
 	f := fault.From(last)
 	switch {
@@ -305,7 +295,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		if err := r.settle(ledger.Cancelled, "caller went away"); err != nil {
 			f = fault.From(err)
 		}
-	case r.life.Err() != nil:
+	case r.running.isAborted():
 		_ = r.settle(ledger.Failed, "the server stopped")
 		f = fault.New(fault.Unavailable, "The service is stopping. Try again.")
 	default:
@@ -319,11 +309,14 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 	}
 }
 
+// left starts the drain's clock: the caller has gone.
+func (r *run) left() { r.life.endAfter(r.Drain) }
+
 // attempt sends the call to one candidate and forwards its events. committed says that an event was seen. A nil error
 // means that the call is settled and done, also when the consumer did not take its last event.
-func (r *run) attempt(ctx context.Context, c candidate, yield func(converse.Event, error) bool) (committed bool, err error) {
-	stream, err := c.Provider.Send(ctx, &upstream.Request{
-		ID: r.call.ID.String(), Model: c.model, ModelID: r.route.Model.ID, Region: c.region, Stream: r.call.Stream, Body: r.call.Body,
+func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (committed bool, err error) {
+	stream, err := c.Provider.Send(&r.life, &upstream.Request{
+		ID: r.id, Model: c.model, ModelID: r.route.Model.ID, Region: c.region, Stream: r.call.Stream, Body: r.call.Body,
 	})
 	if err != nil {
 		return false, err
@@ -347,6 +340,7 @@ func (r *run) attempt(ctx context.Context, c candidate, yield func(converse.Even
 			r.stop = e.StopReason
 		case converse.Metadata:
 			r.usage, r.told, done = e.Usage, !e.Estimated, true
+			e.More = true // the end follows it at once
 			status, reason := ledger.Completed, ""
 			if gone {
 				status, reason = ledger.Cancelled, "caller went away"
@@ -359,11 +353,7 @@ func (r *run) attempt(ctx context.Context, c candidate, yield func(converse.Even
 		}
 		if !gone && !yield(e, nil) {
 			gone = true // read on for the usage, within the drain
-			if r.ctx.Err() == nil {
-				// The consumer stopped though its caller is there (a write failed first): the drain's clock
-				// starts here.
-				defer time.AfterFunc(r.Drain, r.cancel).Stop()
-			}
+			r.left()    // which r.ctx does not say where a write has failed first
 		}
 		if done {
 			return true, nil
@@ -398,7 +388,7 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	}
 	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.call.Start)
 	if err := r.Ledger.Settle(context.WithoutCancel(r.ctx), &s); err != nil {
-		r.Logger.Error("settlement failed", "request_id", r.call.ID, "error", err)
+		r.Logger.Error("settlement failed", "request_id", r.id, "error", err)
 		return fault.Wrap(err, fault.Unavailable, "The answer could not be recorded. Try again.")
 	}
 	return nil

@@ -76,7 +76,7 @@ type rig struct {
 	ledger *ledger.Ledger
 }
 
-func newRig(t *testing.T, ups ...*upstream.Upstream) *rig {
+func newRig(t testing.TB, ups ...*upstream.Upstream) *rig {
 	t.Helper()
 	ctx := t.Context()
 	dir := t.TempDir()

@@ -290,28 +290,28 @@ func cutColon(s string, variables bool) (before, after string, found bool) {
 }
 
 // holds reports whether the condition of a statement of that effect is met: a Deny's for any, an Allow's for all of the
-// keys in ctx that are c's but for their case. So it depends neither on the order of a map nor on which of two tags came
+// keys of r that are c's but for their case. So it depends neither on the order of a map nor on which of two tags came
 // first.
-func (c *condition) holds(ctx Context, effect Effect) bool {
+func (c *condition) holds(r *Request, effect Effect) bool {
 	enough := effect == ExplicitDeny
 	found := false
-	for k, values := range ctx {
+	for k, values := range r.Context {
 		if !sameKey(k, c.key) {
 			continue
 		}
 		found = true
-		if c.meets(values, ctx, effect) == enough {
+		if c.meets(values, r, effect) == enough {
 			return enough
 		}
 	}
-	if !found {
-		return c.meets(nil, ctx, effect)
+	if values := r.common(c.key); len(values) > 0 || !found {
+		return c.meets(values, r, effect)
 	}
 	return !enough
 }
 
 // meets reports whether the condition is met where values are the key's.
-func (c *condition) meets(values []string, ctx Context, effect Effect) bool {
+func (c *condition) meets(values []string, r *Request, effect Effect) bool {
 	if c.operator.kind == null {
 		for i := range c.operands {
 			if c.operands[i].yes == (len(values) == 0) {
@@ -337,19 +337,19 @@ func (c *condition) meets(values []string, ctx Context, effect Effect) bool {
 	// A variable that cannot be resolved makes the statement not apply: it must not turn "differs from" true.
 	worst := resolved
 	for i := range c.operands {
-		r := c.operands[i].resolve(ctx)
-		if r == unresolved && c.operator.negate {
+		known := c.operands[i].resolve(r)
+		if known == unresolved && c.operator.negate {
 			return false
 		}
-		if r == ambiguous {
-			worst = r
+		if known == ambiguous {
+			worst = known
 		}
 	}
 	if worst == ambiguous && (effect == ExplicitDeny || c.operator.negate) {
 		return effect == ExplicitDeny
 	}
 	for _, v := range values {
-		meets := c.matchesAny(v, ctx) != c.operator.negate
+		meets := c.matchesAny(v, r) != c.operator.negate
 		switch c.set {
 		case forAllValues:
 			if !meets {
@@ -375,10 +375,10 @@ func (c *condition) meets(values []string, ctx Context, effect Effect) bool {
 	return c.operator.negate
 }
 
-func (c *condition) matchesAny(v string, ctx Context) bool {
+func (c *condition) matchesAny(v string, r *Request) bool {
 	for i := range c.operands {
 		o := &c.operands[i]
-		if o.resolve(ctx) == resolved && c.operator.matches(v, o, ctx) {
+		if o.resolve(r) == resolved && c.operator.matches(v, o, r) {
 			return true
 		}
 	}
@@ -386,24 +386,24 @@ func (c *condition) matchesAny(v string, ctx Context) bool {
 }
 
 // resolve is pattern.resolve for all of o's patterns.
-func (o *operand) resolve(ctx Context) resolution {
-	r := o.text.resolve(ctx)
+func (o *operand) resolve(r *Request) resolution {
+	worst := o.text.resolve(r)
 	for i := range o.parts {
-		r = max(r, o.parts[i].resolve(ctx))
+		worst = max(worst, o.parts[i].resolve(r))
 	}
-	return r
+	return worst
 }
 
 // matches compares one value of the request with one operand. A value that cannot be read as the operator's type
 // matches nothing.
-func (op operator) matches(v string, o *operand, ctx Context) bool {
+func (op operator) matches(v string, o *operand, r *Request) bool {
 	switch op.kind {
 	case stringEquals, stringLike:
-		return o.text.match(v, ctx, false)
+		return o.text.match(v, r, false)
 	case stringFold:
-		return o.text.match(v, ctx, true)
+		return o.text.match(v, r, true)
 	case arnLike:
-		return matchARN(v, o.parts, ctx)
+		return matchARN(v, o.parts, r)
 	case number:
 		n, ok := parseNumber(v)
 		if !ok {
@@ -447,9 +447,9 @@ func (o order) holds(sign int) bool {
 	return sign == 0
 }
 
-func matchARN(v string, parts []pattern, ctx Context) bool {
+func matchARN(v string, parts []pattern, r *Request) bool {
 	if len(parts) == 1 {
-		return parts[0].match(v, ctx, false)
+		return parts[0].match(v, r, false)
 	}
 	for i := range parts {
 		part, rest, found := strings.Cut(v, ":")
@@ -458,7 +458,7 @@ func matchARN(v string, parts []pattern, ctx Context) bool {
 		} else if !found {
 			return false
 		}
-		if !parts[i].match(part, ctx, false) {
+		if !parts[i].match(part, r, false) {
 			return false
 		}
 		v = rest

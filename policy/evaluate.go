@@ -1,7 +1,7 @@
 package policy
 
 // Evaluate decides r by policies: a Deny that applies decides, else the first Allow that applies, else nothing does
-// and the request is implicitly denied. A nil Context will do where no policy is Conditional.
+// and the request is implicitly denied. Neither Context nor Keys is needed where no policy is Conditional.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 func Evaluate(policies []*Policy, r Request) Decision {
@@ -34,7 +34,7 @@ func (s *statement) applies(r *Request) bool {
 	matched = false
 	for i := range s.resources {
 		p := &s.resources[i]
-		switch p.resolve(r.Context) {
+		switch p.resolve(r) {
 		case unresolved:
 			if s.notResource {
 				return false // not knowing what is excepted, the statement does not apply
@@ -46,7 +46,7 @@ func (s *statement) applies(r *Request) bool {
 			}
 			matched = true
 		default:
-			matched = p.match(r.Resource, r.Context, false)
+			matched = p.match(r.Resource, r, false)
 		}
 		if matched {
 			break
@@ -56,7 +56,7 @@ func (s *statement) applies(r *Request) bool {
 		return false
 	}
 	for i := range s.conditions {
-		if !s.conditions[i].holds(r.Context, s.effect) {
+		if !s.conditions[i].holds(r, s.effect) {
 			return false
 		}
 	}

@@ -167,41 +167,41 @@ const (
 )
 
 // resolve looks up every variable of p.
-func (p *pattern) resolve(c Context) resolution {
-	r := resolved
+func (p *pattern) resolve(r *Request) resolution {
+	worst := resolved
 	if !p.variable {
-		return r
+		return worst
 	}
 	for i := range p.pieces {
 		pc := &p.pieces[i]
 		if pc.kind != variable {
 			continue
 		}
-		if !c.agrees(pc.text) {
-			r = max(r, ambiguous)
-		} else if _, ok := pc.value(c); !ok {
-			r = unresolved
+		if !r.agrees(pc.text) {
+			worst = max(worst, ambiguous)
+		} else if _, ok := pc.value(r); !ok {
+			worst = unresolved
 		}
 	}
-	return r
+	return worst
 }
 
 // value returns what a literal or a variable stands for. A key with several values cannot stand in a string.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html ("Policy variables with
 // multiple values").
-func (p *piece) value(c Context) (string, bool) {
+func (p *piece) value(r *Request) (string, bool) {
 	if p.kind != variable {
 		return p.text, true
 	}
-	if v := c.get(p.text); len(v) == 1 {
+	if v := r.get(p.text); len(v) == 1 {
 		return v[0], true
 	}
 	return p.fallback, p.hasFallback
 }
 
-// match reports whether s matches p, which must be resolved. The value of a variable is text: a star in it
+// match reports whether s matches p, which must be resolved by r. The value of a variable is text: a star in it
 // is a star. With fold, letters match in either case.
-func (p *pattern) match(s string, c Context, fold bool) bool {
+func (p *pattern) match(s string, r *Request, fold bool) bool {
 	if p.pieces == nil {
 		if !hasPrefix(s, p.prefix, fold) {
 			return false
@@ -237,7 +237,7 @@ func (p *pattern) match(s string, c Context, fold bool) bool {
 					ok = true
 				}
 			default:
-				text, known := pc.value(c)
+				text, known := pc.value(r)
 				if known && hasPrefix(s[si:], text, fold) {
 					pi++
 					si += len(text)
@@ -298,11 +298,25 @@ func lower(c byte) byte {
 // sameKey reports whether a and b are one condition key: they differ at most in case.
 func sameKey(a, b string) bool { return len(a) == len(b) && strings.EqualFold(a, b) }
 
+// common returns the values of key in r.Keys, unless r.Context has their name.
+func (r *Request) common(key string) []string {
+	if r.Keys == nil {
+		return nil
+	}
+	name, values := r.Keys.Lookup(key)
+	if len(values) > 0 && len(r.Context) > 0 {
+		if _, ok := r.Context[name]; ok {
+			return nil
+		}
+	}
+	return values
+}
+
 // agrees reports whether all that is known under key, in whatever case, is the same.
-func (c Context) agrees(key string) bool {
-	var first []string
-	found := false
-	for k, v := range c {
+func (r *Request) agrees(key string) bool {
+	first := r.common(key)
+	found := len(first) > 0
+	for k, v := range r.Context {
 		if !sameKey(k, key) {
 			continue
 		}
@@ -314,16 +328,16 @@ func (c Context) agrees(key string) bool {
 	return true
 }
 
-// get returns the values of key, whatever its case, on which c must agree. The policies of one installation mostly
+// get returns the values of key, whatever its case, on which r must agree. The policies of one installation mostly
 // write keys as the requests do, so the map's own look-up comes first.
-func (c Context) get(key string) []string {
-	if v, ok := c[key]; ok {
+func (r *Request) get(key string) []string {
+	if v, ok := r.Context[key]; ok {
 		return v
 	}
-	for k, v := range c {
+	for k, v := range r.Context {
 		if sameKey(k, key) {
 			return v
 		}
 	}
-	return nil
+	return r.common(key)
 }

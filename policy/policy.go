@@ -6,11 +6,19 @@ package policy
 // any of them, an Allow's when it is met for every one: none can hide another.
 type Context map[string][]string
 
+// Keys is a part of a request's context that is worked out where a policy asks for it, and not before.
+type Keys interface {
+	// Lookup returns the values of key, whatever its case, and its name as it is usually written. A key that there is
+	// not has no values. What it returns stays as it is as long as the Request is evaluated.
+	Lookup(key string) (name string, values []string)
+}
+
 // Request is one question: may this action be done on this resource?
 type Request struct {
 	Action   string // "bedrock:InvokeModel"
 	Resource string // an ARN, or "*" for actions that have none
 	Context  Context
+	Keys     Keys // what is known besides, nil for nothing: a name that Context has, letter by letter, is Context's
 }
 
 // Effect is what a statement, or a whole evaluation, says.

@@ -111,9 +111,46 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-// effect is the decision of one policy as a word.
-func effect(p *policy.Policy, r policy.Request) policy.Effect {
-	return policy.Evaluate([]*policy.Policy{p}, r).Effect
+// lookup is a Context as Keys.
+type lookup policy.Context
+
+func (l lookup) Lookup(key string) (string, []string) {
+	for name, values := range l {
+		if strings.EqualFold(name, key) {
+			return name, values
+		}
+	}
+	return "", nil
+}
+
+// effect is the decision of one policy as a word. It is the same wherever the keys are; of two that differ in case
+// only one may be outside the Context.
+func effect(t testing.TB, p *policy.Policy, r policy.Request) policy.Effect {
+	t.Helper()
+	want := policy.Evaluate([]*policy.Policy{p}, r)
+	for _, part := range []bool{false, true} { // all that can be is in Keys, or some of it
+		moved := policy.Request{Action: r.Action, Resource: r.Resource, Context: policy.Context{}}
+		keys := lookup{}
+		for name, values := range r.Context {
+			if other, _ := keys.Lookup(name); other != "" || len(values) == 0 || part && len(name)%2 == 0 {
+				moved.Context[name] = values
+			} else {
+				keys[name] = values
+			}
+		}
+		moved.Keys = keys
+		if got := policy.Evaluate([]*policy.Policy{p}, moved); got != want {
+			t.Errorf("%+v: %v, want %v", moved, got, want)
+		}
+		for name := range keys { // the Context's own wins
+			moved.Context[name] = r.Context[name]
+			keys[name] = []string{"another"}
+		}
+		if got := policy.Evaluate([]*policy.Policy{p}, moved); got != want {
+			t.Errorf("%+v: %v, want %v", moved, got, want)
+		}
+	}
+	return want.Effect
 }
 
 func TestActions(t *testing.T) {
@@ -144,7 +181,7 @@ func TestActions(t *testing.T) {
 		if p.Conditional() {
 			t.Errorf("%s is conditional", tt.pattern)
 		}
-		if got := effect(p, policy.Request{Action: tt.action, Resource: "*"}); (got == policy.Allow) != tt.want {
+		if got := effect(t, p, policy.Request{Action: tt.action, Resource: "*"}); (got == policy.Allow) != tt.want {
 			t.Errorf("%s %s on %s: %v", tt.element, tt.pattern, tt.action, got)
 		}
 	}
@@ -192,7 +229,7 @@ func TestResources(t *testing.T) {
 	}
 	for _, tt := range tests {
 		doc := fmt.Sprintf(`{"Version":%q,"Statement":{"Effect":"Allow","Action":"*",%q:%q}}`, tt.version, tt.element, tt.pattern)
-		if got := effect(parse(t, doc), policy.Request{Action: "s3:GetObject", Resource: tt.resource, Context: context}); (got == policy.Allow) != tt.want {
+		if got := effect(t, parse(t, doc), policy.Request{Action: "s3:GetObject", Resource: tt.resource, Context: context}); (got == policy.Allow) != tt.want {
 			t.Errorf("%s %s %s on %s: %v", tt.version, tt.element, tt.pattern, tt.resource, got)
 		}
 	}
@@ -337,7 +374,7 @@ func TestConditions(t *testing.T) {
 		if !p.Conditional() {
 			t.Errorf("%s is not conditional", doc)
 		}
-		if got := effect(p, policy.Request{Action: "a:B", Resource: "*", Context: context}); (got == policy.Allow) != tt.want {
+		if got := effect(t, p, policy.Request{Action: "a:B", Resource: "*", Context: context}); (got == policy.Allow) != tt.want {
 			t.Errorf("%s %s %s: %v", tt.operator, tt.key, tt.values, got)
 		}
 	}
@@ -353,7 +390,7 @@ func TestConditionsTogether(t *testing.T) {
 		{"1", "3", "4", policy.Allow}, {"2", "3", "4", policy.Allow}, {"3", "3", "4", policy.ImplicitDeny},
 		{"1", "4", "4", policy.ImplicitDeny}, {"1", "3", "5", policy.ImplicitDeny},
 	} {
-		if got := effect(p, policy.Request{Action: "a:B", Resource: "*", Context: policy.Context{"a:x": {tt.x}, "a:y": {tt.y}, "a:z": {tt.z}}}); got != tt.want {
+		if got := effect(t, p, policy.Request{Action: "a:B", Resource: "*", Context: policy.Context{"a:x": {tt.x}, "a:y": {tt.y}, "a:z": {tt.z}}}); got != tt.want {
 			t.Errorf("%+v: %v", tt, got)
 		}
 	}
@@ -406,11 +443,11 @@ func TestExamples(t *testing.T) {
 		{"Effect":"Allow","Action":["bedrock:InvokeModel*"],"Resource":["arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"],
 		"Condition":{"StringLike":{"bedrock:InferenceProfileArn":"arn:aws:bedrock:us-west-2:111122223333:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0"}}}]}`)
 	model := policy.Request{Action: "bedrock:InvokeModelWithResponseStream", Resource: "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0"}
-	if got := effect(profiles, model); got != policy.ImplicitDeny {
+	if got := effect(t, profiles, model); got != policy.ImplicitDeny {
 		t.Errorf("the bare model: %v", got)
 	}
 	model.Context = policy.Context{"bedrock:InferenceProfileArn": {"arn:aws:bedrock:us-west-2:111122223333:inference-profile/us.anthropic.claude-3-haiku-20240307-v1:0"}}
-	if got := effect(profiles, model); got != policy.Allow {
+	if got := effect(t, profiles, model); got != policy.Allow {
 		t.Errorf("the model through the profile: %v", got)
 	}
 }
@@ -481,7 +518,7 @@ func TestKeysThatDifferInCase(t *testing.T) {
 				if got := policy.Evaluate([]*policy.Policy{all, deny}, r); (got.Effect == policy.ExplicitDeny) != tt.deny {
 					t.Fatalf("deny: %v", got.Effect)
 				}
-				if got := effect(allow, r); (got == policy.Allow) != tt.allow {
+				if got := effect(t, allow, r); (got == policy.Allow) != tt.allow {
 					t.Fatalf("allow: %v", got)
 				}
 			}

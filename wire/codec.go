@@ -28,6 +28,12 @@ func (x *exchange) decode(in any) error {
 	case s.payload != nil:
 		v.FieldByIndex(s.payload).SetBytes(x.body)
 	case len(s.body) > 0 && len(x.body) > 0:
+		if r, ok := in.(Reader); ok {
+			if r.ReadJSON(x.body) {
+				break
+			}
+			v.SetZero()
+		}
 		if err := readBody(x.body, in); err != nil {
 			return err
 		}

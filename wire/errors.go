@@ -35,6 +35,7 @@ var protocolExceptions = map[fault.Kind][3]Exception{
 	fault.InvalidSignature:    {{"InvalidSignatureException", 403}, {"InvalidSignatureException", 400}, {"SignatureDoesNotMatch", 403}},
 	fault.UnrecognizedClient:  {{"UnrecognizedClientException", 403}, {"UnrecognizedClientException", 400}, {"InvalidClientTokenId", 403}},
 	fault.ExpiredToken:        {{"ExpiredTokenException", 403}, {"ExpiredTokenException", 400}, {"ExpiredToken", 403}},
+	fault.InvalidAPIKey:       {{"AccessDeniedException", 403}, {"AccessDeniedException", 400}, {"AccessDenied", 403}},
 	fault.Serialization:       {{"SerializationException", 400}, {"SerializationException", 400}, {"MalformedQueryString", 400}},
 	fault.UnknownOperation:    {{"UnknownOperationException", 404}, {"UnknownOperationException", 404}, {"InvalidAction", 400}},
 }
@@ -100,7 +101,7 @@ func (x *exchange) fail(err error) {
 		h["Content-Type"] = json11Type
 		h["X-Amzn-Errortype"] = []string{e.Code}
 		code := e.Code
-		if coral && ft.Kind != fault.AccessDenied {
+		if coral && e.Code != "AccessDeniedException" {
 			code = "com.amazon.coral.service#" + code
 		}
 		body = appendMember([]byte("{"), "__type", code)
@@ -127,7 +128,7 @@ func (x *exchange) fail(err error) {
 func (f *front) errorMembers(b []byte, ft *fault.Error, message string) []byte {
 	// A denial comes from in front of the service, whose own members may be spelled otherwise: {"Message":"User: ..."}.
 	name := func(s string) string {
-		if f.CapitalError || ft.Kind == fault.AccessDenied {
+		if f.CapitalError || ft.Kind == fault.AccessDenied || ft.Kind == fault.InvalidAPIKey {
 			return strings.ToUpper(s[:1]) + s[1:]
 		}
 		return s

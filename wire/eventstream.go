@@ -71,9 +71,10 @@ type frameBuffer struct{ b []byte }
 
 var frames = sync.Pool{New: func() any { return &frameBuffer{make([]byte, 0, 4<<10)} }}
 
-// serveStream writes seq. The error it returns has not been written: it came before the first event.
+// serveStream writes seq. The error it returns has not been written: it came before the first event. The last frames are
+// not flushed: they leave with the end of the answer, which follows.
 func serveStream[E Event](x *exchange, seq iter.Seq2[E, error]) error {
-	flusher, _ := x.w.(http.Flusher) // once a stream, not once an event
+	flusher := http.NewResponseController(x.w)
 	buf := frames.Get().(*frameBuffer)
 	b := buf.b[:0]
 	defer func() {
@@ -82,7 +83,7 @@ func serveStream[E Event](x *exchange, seq iter.Seq2[E, error]) error {
 			frames.Put(buf)
 		}
 	}()
-	send := func() bool {
+	send := func() error {
 		if x.status == 0 {
 			x.Header["Content-Type"] = streamType
 			x.status = http.StatusOK
@@ -90,13 +91,7 @@ func serveStream[E Event](x *exchange, seq iter.Seq2[E, error]) error {
 		}
 		_, err := x.w.Write(b)
 		b = b[:0]
-		if err != nil {
-			return false // the caller has gone
-		}
-		if flusher != nil {
-			flusher.Flush()
-		}
-		return true
+		return err
 	}
 	first := true
 	for e, err := range seq {
@@ -105,8 +100,7 @@ func serveStream[E Event](x *exchange, seq iter.Seq2[E, error]) error {
 				return err
 			}
 			b = x.exceptionFrame(b, err)
-			send()
-			return nil
+			break
 		}
 		first = false
 		start := len(b)
@@ -116,13 +110,17 @@ func serveStream[E Event](x *exchange, seq iter.Seq2[E, error]) error {
 		if e.More() && len(b) < maxGathered {
 			continue
 		}
-		if !send() {
+		err = send()
+		if err == nil {
+			err = flusher.Flush()
+		}
+		if err != nil && !errors.Is(err, http.ErrNotSupported) {
 			x.fault = fault.Wrap(x.request.Context().Err(), fault.Internal, "the caller left the stream")
 			return nil
 		}
 	}
 	if len(b) > 0 || first {
-		send()
+		_ = send() // an error means that the caller has gone: there is nobody to tell
 	}
 	return nil
 }

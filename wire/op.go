@@ -139,11 +139,18 @@ type Appender interface {
 	AppendJSON(dst []byte) []byte // appends the body, a JSON object
 }
 
+// Reader is an input that reads its own body, for a request that is made so often that reflection shows. ReadJSON may
+// refuse any body, and must refuse one in which anything is wrong or unknown: reflection then reads it from the start,
+// and finds the words of the error. What ReadJSON takes it reads as reflection does.
+type Reader interface {
+	ReadJSON(body []byte) bool
+}
+
 // Event is one event of an output stream. wire is done with it before it takes the next one.
 type Event interface {
 	EventType() string            // the value of :event-type, "contentBlockDelta"
 	AppendJSON(dst []byte) []byte // appends the payload, a JSON object
-	More() bool                   // another event is ready: the flush may wait for it
+	More() bool                   // another event, or the end of the stream, is ready: the flush may wait for it
 }
 
 // Handle makes an Op of a function from In to Out. The function returns a *fault.Error for what the caller should

@@ -3,8 +3,8 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -258,11 +258,11 @@ func (t *table) find(x *exchange) error {
 			if (f.endpoint() == host) == (pass == 1) {
 				continue
 			}
-			for i := range f.routes[r.Method] {
-				route := &f.routes[r.Method][i]
-				if ls, ok := route.match(path, x.oneLabel[:0]); ok {
+			routes := f.routes[r.Method]
+			for i := range routes {
+				if ls, ok := routes[i].match(path, x.oneLabel[:0]); ok {
 					x.labels = ls
-					x.found(f, route.op)
+					x.found(f, routes[i].op)
 					return nil
 				}
 			}
@@ -324,9 +324,8 @@ func scopeService(authorization string) string {
 	if !ok {
 		return ""
 	}
-	if i := strings.IndexAny(rest, ", "); i >= 0 {
-		rest = rest[:i]
-	}
+	rest, _, _ = strings.Cut(rest, ",")
+	rest, _, _ = strings.Cut(rest, " ")
 	rest, ok = strings.CutSuffix(rest, "/aws4_request")
 	if !ok {
 		return ""
@@ -338,8 +337,14 @@ func scopeService(authorization string) string {
 // for an address.
 func hostService(host string) string {
 	first, _, ok := strings.Cut(host, ".")
-	if !ok || host[0] >= '0' && host[0] <= '9' && net.ParseIP(strings.Split(host, ":")[0]) != nil {
+	if !ok {
 		return ""
+	}
+	if host[0] >= '0' && host[0] <= '9' {
+		name, _, _ := strings.Cut(host, ":")
+		if _, err := netip.ParseAddr(name); err == nil {
+			return ""
+		}
 	}
 	return first
 }

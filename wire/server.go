@@ -22,9 +22,10 @@ import (
 type Authenticator interface {
 	// Precheck refuses what needs no body to be refused: credentials that are missing, cannot be read, are out of time
 	// or name no key. It is cheap, and what it lets pass is not authenticated yet.
-	Precheck(r *http.Request) error
+	Precheck(r *http.Request) (iam.Claim, error)
 
-	Authenticate(r *http.Request, body []byte, requestID string) (iam.Caller, error)
+	// Authenticate takes what Precheck found, or the zero Claim where it was not asked.
+	Authenticate(r *http.Request, said iam.Claim, body []byte, requestID string) (iam.Caller, error)
 }
 
 // Guard allows every access or returns an AccessDenied fault, and records what it decided.
@@ -108,9 +109,11 @@ func (x *exchange) serve() error {
 	if err := x.server.table.find(x); err != nil {
 		return err
 	}
+	var said iam.Claim
 	if x.unread {
 		// Strangers are sent away before they can make the server hold what they send.
-		if err := x.server.auth.Precheck(x.request); err != nil {
+		var err error
+		if said, err = x.server.auth.Precheck(x.request); err != nil {
 			if x.service == unknownQuery {
 				x.service = x.server.table.anyQuery
 			}
@@ -132,7 +135,7 @@ func (x *exchange) serve() error {
 		// because an upstream's transport may still read it when the handler has returned.
 		defer buf.release()
 	}
-	if x.Caller, err = x.server.auth.Authenticate(x.request, x.body, x.ID); err != nil {
+	if x.Caller, err = x.server.auth.Authenticate(x.request, said, x.body, x.ID); err != nil {
 		return err
 	}
 	if got, want := x.Caller.Service, x.service.SigningName; got != "" && got != want {

@@ -30,19 +30,19 @@ import (
 // gate stands where iam does: it takes the access key for the caller's name, and "denied" for one that may nothing.
 type gate struct{}
 
-func (gate) Precheck(r *http.Request) error {
+func (gate) Precheck(r *http.Request) (iam.Claim, error) {
 	auth := r.Header.Get("Authorization")
 	if auth == "" {
-		return fault.New(fault.MissingToken, "Missing Authentication Token")
+		return iam.Claim{}, fault.New(fault.MissingToken, "Missing Authentication Token")
 	}
 	if strings.Contains(auth, "Credential=UNKNOWN/") {
-		return fault.New(fault.UnrecognizedClient, "The security token included in the request is invalid.")
+		return iam.Claim{}, fault.New(fault.UnrecognizedClient, "The security token included in the request is invalid.")
 	}
-	return nil
+	return iam.Claim{}, nil
 }
 
-func (g gate) Authenticate(r *http.Request, body []byte, requestID string) (iam.Caller, error) {
-	if err := g.Precheck(r); err != nil {
+func (g gate) Authenticate(r *http.Request, _ iam.Claim, body []byte, requestID string) (iam.Caller, error) {
+	if _, err := g.Precheck(r); err != nil {
 		return iam.Caller{}, err
 	}
 	auth := r.Header.Get("Authorization")
@@ -813,100 +813,155 @@ func TestStream(t *testing.T) {
 
 // Events that arrived together go out in one write, and one that has none behind it does not wait.
 func TestStreamFlush(t *testing.T) {
-	srv := httptest.NewServer(streamOf(t, nil, func(context.Context, *Call, *streamInput) (iter.Seq2[*testEvent, error], error) {
-		return func(yield func(*testEvent, error) bool) {
-			for i := range 6 {
-				if !yield(&testEvent{"e", fmt.Sprint(i), i%3 != 2}, nil) {
-					return
+	onFronts(t, func(t *testing.T, start func(http.Handler) *endpoint) {
+		srv := start(streamOf(t, nil, func(context.Context, *Call, *streamInput) (iter.Seq2[*testEvent, error], error) {
+			return func(yield func(*testEvent, error) bool) {
+				for i := range 6 {
+					if !yield(&testEvent{"e", fmt.Sprint(i), i%3 != 2}, nil) {
+						return
+					}
 				}
-			}
-			big := strings.Repeat("x", maxGathered)
-			yield(&testEvent{"e", big, true}, nil)
-			yield(&testEvent{"e", "end", false}, nil)
-		}, nil
-	}))
-	defer srv.Close()
-	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	fmt.Fprintf(conn, "POST /stream/abc HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", signed("bedrock"))
-	// net/http writes one chunk a flush: the chunks tell the writes apart.
-	raw := bufio.NewReader(conn)
-	for line := ""; line != "\r\n"; {
-		if line, err = raw.ReadString('\n'); err != nil {
-			t.Fatal(err)
-		}
-	}
-	var perChunk []int
-	for {
-		var n int
-		line, err := raw.ReadString('\n')
+				big := strings.Repeat("x", maxGathered)
+				yield(&testEvent{"e", big, true}, nil)
+				yield(&testEvent{"e", "end", false}, nil)
+			}, nil
+		}))
+		defer srv.Close()
+		conn, err := net.Dial("tcp", srv.addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := fmt.Sscanf(line, "%x", &n); err != nil {
-			t.Fatal(err)
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /stream/abc HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: 0\r\n\r\n", signed("bedrock"))
+		// net/http writes one chunk a flush: the chunks tell the writes apart.
+		raw := bufio.NewReader(conn)
+		for line := ""; line != "\r\n"; {
+			if line, err = raw.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
 		}
-		chunk := make([]byte, n+2)
-		if _, err := io.ReadFull(raw, chunk); err != nil {
-			t.Fatal(err)
+		var perChunk []int
+		for {
+			var n int
+			line, err := raw.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := fmt.Sscanf(line, "%x", &n); err != nil {
+				t.Fatal(err)
+			}
+			chunk := make([]byte, n+2)
+			if _, err := io.ReadFull(raw, chunk); err != nil {
+				t.Fatal(err)
+			}
+			if n == 0 {
+				break
+			}
+			frames := 0
+			for rest := chunk[:n]; len(rest) > 0; frames++ {
+				if _, rest, err = DecodeMessage(rest); err != nil {
+					t.Fatal(err)
+				}
+			}
+			perChunk = append(perChunk, frames)
 		}
-		if n == 0 {
-			break
+		if want := []int{3, 3, 1, 1}; !reflect.DeepEqual(perChunk, want) {
+			t.Errorf("frames in each write: %v, want %v", perChunk, want)
 		}
-		frames := 0
-		for rest := chunk[:n]; len(rest) > 0; frames++ {
+	})
+}
+
+// The frames at the end of a stream leave with the end of the answer, not before it.
+func TestStreamEnd(t *testing.T) {
+	for _, c := range []struct {
+		more    []bool
+		err     error
+		flushes int
+	}{
+		{[]bool{false, false}, nil, 2},
+		{[]bool{false, true, true}, nil, 1},
+		{[]bool{true, true}, nil, 0},
+		{[]bool{false, true}, fault.New(fault.ModelStream, "broken"), 1},
+	} {
+		w := &flushes{ResponseRecorder: httptest.NewRecorder()}
+		r := httptest.NewRequest("POST", "/stream/abc", nil)
+		r.Header.Set("Authorization", signed("bedrock"))
+		streamOf(t, nil, func(context.Context, *Call, *streamInput) (iter.Seq2[*testEvent, error], error) {
+			return func(yield func(*testEvent, error) bool) {
+				for _, more := range c.more {
+					if !yield(&testEvent{"e", `{}`, more}, nil) {
+						return
+					}
+				}
+				if c.err != nil {
+					yield(nil, c.err)
+				}
+			}, nil
+		}).ServeHTTP(w, r)
+		frames, want := 0, len(c.more)
+		if c.err != nil {
+			want++
+		}
+		for rest := w.Body.Bytes(); len(rest) > 0; frames++ {
+			var err error
 			if _, rest, err = DecodeMessage(rest); err != nil {
 				t.Fatal(err)
 			}
 		}
-		perChunk = append(perChunk, frames)
-	}
-	if want := []int{3, 3, 1, 1}; !reflect.DeepEqual(perChunk, want) {
-		t.Errorf("frames in each write: %v, want %v", perChunk, want)
+		if w.n != c.flushes || frames != want {
+			t.Errorf("%v %v: %d frames, %d flushes, want %d and %d", c.more, c.err, frames, w.n, want, c.flushes)
+		}
 	}
 }
+
+// flushes counts them.
+type flushes struct {
+	*httptest.ResponseRecorder
+	n int
+}
+
+func (f *flushes) Flush() { f.n++ }
 
 // A caller that goes away is seen by the handler's context, and the sequence is left so that it can release what it
 // holds. It is not an internal error.
 func TestStreamCallerGone(t *testing.T) {
-	var log lockedBuffer
-	left := make(chan error, 1)
-	srv := httptest.NewServer(streamOf(t, slog.New(slog.NewTextHandler(&log, nil)), func(ctx context.Context, _ *Call, _ *streamInput) (iter.Seq2[*testEvent, error], error) {
-		return func(yield func(*testEvent, error) bool) {
-			for yield(&testEvent{"e", `{}`, false}, nil) {
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Millisecond):
+	onFronts(t, func(t *testing.T, start func(http.Handler) *endpoint) {
+		var log lockedBuffer
+		left := make(chan error, 1)
+		srv := start(streamOf(t, slog.New(slog.NewTextHandler(&log, nil)), func(ctx context.Context, _ *Call, _ *streamInput) (iter.Seq2[*testEvent, error], error) {
+			return func(yield func(*testEvent, error) bool) {
+				for yield(&testEvent{"e", `{}`, false}, nil) {
+					select {
+					case <-ctx.Done():
+					case <-time.After(time.Millisecond):
+					}
 				}
-			}
-			left <- ctx.Err()
-		}, nil
-	}))
-	r, _ := http.NewRequest("POST", srv.URL+"/stream/abc", nil)
-	r.Header.Set("Authorization", signed("bedrock"))
-	resp, err := srv.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ReadMessage(resp.Body); err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	select {
-	case err := <-left:
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("the context says %v", err)
+				left <- ctx.Err()
+			}, nil
+		}))
+		r, _ := http.NewRequest("POST", srv.URL+"/stream/abc", nil)
+		r.Header.Set("Authorization", signed("bedrock"))
+		resp, err := clientOf(t, false).Do(r)
+		if err != nil {
+			t.Fatal(err)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("the sequence was not left")
-	}
-	srv.Close() // waits for the handler
-	if got := log.String(); !strings.Contains(got, "level=INFO") || !strings.Contains(got, "fault=canceled") || strings.Contains(got, "level=ERROR") {
-		t.Errorf("log: %s", got)
-	}
+		if _, err := ReadMessage(resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		select {
+		case err := <-left:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("the context says %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("the sequence was not left")
+		}
+		srv.Close() // waits for the handler
+		if got := log.String(); !strings.Contains(got, "level=INFO") || !strings.Contains(got, "fault=canceled") || strings.Contains(got, "level=ERROR") {
+			t.Errorf("log: %s", got)
+		}
+	})
 }
 
 type lockedBuffer struct {
@@ -928,26 +983,28 @@ func (l *lockedBuffer) String() string {
 
 // A bug that strikes after the first event cuts the connection: no client must take the answer for a whole one.
 func TestStreamPanic(t *testing.T) {
-	srv := httptest.NewServer(streamOf(t, nil, func(context.Context, *Call, *streamInput) (iter.Seq2[*testEvent, error], error) {
-		return func(yield func(*testEvent, error) bool) {
-			yield(&testEvent{"e", `{}`, false}, nil)
-			panic("a bug")
-		}, nil
-	}))
-	defer srv.Close()
-	r, _ := http.NewRequest("POST", srv.URL+"/stream/abc", nil)
-	r.Header.Set("Authorization", signed("bedrock"))
-	resp, err := srv.Client().Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	if _, err := ReadMessage(resp.Body); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := ReadMessage(resp.Body); err != io.ErrUnexpectedEOF {
-		t.Errorf("the stream ends with %v", err)
-	}
+	onFronts(t, func(t *testing.T, start func(http.Handler) *endpoint) {
+		srv := start(streamOf(t, nil, func(context.Context, *Call, *streamInput) (iter.Seq2[*testEvent, error], error) {
+			return func(yield func(*testEvent, error) bool) {
+				yield(&testEvent{"e", `{}`, false}, nil)
+				panic("a bug")
+			}, nil
+		}))
+		defer srv.Close()
+		r, _ := http.NewRequest("POST", srv.URL+"/stream/abc", nil)
+		r.Header.Set("Authorization", signed("bedrock"))
+		resp, err := clientOf(t, false).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if _, err := ReadMessage(resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := ReadMessage(resp.Body); err != io.ErrUnexpectedEOF {
+			t.Errorf("the stream ends with %v", err)
+		}
+	})
 }
 
 // FuzzRestJSONBody sends any body to an input of every kind of member: the answer is a success or the caller's fault.
@@ -1013,6 +1070,50 @@ func benchmark(b *testing.B, s *Server, target, body string) {
 		rd.Reset(body)
 		clear(w.h)
 		s.ServeHTTP(w, r)
+	}
+}
+
+// selfReader reads one body itself. It refuses the others with rubbish left behind.
+type selfReader struct {
+	ID   string `json:"-" uri:"id"`
+	Name string `json:"name" max:"6"`
+	Kind string `json:"kind"`
+}
+
+func (r *selfReader) ReadJSON(body []byte) bool {
+	r.ID, r.Name, r.Kind = "rubbish", "itself", "rubbish"
+	if string(body) != `{"name":"read"}` {
+		return false
+	}
+	r.Kind = ""
+	return true
+}
+
+func TestReader(t *testing.T) {
+	var got selfReader
+	s := newTestServer(t, nil, restService("bedrock", "", Handle(Row{Name: "Read", Method: "POST", Path: "/read/{id}", Action: "x:Read"}, nil,
+		func(_ context.Context, _ *Call, in *selfReader) (*struct{}, error) { got = *in; return nil, nil })))
+	for _, c := range []struct {
+		body string
+		want selfReader
+		code string
+	}{
+		{`{"name":"refused","kind":"k"}`, selfReader{}, "ValidationException"}, // longer than 6
+		{`{"name":"other","kind":"k"}`, selfReader{"1", "other", "k"}, ""},
+		{`{}`, selfReader{ID: "1"}, ""},
+		{``, selfReader{ID: "1"}, ""},
+		{`{"name":1}`, selfReader{}, "SerializationException"},
+		{`{"name":"read"}`, selfReader{ID: "1", Name: "itself"}, ""},
+	} {
+		got = selfReader{}
+		w := send(t, s, "POST", "/read/1", signed("bedrock"), c.body)
+		code := ""
+		if w.Code != 200 {
+			code, _ = errorOf(t, w)
+		}
+		if got != c.want || code != c.code {
+			t.Errorf("%s: %+v, %s", c.body, got, code)
+		}
 	}
 }
 

@@ -39,9 +39,9 @@ type door struct {
 	denied string       // an action that nobody may do
 }
 
-func (*door) Precheck(*http.Request) error { return nil }
+func (*door) Precheck(*http.Request) (iam.Claim, error) { return iam.Claim{}, nil }
 
-func (d *door) Authenticate(r *http.Request, _ []byte, _ string) (iam.Caller, error) {
+func (d *door) Authenticate(r *http.Request, _ iam.Claim, _ []byte, _ string) (iam.Caller, error) {
 	return iam.Caller{Account: account, ARN: "arn:aws:iam::" + account + ":root", ID: account, Root: true, Region: r.Header.Get("X-Region"), Service: "bedrock"}, nil
 }
 
@@ -263,7 +263,7 @@ func TestExceptions(t *testing.T) {
 	}
 	// Kinds that are the protocol's own, that only the runtime has, and that only Cost Explorer has.
 	elsewhere := []fault.Kind{
-		fault.Serialization, fault.UnknownOperation, fault.MissingToken, fault.IncompleteSignature, fault.InvalidSignature, fault.UnrecognizedClient, fault.ExpiredToken,
+		fault.Serialization, fault.UnknownOperation, fault.MissingToken, fault.IncompleteSignature, fault.InvalidSignature, fault.UnrecognizedClient, fault.ExpiredToken, fault.InvalidAPIKey,
 		fault.ModelError, fault.ModelTimeout, fault.ModelNotReady, fault.ModelStream, fault.InvalidNextToken, fault.LimitExceeded, fault.DataUnavailable,
 	}
 	used := map[string]bool{}

@@ -11,6 +11,7 @@ import (
 
 	"outcrop/converse"
 	"outcrop/fault"
+	"outcrop/wire"
 )
 
 // TestExceptions holds the table against the runtime's service model: every code in it is one of the model's exceptions
@@ -24,7 +25,7 @@ func TestExceptions(t *testing.T) {
 	}
 	protocol := map[fault.Kind]bool{
 		fault.Serialization: true, fault.UnknownOperation: true, fault.MissingToken: true, fault.IncompleteSignature: true,
-		fault.InvalidSignature: true, fault.UnrecognizedClient: true, fault.ExpiredToken: true,
+		fault.InvalidSignature: true, fault.UnrecognizedClient: true, fault.ExpiredToken: true, fault.InvalidAPIKey: true,
 	}
 	elsewhere := map[fault.Kind]bool{ // of the control plane and of Cost Explorer
 		fault.TooManyTags: true, fault.InvalidNextToken: true, fault.LimitExceeded: true, fault.DataUnavailable: true,
@@ -78,6 +79,9 @@ func TestStreamEvents(t *testing.T) {
 		}
 	}
 }
+
+// ConverseInput reads its own body. Package converse holds what it reads against reflection.
+var _ wire.Reader = (*ConverseInput)(nil)
 
 func TestIdentifiers(t *testing.T) {
 	for id, want := range map[string]string{

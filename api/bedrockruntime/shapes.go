@@ -10,7 +10,7 @@ import (
 // Source: botocore bedrock-runtime 2023-09-30, shape Body.
 const maxBody = 25_000_000
 
-// ConverseInput is the input of Converse and ConverseStream.
+// ConverseInput is the input of Converse and ConverseStream. It is a wire.Reader: the body is all converse.Request's.
 type ConverseInput struct {
 	ModelID string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
 	converse.Request

@@ -92,9 +92,9 @@ func filled(t *testing.T, entries []ledger.Entry) *store.Store {
 // door lets everybody in as the account that stands where the access key id is, and notes what is asked for.
 type door struct{ accesses []iam.Access }
 
-func (*door) Precheck(*http.Request) error { return nil }
+func (*door) Precheck(*http.Request) (iam.Claim, error) { return iam.Claim{}, nil }
 
-func (d *door) Authenticate(r *http.Request, _ []byte, _ string) (iam.Caller, error) {
+func (d *door) Authenticate(r *http.Request, _ iam.Claim, _ []byte, _ string) (iam.Caller, error) {
 	_, credential, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
 	parts := strings.Split(credential, "/")
 	return iam.Caller{Account: parts[0], Region: parts[2], ARN: "arn:aws:iam::" + parts[0] + ":root", Service: "ce"}, nil

@@ -18,9 +18,9 @@ import (
 // caller authenticates everybody as itself, and its Check refuses everything: GetCallerIdentity must not ask it.
 type caller iam.Caller
 
-func (caller) Precheck(*http.Request) error { return nil }
+func (caller) Precheck(*http.Request) (iam.Claim, error) { return iam.Claim{}, nil }
 
-func (c caller) Authenticate(*http.Request, []byte, string) (iam.Caller, error) {
+func (c caller) Authenticate(*http.Request, iam.Claim, []byte, string) (iam.Caller, error) {
 	return iam.Caller(c), nil
 }
 

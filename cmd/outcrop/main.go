@@ -25,11 +25,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"outcrop/fault"
+	"outcrop/ledger"
 )
 
 func main() {
-	// A thread in fsync keeps its processor from the scheduler for a while; with only one, everything would wait with it.
-	if runtime.GOMAXPROCS(0) < 2 {
+	// A thread in fdatasync keeps its processor from the scheduler for a while; with only one, everything would wait with
+	// it. Where the ledger syncs without holding one, one is cheaper than two that take turns on the same core.
+	if runtime.GOMAXPROCS(0) < 2 && ledger.SyncBlocks() {
 		runtime.GOMAXPROCS(2)
 	}
 	ctx, stop := context.WithCancel(context.Background())

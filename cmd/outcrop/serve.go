@@ -30,6 +30,7 @@ import (
 	"outcrop/upstream/openai"
 	"outcrop/upstream/simulated"
 	"outcrop/wire"
+	"outcrop/wire/http1"
 )
 
 // server is the whole product in one process: New opens, Run serves and blocks, Close undoes in reverse and waits. This
@@ -46,7 +47,7 @@ type server struct {
 	invoker  *invoke.Invoker
 	upstream []*upstream.Upstream
 	listener net.Listener
-	http     *http.Server
+	http     *http1.Server // HTTP/1.1 in clear text; what else there is, its Other serves: HTTP/2, TLS, odd requests
 	services *wire.Server
 	ready    atomic.Bool
 
@@ -182,12 +183,12 @@ func (s *server) listen(ctx context.Context, handler http.Handler) error {
 	})
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // the AWS SDK for JavaScript speaks HTTP/2 in clear text with prior knowledge
-	s.http = &http.Server{
-		Handler: s.route(handler), Protocols: protocols,
+	protocols.SetUnencryptedHTTP2(true)                                                       // the AWS SDK for JavaScript speaks HTTP/2 in clear text with prior knowledge
+	routed, errorLog := s.route(handler), slog.NewLogLogger(s.log.Handler(), slog.LevelDebug) // broken handshakes and scans: not news
+	other := &http.Server{
+		Handler: routed, Protocols: protocols, ErrorLog: errorLog,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // broken handshakes and scans: not news
 	}
 	if t := s.config.TLS; t.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
@@ -195,7 +196,11 @@ func (s *server) listen(ctx context.Context, handler http.Handler) error {
 			return fmt.Errorf("tls: %w", err)
 		}
 		protocols.SetHTTP2(true)
-		s.http.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		other.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	s.http = &http1.Server{
+		Handler: routed, Other: other, ErrorLog: errorLog,
+		ReadHeaderTimeout: other.ReadHeaderTimeout, IdleTimeout: other.IdleTimeout,
 	}
 	return nil
 }
@@ -254,7 +259,7 @@ func (s *server) Run(ctx context.Context, ready func(url string)) error {
 	failed := make(chan error, 1)
 	go func() {
 		if s.config.TLS.CertFile != "" {
-			failed <- s.http.ServeTLS(s.listener, "", "")
+			failed <- s.http.Other.ServeTLS(s.listener, "", "")
 		} else {
 			failed <- s.http.Serve(s.listener)
 		}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"outcrop/converse"
 )
 
@@ -39,7 +37,7 @@ var ErrMalformed = errors.New("not a Chat Completions answer")
 type Decoder struct {
 	Stop []string // the request's stop sequences
 
-	dec  *jsontext.Decoder
+	in   scanner
 	part part // the chunk at hand
 
 	started bool
@@ -113,6 +111,12 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	if p.err != nil {
 		return dst, p.err
 	}
+	if u := &p.usage; u.input {
+		d.usage.input, d.usage.InputTokens, d.usage.CacheReadInputTokens = true, u.InputTokens, u.CacheReadInputTokens
+	}
+	if u := &p.usage; u.output && (u.OutputTokens > 0 || d.usage.OutputTokens == 0) {
+		d.usage.output, d.usage.OutputTokens = true, u.OutputTokens
+	}
 	if p.thought != "" {
 		dst = d.block(dst, converse.ReasoningDelta)
 		dst = d.piece(dst, converse.ReasoningDelta, p.thought)
@@ -137,12 +141,6 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 		return dst, &Error{Type: "aborted", Message: "the model server gave the answer up (finish_reason " + strconv.Quote(p.finish) + ")"}
 	default:
 		d.finish, d.stopped = p.finish, p.stopped
-	}
-	if u := &p.usage; u.input {
-		d.usage.input, d.usage.InputTokens, d.usage.CacheReadInputTokens = true, u.InputTokens, u.CacheReadInputTokens
-	}
-	if u := &p.usage; u.output {
-		d.usage.output, d.usage.OutputTokens = true, u.OutputTokens
 	}
 	return dst, nil
 }
@@ -229,7 +227,9 @@ func (d *Decoder) close(dst []converse.Event) []converse.Event {
 }
 
 func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, text string) []converse.Event {
-	d.tally += converse.EstimateTokens(text)
+	if d.usage.OutputTokens == 0 { // a whole answer tells its usage with its text, and then nobody asks for an estimate
+		d.tally += converse.EstimateTokens(text)
+	}
 	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: kind, Text: text})
 }
 
@@ -332,22 +332,10 @@ func (d *Decoder) quick(data []byte) (text string, ok bool) {
 		!bytes.Equal(data[:len(d.before)], d.before) || !bytes.Equal(data[n:], d.after) {
 		return "", false
 	}
-	raw := data[len(d.before):n]
-	if raw[0] != '"' || raw[len(raw)-1] != '"' {
-		return "", false
+	in := scanner{b: data[:n], i: len(d.before)}
+	raw, plain, err := in.quoted()
+	if err != nil || in.i < n {
+		return "", false // two strings, or no JSON
 	}
-	body := raw[1 : len(raw)-1]
-	for _, c := range body {
-		if c == '\\' || c == '"' || c < 0x20 || c >= 0x80 {
-			if c == '"' || c < 0x20 {
-				return "", false // two strings, or no JSON
-			}
-			unquoted, err := jsontext.AppendUnquote(make([]byte, 0, len(body)), raw)
-			if err != nil {
-				return "", false
-			}
-			return string(unquoted), true
-		}
-	}
-	return string(body), true
+	return unquote(raw, plain), true
 }

@@ -270,9 +270,17 @@ func TestUsage(t *testing.T) {
 		t.Errorf("an empty answer: %+v", m)
 	}
 	// A later usage replaces an earlier one (vLLM's continuous_usage_stats), but nonsense does not.
-	es = events(t, new(Decoder), `{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":1}}`, `{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":2}}`, `{"choices":[],"usage":{"prompt_tokens":-1,"completion_tokens":-1}}`)
-	if m := es[len(es)-1]; m.Estimated || m.Usage != (converse.Usage{InputTokens: 10, OutputTokens: 2}) {
-		t.Errorf("several usages: %+v", m)
+	for _, nonsense := range []string{"-1", "0"} {
+		es = events(t, new(Decoder), `{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":1}}`, `{"choices":[{"delta":{"content":"a b"}}],"usage":{"prompt_tokens":10,"completion_tokens":2}}`,
+			`{"choices":[],"usage":{"prompt_tokens":`+nonsense+`,"completion_tokens":`+nonsense+`}}`)
+		if m := es[len(es)-1]; m.Estimated || m.Usage != (converse.Usage{InputTokens: 10, OutputTokens: 2}) {
+			t.Errorf("several usages: %+v", m)
+		}
+	}
+	// A usage of no output that comes before the output is not believed.
+	es = events(t, new(Decoder), `{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":0}}`, `{"choices":[{"delta":{"content":"one two"}}]}`)
+	if m := es[len(es)-1]; !m.Estimated || m.Usage != (converse.Usage{InputTokens: 10, OutputTokens: 2}) {
+		t.Errorf("no output told before the output: %+v", m)
 	}
 }
 

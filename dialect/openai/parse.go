@@ -1,13 +1,9 @@
 package openai
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 func malformed(format string, args ...any) error {
@@ -21,26 +17,20 @@ func (d *Decoder) parse(data []byte) error {
 	calls := p.calls[:0]
 	*p = part{plain: true, calls: calls}
 	bare := false // the error's members stand at the top
-	in := readers.Get().(*reader)
-	defer func() {
-		d.dec = nil
-		readers.Put(in)
-	}()
-	in.buf = *bytes.NewBuffer(data) // the decoder reads a Buffer in place and changes nothing in it
-	in.dec.Reset(&in.buf, lenient...)
-	d.dec = &in.dec
-	if d.dec.PeekKind() != '{' {
+	d.in = scanner{b: data}
+	defer func() { d.in.b = nil }() // it is the caller's
+	if d.in.peek() != '{' {
 		return malformed("it is no JSON object: %.60q", data)
 	}
-	err := d.object(func(name string, kind jsontext.Kind) error {
-		switch name {
+	err := d.object(func(name []byte, kind byte) error {
+		switch string(name) {
 		case "choices":
 			if kind == '[' {
 				p.choices = true
-				return d.array(func(i int, kind jsontext.Kind) error {
+				return d.array(func(i int, kind byte) error {
 					if i > 0 || kind != '{' {
 						p.plain = false
-						return d.dec.SkipValue()
+						return d.skip()
 					}
 					return d.choice()
 				})
@@ -56,7 +46,7 @@ func (d *Decoder) parse(data []byte) error {
 			}
 		case "message": // vLLM before 0.10 and a few others: {"object":"error","message":"...","type":"...","code":400}
 			if kind == '"' && !p.choices {
-				s, err := d.string()
+				s, err := d.in.text()
 				if p.err == nil {
 					p.err, bare = &Error{}, true
 				}
@@ -65,10 +55,10 @@ func (d *Decoder) parse(data []byte) error {
 			}
 		case "type", "code":
 			if p.err != nil && !p.choices && (kind == '"' || kind == '0') {
-				return d.errorMember(p.err, name)
+				return d.errorMember(p.err, string(name) == "type", kind)
 			}
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	})
 	if err != nil {
 		return malformed("%v", err)
@@ -79,88 +69,60 @@ func (d *Decoder) parse(data []byte) error {
 	return nil
 }
 
-// reader is a JSON decoder over a body, kept from one body to the next.
-type reader struct {
-	buf bytes.Buffer
-	dec jsontext.Decoder
-}
-
-var readers = sync.Pool{New: func() any { return new(reader) }}
-
-var lenient = []jsontext.Options{jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)}
-
-// object reads an object and calls f at each member's value, which f must consume.
-func (d *Decoder) object(f func(name string, kind jsontext.Kind) error) error {
-	if _, err := d.dec.ReadToken(); err != nil {
-		return err
-	}
-	for {
-		switch kind := d.dec.PeekKind(); kind {
-		case '"':
-			raw, err := d.dec.ReadValue()
-			if err != nil {
-				return err
-			}
-			if err := f(members[string(raw)], d.dec.PeekKind()); err != nil {
-				return err
-			}
-		default:
-			_, err := d.dec.ReadToken()
+// object reads an object and calls f at each member's value, which f must consume. kind is the value's first byte; of a
+// number it is '0'.
+func (d *Decoder) object(f func(name []byte, kind byte) error) error {
+	for more := d.in.enter('}'); more; {
+		name, err := d.in.name()
+		if err != nil {
+			return err
+		}
+		if err := f(name, d.kind()); err != nil {
+			return err
+		}
+		if more, err = d.in.more('}'); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-// members are the names that matter, by themselves as JSON, so that reading one allocates nothing.
-var members = func() map[string]string {
-	m := map[string]string{}
-	for _, name := range []string{
-		"choices", "delta", "message", "content", "role", "reasoning_content", "reasoning", "refusal", "tool_calls",
-		"function_call", "function", "arguments", "name", "id", "index", "finish_reason", "stop_reason", "matched_stop",
-		"usage", "error", "type", "text", "thinking", "code", "prompt_tokens", "completion_tokens", "total_tokens",
-		"cached_tokens", "reasoning_tokens", "prompt_tokens_details", "completion_tokens_details",
-		"prompt_cache_hit_tokens",
-	} {
-		m[`"`+name+`"`] = name
-	}
-	return m
-}()
-
-func (d *Decoder) array(f func(i int, kind jsontext.Kind) error) error {
-	if _, err := d.dec.ReadToken(); err != nil {
-		return err
-	}
-	for i := 0; ; i++ {
-		kind := d.dec.PeekKind()
-		if kind == ']' || kind == 0 {
-			_, err := d.dec.ReadToken()
+// array reads an array and calls f at each element, which f must consume.
+func (d *Decoder) array(f func(i int, kind byte) error) error {
+	i := 0
+	for more := d.in.enter(']'); more; i++ {
+		err := f(i, d.kind())
+		if err != nil {
 			return err
 		}
-		if err := f(i, kind); err != nil {
+		if more, err = d.in.more(']'); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-func (d *Decoder) string() (string, error) {
-	t, err := d.dec.ReadToken()
-	if err != nil {
-		return "", err
+func (d *Decoder) kind() byte {
+	c := d.in.peek()
+	if c == '-' || isDigit(c) {
+		return '0'
 	}
-	return t.String(), nil
+	return c
 }
+
+func (d *Decoder) skip() error { return d.in.skip(maxDepth) }
 
 func (d *Decoder) choice() error {
 	p := &d.part
-	return d.object(func(name string, kind jsontext.Kind) (err error) {
-		switch name {
+	return d.object(func(name []byte, kind byte) (err error) {
+		switch string(name) {
 		case "delta", "message":
 			if kind == '{' {
 				return d.message()
 			}
 		case "finish_reason":
 			if kind == '"' {
-				if p.finish, err = d.string(); p.finish != "" {
+				if p.finish, err = d.in.text(); p.finish != "" {
 					p.plain = false
 				}
 				return err
@@ -168,34 +130,33 @@ func (d *Decoder) choice() error {
 		case "stop_reason", "matched_stop":
 			if kind == '"' {
 				p.plain = false
-				p.stopped, err = d.string()
+				p.stopped, err = d.in.text()
 				return err
 			}
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	})
 }
 
 // message reads a delta of a stream or the message of a whole answer: they have the same members.
 func (d *Decoder) message() error {
 	p := &d.part
-	return d.object(func(name string, kind jsontext.Kind) error {
-		switch name {
+	return d.object(func(name []byte, kind byte) error {
+		switch string(name) {
 		case "content", "refusal": // a refusal is what the model says in place of the content
 			switch kind {
 			case '"':
-				raw, err := d.dec.ReadValue()
+				raw, plain, err := d.in.quoted()
 				if err != nil || len(raw) == 2 {
 					return err
 				}
 				if p.text != "" {
 					p.plain = false
 				}
-				p.textEnd = int(d.dec.InputOffset())
+				p.textEnd = d.in.i
 				p.textAt = p.textEnd - len(raw)
-				s, err := unquote(raw)
-				p.text += s
-				return err
+				p.text += unquote(raw, plain)
+				return nil
 			case '[':
 				p.plain = false
 				return d.parts()
@@ -203,7 +164,7 @@ func (d *Decoder) message() error {
 		case "reasoning_content", "reasoning":
 			if kind == '"' {
 				p.plain = false
-				s, err := d.string()
+				s, err := d.in.text()
 				if p.thought == "" { // vLLM has sent both names with the same text
 					p.thought = s
 				}
@@ -212,9 +173,9 @@ func (d *Decoder) message() error {
 		case "tool_calls":
 			if kind == '[' {
 				p.plain = false
-				return d.array(func(i int, kind jsontext.Kind) error {
+				return d.array(func(i int, kind byte) error {
 					if kind != '{' {
-						return d.dec.SkipValue()
+						return d.skip()
 					}
 					return d.toolCallPart()
 				})
@@ -226,49 +187,39 @@ func (d *Decoder) message() error {
 				return d.function(&p.calls[len(p.calls)-1])
 			}
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	})
-}
-
-func unquote(raw jsontext.Value) (string, error) {
-	for _, c := range raw[1 : len(raw)-1] {
-		if c == '\\' || c >= 0x80 {
-			b, _ := jsontext.AppendUnquote(nil, raw) // an error here is invalid UTF-8, which has become U+FFFD
-			return string(b), nil
-		}
-	}
-	return string(raw[1 : len(raw)-1]), nil
 }
 
 // parts reads content in parts, as Mistral's reasoning models give it: [{"type":"text","text":""},{"type":"thinking",
 // "thinking":[{"type":"text","text":""}]}].
 func (d *Decoder) parts() error {
-	return d.array(func(_ int, kind jsontext.Kind) error {
+	return d.array(func(_ int, kind byte) error {
 		if kind != '{' {
-			return d.dec.SkipValue()
+			return d.skip()
 		}
-		return d.object(func(name string, kind jsontext.Kind) error {
+		return d.object(func(name []byte, kind byte) error {
 			switch {
-			case name == "text" && kind == '"':
-				s, err := d.string()
+			case string(name) == "text" && kind == '"':
+				s, err := d.in.text()
 				d.part.text += s
 				return err
-			case name == "thinking" && kind == '[':
-				return d.array(func(_ int, kind jsontext.Kind) error {
+			case string(name) == "thinking" && kind == '[':
+				return d.array(func(_ int, kind byte) error {
 					if kind != '{' {
-						return d.dec.SkipValue()
+						return d.skip()
 					}
-					return d.object(func(name string, kind jsontext.Kind) error {
-						if name != "text" || kind != '"' {
-							return d.dec.SkipValue()
+					return d.object(func(name []byte, kind byte) error {
+						if string(name) != "text" || kind != '"' {
+							return d.skip()
 						}
-						s, err := d.string()
+						s, err := d.in.text()
 						d.part.thought += s
 						return err
 					})
 				})
 			}
-			return d.dec.SkipValue()
+			return d.skip()
 		})
 	})
 }
@@ -277,39 +228,39 @@ func (d *Decoder) toolCallPart() error {
 	p := &d.part
 	p.calls = append(p.calls, toolPart{index: -1})
 	t := &p.calls[len(p.calls)-1]
-	return d.object(func(name string, kind jsontext.Kind) (err error) {
+	return d.object(func(name []byte, kind byte) (err error) {
 		switch {
-		case name == "index" && kind == '0':
-			raw, err := d.dec.ReadValue()
+		case string(name) == "index" && kind == '0':
+			raw, err := d.in.value()
 			if n, bad := strconv.Atoi(string(raw)); bad == nil && n >= 0 && n < 1<<20 {
 				t.index = n
 			}
 			return err
-		case name == "id" && kind == '"':
-			t.id, err = d.string()
+		case string(name) == "id" && kind == '"':
+			t.id, err = d.in.text()
 			return err
-		case name == "function" && kind == '{':
+		case string(name) == "function" && kind == '{':
 			return d.function(t)
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	})
 }
 
 func (d *Decoder) function(t *toolPart) error {
-	return d.object(func(name string, kind jsontext.Kind) (err error) {
+	return d.object(func(name []byte, kind byte) (err error) {
 		switch {
-		case name == "name" && kind == '"':
-			t.name, err = d.string()
+		case string(name) == "name" && kind == '"':
+			t.name, err = d.in.text()
 			return err
-		case name == "arguments" && kind == '"':
-			t.input, err = d.string()
+		case string(name) == "arguments" && kind == '"':
+			t.input, err = d.in.text()
 			return err
-		case name == "arguments" && kind == '{': // as an object rather than as its text: older Ollama
-			raw, err := d.dec.ReadValue()
+		case string(name) == "arguments" && kind == '{': // as an object rather than as its text: older Ollama
+			raw, err := d.in.value()
 			t.input = string(raw)
 			return err
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	})
 }
 
@@ -323,36 +274,36 @@ func (d *Decoder) readUsage() error {
 	prompt, completion := int64(-1), int64(-1)
 	var total, cached, hit, reasoning int64
 	count := func(to *int64) error {
-		raw, err := d.dec.ReadValue()
+		raw, err := d.in.value()
 		n, bad := strconv.ParseFloat(string(raw), 64)
 		if bad == nil && n >= 0 && n <= maxTokens {
 			*to = int64(n)
 		}
 		return err
 	}
-	details := func(name string, kind jsontext.Kind) error {
+	details := func(name []byte, kind byte) error {
 		switch {
-		case name == "cached_tokens" && kind == '0':
+		case string(name) == "cached_tokens" && kind == '0':
 			return count(&cached)
-		case name == "reasoning_tokens" && kind == '0':
+		case string(name) == "reasoning_tokens" && kind == '0':
 			return count(&reasoning)
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	}
-	err := d.object(func(name string, kind jsontext.Kind) error {
+	err := d.object(func(name []byte, kind byte) error {
 		switch {
-		case name == "prompt_tokens" && kind == '0':
+		case string(name) == "prompt_tokens" && kind == '0':
 			return count(&prompt)
-		case name == "completion_tokens" && kind == '0':
+		case string(name) == "completion_tokens" && kind == '0':
 			return count(&completion)
-		case name == "total_tokens" && kind == '0':
+		case string(name) == "total_tokens" && kind == '0':
 			return count(&total)
-		case name == "prompt_cache_hit_tokens" && kind == '0': // DeepSeek
+		case string(name) == "prompt_cache_hit_tokens" && kind == '0': // DeepSeek
 			return count(&hit)
-		case (name == "prompt_tokens_details" || name == "completion_tokens_details") && kind == '{':
+		case (string(name) == "prompt_tokens_details" || string(name) == "completion_tokens_details") && kind == '{':
 			return d.object(details)
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	})
 	u := &d.part.usage
 	if completion >= 0 {
@@ -372,43 +323,50 @@ func (d *Decoder) readUsage() error {
 }
 
 // readError reads an error, which is an object or, with a few servers, its text.
-func (d *Decoder) readError(kind jsontext.Kind) error {
+func (d *Decoder) readError(kind byte) error {
 	if d.part.err == nil {
 		d.part.err = &Error{}
 	}
 	e := d.part.err
 	if kind == '"' {
-		s, err := d.string()
+		s, err := d.in.text()
 		e.Message = s
 		return err
 	}
 	if kind != '{' {
-		return d.dec.SkipValue()
+		return d.skip()
 	}
-	return d.object(func(name string, kind jsontext.Kind) (err error) {
+	return d.object(func(name []byte, kind byte) (err error) {
 		switch {
-		case name == "message" && kind == '"':
-			e.Message, err = d.string()
+		case string(name) == "message" && kind == '"':
+			e.Message, err = d.in.text()
 			return err
-		case (name == "type" || name == "code") && (kind == '"' || kind == '0'):
-			return d.errorMember(e, name)
+		case (string(name) == "type" || string(name) == "code") && (kind == '"' || kind == '0'):
+			return d.errorMember(e, string(name) == "type", kind)
 		}
-		return d.dec.SkipValue()
+		return d.skip()
 	})
 }
 
-// errorMember reads an error's type or code. A code that is a number is an HTTP status.
-func (d *Decoder) errorMember(e *Error, name string) error {
-	t, err := d.dec.ReadToken()
+// errorMember reads an error's type or code, a string or a number. A code that is a number is an HTTP status.
+func (d *Decoder) errorMember(e *Error, isType bool, kind byte) (err error) {
+	var s string
+	if kind == '"' {
+		s, err = d.in.text()
+	} else {
+		var raw []byte
+		raw, err = d.in.value()
+		s = string(raw)
+	}
 	if err != nil {
 		return err
 	}
-	if name == "type" {
-		e.Type = t.String()
+	if isType {
+		e.Type = s
 		return nil
 	}
-	e.Code = t.String()
-	if n, bad := strconv.Atoi(e.Code); bad == nil && n >= 400 && n < 600 {
+	e.Code = s
+	if n, bad := strconv.Atoi(s); bad == nil && n >= 400 && n < 600 {
 		e.Status = n
 	}
 	return nil

@@ -206,7 +206,9 @@ func parseChunkSize(line []byte) (int64, bool) {
 			return 0, false
 		}
 	}
-	digits = bytes.TrimRight(digits, " \t") // some servers fill the size up with spaces
+	for n := len(digits); n > 0 && (digits[n-1] == ' ' || digits[n-1] == '\t'); n-- {
+		digits = digits[:n-1] // some servers fill the size up with spaces
+	}
 	if len(digits) == 0 || len(digits) > 15 {
 		return 0, false
 	}

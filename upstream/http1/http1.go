@@ -82,7 +82,7 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// take returns a connection that has waited, or nil. Those found to be useless on the way are closed.
+// take returns a connection that has waited, or nil. Those found to have waited for too long on the way are closed.
 func (t *Transport) take(to server, now time.Time) *conn {
 	for {
 		t.mu.Lock()
@@ -99,7 +99,7 @@ func (t *Transport) take(to server, now time.Time) *conn {
 		}
 		t.kept--
 		t.mu.Unlock()
-		if !t.stale(c, now) && c.quiet() {
+		if !t.stale(c, now) {
 			c.reused = true
 			return c
 		}
@@ -116,6 +116,7 @@ func (t *Transport) stale(c *conn, now time.Time) bool {
 func (t *Transport) put(c *conn) {
 	c.since = time.Now()
 	var stale [2]*conn
+	full := false
 	t.mu.Lock()
 	list := t.idle[c.to]
 	for i := range stale {
@@ -129,18 +130,22 @@ func (t *Transport) put(c *conn) {
 	if t.kept < t.cfg.MaxIdleConns && !t.closed {
 		list = append(list, c)
 		t.kept++
-		c = nil
+	} else {
+		full = true
 	}
 	if len(list) > 0 {
-		t.idle[list[0].to] = list
-	} else if c != nil {
+		t.idle[c.to] = list
+	} else {
 		delete(t.idle, c.to)
 	}
 	t.mu.Unlock()
-	for _, old := range append(stale[:], c) {
+	for _, old := range stale {
 		if old != nil {
 			old.Close()
 		}
+	}
+	if full {
+		c.Close()
 	}
 }
 
@@ -170,7 +175,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, context.Cause(ctx)
 	}
 	to := server{r.URL.Scheme, r.URL.Host}
-	for c := t.take(to, now); ; c = nil {
+	for c := t.take(to, now); ; {
 		if c == nil {
 			var err error
 			if c, err = t.dial(ctx, to, r.URL); err != nil {
@@ -181,6 +186,11 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		err := a.exchange(r, body, now)
 		if err == nil {
 			return &a.resp, nil
+		}
+		if err == errStale {
+			a.release(false)
+			c = t.take(to, now)
+			continue
 		}
 		again := c.reused && !a.begun && !timedOut(err) && ctx.Err() == nil && repeatable(r)
 		a.release(false)
@@ -196,6 +206,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 				return nil, err
 			}
 		}
+		c = nil
 	}
 }
 
@@ -244,8 +255,10 @@ func (t *Transport) dial(ctx context.Context, to server, u *url.URL) (*conn, err
 		return failed(err)
 	}
 	c := &conn{Conn: nc, to: to}
+	c.cut = func() { c.SetDeadline(past) }
 	if sc, ok := nc.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
+		c.asking.step = c.step
 	}
 	if to.scheme == "https" {
 		cfg := t.cfg.TLS
@@ -332,24 +345,33 @@ func appendHead(b []byte, r *http.Request) ([]byte, error) {
 }
 
 // send writes r: a request that fits into the buffer in one write. stuck says that the connection is why it failed.
-func (c *conn) send(r *http.Request, body io.Reader) (stuck bool, err error) {
-	b, err := appendHead(c.buf[:0], r)
-	if err != nil {
-		return false, err
+// writeBy is when that has to be done. errStale means that nothing was sent: the connection is no longer as it was left.
+func (c *conn) send(r *http.Request, body io.Reader, writeBy time.Time) (stuck bool, err error) {
+	var b []byte
+	var left int64
+	if c.asks() {
+		b, left, stuck, err = c.ask(r, body)
+	} else {
+		b, left, err = c.compose(r, body)
 	}
-	left := r.ContentLength
-	for left > 0 && len(b) < cap(b) {
-		n, err := body.Read(b[len(b):min(int64(cap(b)), int64(len(b))+left)])
-		b = b[:len(b)+n]
-		left -= int64(n)
-		if err == io.EOF && left > 0 {
-			return false, errShortBody
-		} else if err != nil && err != io.EOF {
-			return false, err
+	if err != nil || len(b) == 0 && left == 0 {
+		return stuck, err
+	}
+	if !writeBy.IsZero() {
+		if err := c.SetWriteDeadline(writeBy); err != nil {
+			return true, err
+		}
+		if err := c.ctx.Err(); err != nil { // it ends waits by a deadline too
+			return true, err
 		}
 	}
-	if _, err := c.Write(b); err != nil || left == 0 {
-		return true, err
+	if len(b) > 0 {
+		if _, err := c.Write(b); err != nil {
+			return true, err
+		}
+	}
+	if left == 0 {
+		return false, nil
 	}
 	w := bodyWriter{conn: c.Conn, left: left}
 	if _, err := io.Copy(&w, body); err != nil {
@@ -361,7 +383,28 @@ func (c *conn) send(r *http.Request, body io.Reader) (stuck bool, err error) {
 	return false, nil
 }
 
+// compose puts r into the buffer: its head, and of its body what fits. left is how much of that does not.
+func (c *conn) compose(r *http.Request, body io.Reader) (b []byte, left int64, err error) {
+	b, err = appendHead(c.buf[:0], r)
+	if err != nil {
+		return nil, 0, err
+	}
+	left = r.ContentLength
+	for left > 0 && len(b) < cap(b) {
+		n, err := body.Read(b[len(b):min(int64(cap(b)), int64(len(b))+left)])
+		b = b[:len(b)+n]
+		left -= int64(n)
+		if err == io.EOF && left > 0 {
+			return nil, 0, errShortBody
+		} else if err != nil && err != io.EOF {
+			return nil, 0, err
+		}
+	}
+	return b, left, nil
+}
+
 var (
+	errStale     = errors.New("http1: the connection has changed while it waited")
 	errShortBody = errors.New("http1: the request's body is shorter than its length")
 	errLongBody  = errors.New("http1: the request's body is longer than its length")
 )

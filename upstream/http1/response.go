@@ -40,20 +40,24 @@ type answer struct {
 func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error {
 	c := a.c
 	c.borrow()
+	c.ctx = a.ctx
+	if c.reused && !c.asks() && !c.quiet() {
+		return errStale
+	}
 	var deadline time.Time
 	if a.t.cfg.HeaderTimeout > 0 {
 		deadline = now.Add(a.t.cfg.HeaderTimeout)
 	}
-	if a.t.cfg.HeaderTimeout > 0 || c.reused {
-		if err := c.SetDeadline(deadline); err != nil {
-			return err
-		}
+	if err := c.within(deadline, now); err != nil {
+		return err
 	}
-	if a.ctx.Done() != nil {
-		// After any deadline that is set later ctx is asked once more: one of the two ends every wait.
-		a.stop = context.AfterFunc(a.ctx, func() { c.SetDeadline(past) })
+	// After any deadline that is set later ctx is asked once more: one of the two ends every wait.
+	if w, ok := a.ctx.(afterFuncer); ok {
+		a.stop = w.AfterFunc(c.cut)
+	} else if a.ctx.Done() != nil {
+		a.stop = context.AfterFunc(a.ctx, c.cut)
 	}
-	stuck, sent := c.send(r, body)
+	stuck, sent := c.send(r, body, deadline)
 	if sent != nil {
 		if !stuck || timedOut(sent) {
 			return sent
@@ -78,13 +82,19 @@ func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error 
 	return nil
 }
 
+// afterFuncer is a context that can be watched directly. context.AfterFunc would do it too, with a context of its own.
+type afterFuncer interface {
+	AfterFunc(f func()) (stop func() bool)
+}
+
 // wait lets reads wait for as long as d, 0 being for ever, unless ctx is done.
 func (a *answer) wait(d time.Duration) error {
-	var deadline time.Time
+	now := time.Now()
+	var limit time.Time
 	if d > 0 {
-		deadline = time.Now().Add(d)
+		limit = now.Add(d)
 	}
-	if err := a.c.SetReadDeadline(deadline); err != nil {
+	if err := a.c.within(limit, now); err != nil {
 		return err
 	}
 	return a.ctx.Err()

@@ -50,10 +50,10 @@ const (
 // Provider is one server. It holds a pool of connections.
 type Provider struct {
 	cfg       Config
-	url       *url.URL
 	transport transport
 
-	// Shared by all requests, never changed.
+	// Of what all requests have in common. They share it, and it is never changed.
+	common                                                          http.Request
 	authorization, contentType, acceptStream, acceptJSON, userAgent []string
 }
 
@@ -96,9 +96,10 @@ func New(c Config) (*Provider, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	u = u.JoinPath("chat/completions")
 	p := &Provider{
 		cfg:          c,
-		url:          u.JoinPath("chat/completions"),
+		common:       http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
 		contentType:  []string{"application/json"},
 		acceptStream: []string{"text/event-stream"},
 		acceptJSON:   []string{"application/json"},
@@ -106,7 +107,7 @@ func New(c Config) (*Provider, error) {
 	}
 	proxied := false
 	if !loopback(u.Hostname()) {
-		proxy, err := http.ProxyFromEnvironment(&http.Request{URL: p.url})
+		proxy, err := http.ProxyFromEnvironment(&p.common)
 		if err != nil {
 			return nil, fmt.Errorf("upstream %s: the proxy that the environment names: %w", c.Name, err)
 		}
@@ -193,19 +194,23 @@ func (p *Provider) request(ctx context.Context, r *upstream.Request, body []byte
 	if r.ID != "" {
 		h["X-Request-Id"] = []string{r.ID}
 	}
-	return (&http.Request{
-		Method:        http.MethodPost,
-		URL:           p.url,
-		Host:          p.url.Host,
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        h,
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
-		GetBody:       func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
-	}).WithContext(ctx)
+	request := p.common.WithContext(ctx)
+	request.Header = h
+	request.Body, request.ContentLength = newBody(body), int64(len(body))
+	request.GetBody = func() (io.ReadCloser, error) { return newBody(body), nil }
+	return request
 }
+
+// requestBody is a request's body, which can be read but need not be closed.
+type requestBody struct{ bytes.Reader }
+
+func newBody(b []byte) io.ReadCloser {
+	r := new(requestBody)
+	r.Reset(b)
+	return r
+}
+
+func (*requestBody) Close() error { return nil }
 
 // refused turns an answer that is not 200 into its fault.
 func (p *Provider) refused(x *exchange, resp *http.Response) error {
@@ -270,6 +275,9 @@ var errTooLong = errors.New("the answer is longer than allowed")
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
+// batches are the events of one read of a stream, decoded together.
+var batches = sync.Pool{New: func() any { b := make([]converse.Event, 0, maxBatch+8); return &b }}
+
 // whole reads an answer that is not streamed.
 func (x *exchange) whole() (converse.Stream, error) {
 	buf := bodies.Get().(*bytes.Buffer)
@@ -311,7 +319,15 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 	defer x.body.Close()
 	in := newLines(x.body, x.p.cfg.MaxAnswerBytes)
 	defer in.release()
-	events := make([]converse.Event, 0, 16)
+	batch := batches.Get().(*[]converse.Event)
+	events := *batch
+	defer func() {
+		if cap(events) <= 2*maxBatch {
+			clear(events[:cap(events)]) // their texts are nobody's any more
+			*batch = events[:0]
+			batches.Put(batch)
+		}
+	}()
 	for {
 		var err error
 		done := false

@@ -1,0 +1,140 @@
+package invoke
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
+
+// lifetime is the context of a call's attempts. It is not the caller's: a caller who leaves must not cost us the usage of
+// what was generated for him. It ends with the call, or before it when the drain is over or the Invoker aborts.
+//
+// It is a part of its run and costs nothing until somebody waits for it: a context.WithCancel for each call, below one
+// that all of them share, took ten allocations and a place in a map under one lock.
+type lifetime struct {
+	mu       sync.Mutex
+	ended    bool
+	done     chan struct{} // made when it is asked for
+	watchers []*func()
+	drain    *time.Timer // runs from when the caller has gone
+}
+
+var _ context.Context = (*lifetime)(nil)
+
+func (l *lifetime) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (l *lifetime) Value(any) any               { return nil }
+
+func (l *lifetime) Done() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done == nil {
+		l.done = make(chan struct{})
+		if l.ended {
+			close(l.done)
+		}
+	}
+	return l.done
+}
+
+func (l *lifetime) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return context.Canceled
+	}
+	return nil
+}
+
+// AfterFunc runs f in its own goroutine once l has ended. stop takes that back; it is false when it comes too late.
+// context.AfterFunc and those below it use this method of a context where there is one.
+func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		go f()
+		return func() bool { return false }
+	}
+	w := &f
+	l.watchers = append(l.watchers, w)
+	return func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		i := slices.Index(l.watchers, w)
+		if i >= 0 {
+			l.watchers = slices.Delete(l.watchers, i, i+1)
+		}
+		return i >= 0
+	}
+}
+
+// end ends l. It may be called again.
+func (l *lifetime) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended {
+		return
+	}
+	l.ended = true
+	if l.done != nil {
+		close(l.done)
+	}
+	if l.drain != nil {
+		l.drain.Stop()
+	}
+	for _, f := range l.watchers {
+		go (*f)()
+	}
+	l.watchers = nil
+}
+
+// endAfter ends l when d has passed since the first call of endAfter.
+func (l *lifetime) endAfter(d time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended && l.drain == nil {
+		l.drain = time.AfterFunc(d, l.end)
+	}
+}
+
+// running is the calls that have not ended, so that Abort can end them.
+type running struct {
+	mu      sync.Mutex
+	calls   map[*lifetime]struct{}
+	aborted bool
+}
+
+func (r *running) add(l *lifetime) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.aborted {
+		l.end()
+		return
+	}
+	if r.calls == nil {
+		r.calls = map[*lifetime]struct{}{}
+	}
+	r.calls[l] = struct{}{}
+}
+
+func (r *running) remove(l *lifetime) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.calls, l)
+}
+
+// abort ends every call that runs, and every one that is added later.
+func (r *running) abort() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aborted = true
+	for l := range r.calls {
+		l.end()
+	}
+}
+
+func (r *running) isAborted() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.aborted
+}
