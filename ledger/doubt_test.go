@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -74,6 +75,53 @@ func TestGroupCommit(t *testing.T) {
 	}
 	w.close()
 	w.want(want)
+}
+
+// An intent is synced when it has waited for the interval, and not by itself when a settlement took it along.
+func TestSyncInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var syncs atomic.Int32
+		disk := &ledger.Disk{BeforeSync: func() { syncs.Add(1) }}
+		c := config(t.TempDir(), nowhere{})
+		disk.Install(&c)
+		c.SyncInterval = 5 * time.Millisecond
+		l, err := ledger.New(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := syncs.Load()
+		after := func(d time.Duration, want int32, what string) {
+			t.Helper()
+			time.Sleep(d)
+			synctest.Wait()
+			if n := syncs.Load() - begin; n != want {
+				t.Errorf("%d syncs, want %d: %s", n, want, what)
+			}
+		}
+		open := func(n int) {
+			t.Helper()
+			if err := l.Open(t.Context(), intent(number(n))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		open(1)
+		after(2*time.Millisecond, 0, "an intent waits")
+		if err := l.Settle(t.Context(), settlement(number(1))); err != nil {
+			t.Fatal(err)
+		}
+		after(time.Millisecond, 1, "a settlement does not")
+		open(2)
+		after(3*time.Millisecond, 1, "the first intent is on disk, the second has waited 3 ms")
+		open(3)
+		after(3*time.Millisecond, 2, "the second has waited 5 ms")
+		after(time.Second, 2, "it took the third along")
+		if n := l.TailSize(); n != 0 {
+			t.Errorf("%d bytes are not on disk after a second", n)
+		}
+		if err := l.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Every step of a start fails, once and twice, not done or with its answer lost. A start that failed is repeated.
@@ -213,35 +261,40 @@ func TestDamageInLastSegment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused, cut := 0, 0
-	for at := 0; at < len(whole); at += 1 + at/100 {
-		c := &world{t: t, dir: t.TempDir(), store: w.store}
-		journal := filepath.Join(c.dir, "journal")
-		copyFolder(t, filepath.Join(w.dir, "journal"), journal)
-		file := filepath.Join(journal, filepath.Base(segs[len(segs)-1]))
-		b := bytes.Clone(whole)
-		b[at] ^= 0x20
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := c.try(nil); err != nil {
-			refused++
-			if !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "offset") {
-				t.Errorf("byte %d: %v", at, err)
+	end, last := ledger.SegmentEnd(whole), ledger.SettlementSize(settlement(number(calls-1)))
+	for name, damage := range map[string]func(b []byte){
+		"a bit":      func(b []byte) { b[0] ^= 0x20 },
+		"half of it": func(b []byte) { clear(b[:min(len(b), end/2)]) }, // zeros where records were, and records behind
+	} {
+		refused, cut := 0, 0
+		for at := 0; at < min(end+500, len(whole)); at += 1 + at/50 {
+			c := &world{t: t, dir: t.TempDir(), store: w.store}
+			journal := filepath.Join(c.dir, "journal")
+			copyFolder(t, filepath.Join(w.dir, "journal"), journal)
+			file := filepath.Join(journal, filepath.Base(segs[len(segs)-1]))
+			b := bytes.Clone(whole)
+			damage(b[at:])
+			if err := os.WriteFile(file, b, 0o600); err != nil {
+				t.Fatal(err)
 			}
-			if cut > 0 {
-				t.Errorf("byte %d is behind what is cut off, and refused: %v", at, err)
+			if err := c.try(nil); err != nil {
+				refused++
+				if !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "offset") {
+					t.Errorf("%s, byte %d: %v", name, at, err)
+				}
+				if cut > 0 {
+					t.Errorf("%s, byte %d is behind what is cut off, and refused: %v", name, at, err)
+				}
+				continue
 			}
-			continue
+			cut++
+			c.close()
+			if name == "a bit" && at < end-3*last || at < end/2-3*last {
+				t.Errorf("%s, byte %d of %d was taken for a torn tail", name, at, end)
+			}
 		}
-		cut++
-		c.close()
-		last := ledger.SettlementSize(settlement(number(calls - 1)))
-		if at < len(whole)-3*last {
-			t.Errorf("damage at byte %d of %d was taken for a torn tail", at, len(whole))
+		if refused == 0 || cut == 0 {
+			t.Errorf("%s: %d refused, %d cut off", name, refused, cut)
 		}
-	}
-	if refused == 0 || cut == 0 {
-		t.Errorf("%d refused, %d cut off", refused, cut)
 	}
 }

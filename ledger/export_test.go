@@ -16,3 +16,19 @@ func (l *Ledger) Waiting() bool {
 
 // SettlementSize returns how many bytes s takes in the journal.
 func SettlementSize(s *Settlement) int { return len(appendSettlement(nil, s)) }
+
+// IntentSize returns how many bytes in takes in the journal.
+func IntentSize(in *Intent) int { return len(appendIntent(nil, in)) }
+
+// SegmentEnd returns where the whole records at the start of a segment's file end.
+func SegmentEnd(b []byte) int {
+	_, end, err := parseHeader(b)
+	for err == nil {
+		var n int
+		_, _, n, err = parseFrame(b[end:])
+		if err == nil {
+			end += n
+		}
+	}
+	return end
+}

@@ -42,10 +42,23 @@ type Disk struct {
 // content is of a file. What a failed sync should have written is lost for good: the operating system forgets that it
 // was not written, and a later sync succeeds without it.
 type content struct {
-	name   string
-	data   []byte
-	synced int
-	lost   [][2]int
+	name  string
+	disk  []byte // what a power cut leaves at least
+	since []written
+}
+
+// written is what the disk may or may not have.
+type written struct {
+	at int64
+	b  []byte
+}
+
+func (w written) onto(b []byte) []byte {
+	if n := int(w.at) + len(w.b) - len(b); n > 0 {
+		b = append(b, make([]byte, n)...)
+	}
+	copy(b[w.at:], w.b)
+	return b
 }
 
 // Install makes c use d.
@@ -115,19 +128,42 @@ func (d *Disk) PowerCut(r *rand.Rand) error {
 		}
 	}
 	for path, c := range d.durable {
-		b := bytes.Clone(c.data[:c.synced+r.IntN(len(c.data)-c.synced+1)])
-		if unsynced := len(b) - c.synced; unsynced > 0 && r.IntN(2) == 0 {
-			hole := c.synced + r.IntN(unsynced)
-			clear(b[hole : hole+r.IntN(len(b)-hole)])
-		}
-		for _, l := range c.lost {
-			clear(b[min(l[0], len(b)):min(l[1], len(b))])
-		}
+		b := c.left(r)
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// left is what a power cut leaves of c: what was synced, the rest up to a place, and where the disk did not keep the order
+// a hole in that, in which there is what was before.
+func (c *content) left(r *rand.Rand) []byte {
+	b := bytes.Clone(c.disk)
+	all := 0
+	for _, w := range c.since {
+		all += len(w.b)
+	}
+	for keep, i := r.IntN(all+1), 0; keep > 0; i++ {
+		w := c.since[i]
+		w.b = w.b[:min(len(w.b), keep)]
+		keep -= len(w.b)
+		b = w.onto(b)
+	}
+	if all > 0 && len(b) > 0 && r.IntN(2) == 0 {
+		first := len(b)
+		for _, w := range c.since {
+			first = min(first, int(w.at))
+		}
+		from := first + r.IntN(len(b)-first+1)
+		to := from + r.IntN(len(b)-from+1)
+		n := 0
+		if from < len(c.disk) {
+			n = copy(b[from:to], c.disk[from:])
+		}
+		clear(b[from+n : to])
+	}
+	return b
 }
 
 func (d *Disk) create(path string) (f file, err error) {
@@ -198,7 +234,7 @@ type faultyFile struct {
 	c *content
 }
 
-func (f *faultyFile) Write(b []byte) (int, error) {
+func (f *faultyFile) WriteAt(b []byte, off int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	fate := f.d.fate("write", f.c.name)
@@ -208,8 +244,8 @@ func (f *faultyFile) Write(b []byte) (int, error) {
 	case Half:
 		b = b[:len(b)/2]
 	}
-	n, err := f.file.Write(b)
-	f.c.data = append(f.c.data, b[:n]...)
+	n, err := f.file.WriteAt(b, off)
+	f.c.since = append(f.c.since, written{off, bytes.Clone(b[:n])})
 	if fate != Done {
 		err = errors.Join(ErrFault, err)
 	}
@@ -226,10 +262,10 @@ func (f *faultyFile) ReadAt(b []byte, off int64) (n int, err error) {
 	return f.file.ReadAt(b, off)
 }
 
-// Sync does not hold the lock while it waits, as a disk does not: others write meanwhile.
+// Sync does not hold the lock while it waits, as a disk does not: others write meanwhile, and that is not in it.
 func (f *faultyFile) Sync() error {
 	f.d.mu.Lock()
-	size := len(f.c.data)
+	n := len(f.c.since)
 	f.d.mu.Unlock()
 	if f.d.BeforeSync != nil {
 		f.d.BeforeSync()
@@ -240,10 +276,12 @@ func (f *faultyFile) Sync() error {
 		return ErrFault
 	}
 	fate := f.d.fate("sync", f.c.name)
-	if fate == NotDone || fate == Half {
-		f.c.lost = append(f.c.lost, [2]int{f.c.synced, size})
+	if fate == Done || fate == LostAnswer {
+		for _, w := range f.c.since[:n] {
+			f.c.disk = w.onto(f.c.disk)
+		}
 	}
-	f.c.synced = max(f.c.synced, size)
+	f.c.since = f.c.since[n:]
 	if fate != Done {
 		return ErrFault
 	}
@@ -265,8 +303,10 @@ func TestDisk(t *testing.T) {
 		}
 		f, err := d.create(filepath.Join(dir, "a"))
 		must(err)
+		size := int64(0)
 		write := func(s string) {
-			_, err := f.Write([]byte(s))
+			n, err := f.WriteAt([]byte(s), size)
+			size += int64(n)
 			must(err)
 		}
 		write("kept ")

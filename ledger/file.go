@@ -7,7 +7,7 @@ import (
 
 // file is an open segment. Sync returns when its bytes, and what is needed to find them again, are on the disk.
 type file interface {
-	io.Writer
+	io.WriterAt
 	io.ReaderAt
 	io.Closer
 	Sync() error
@@ -23,31 +23,35 @@ type disk interface {
 	syncDir(path string) error // makes names in the folder durable
 }
 
-type osDisk struct{}
+// osDisk is the operating system's. It has its own syncer, because whoever syncs by it waits for its answer.
+type osDisk struct{ syncer *syncer }
 
-func (osDisk) create(path string) (file, error) {
+func (d osDisk) create(path string) (file, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return osFile{f, d.syncer}, nil
 }
 
-func (osDisk) open(path string) (file, error) {
+func (d osDisk) open(path string) (file, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return osFile{f, d.syncer}, nil
 }
 
 func (osDisk) rename(from, to string) error { return os.Rename(from, to) }
 func (osDisk) remove(path string) error     { return os.Remove(path) }
 func (osDisk) syncDir(path string) error    { return syncFolder(path) }
 
-type osFile struct{ *os.File }
+type osFile struct {
+	*os.File
+	syncer *syncer
+}
 
-func (f osFile) Sync() error { return syncData(f.File) }
+func (f osFile) Sync() error { return f.syncer.sync(f.File) }
 
 func (f osFile) Size() (int64, error) {
 	fi, err := f.Stat()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -21,9 +22,15 @@ const (
 	// flushTail is how much of it may be in memory alone.
 	flushTail = 1 << 20
 
+	// fillStep is how many bytes are filled with zeros ahead of the records: a start writes no more than that, and one sync
+	// in some hundreds is of so many bytes.
+	fillStep = 256 << 10
+
 	minRepairDelay = 5 * time.Millisecond
 	maxRepairDelay = time.Second
 )
+
+var zeros [fillStep]byte
 
 var errClosed = errors.New("the ledger is closed")
 
@@ -48,6 +55,8 @@ type journal struct {
 	mu       sync.Mutex
 	segs     []segment // the last one is active
 	active   file
+	head     int64    // the size of the active segment's header
+	filled   int64    // the size of the active segment, as far as it is known to be filled with zeros or records
 	tail     []byte   // the records from synced to the end
 	synced   Position // all before it is on disk
 	written  Position // all before it is in the operating system's hands
@@ -64,6 +73,7 @@ type journal struct {
 	dead     error         // nothing more is written, and why
 	timer    *time.Timer   // syncs intents that no settlement took along
 	armed    bool
+	waits    time.Time      // since when the oldest intent waits that no sync has begun for; zero when there is none
 	owned    sync.WaitGroup // the timer's function and repair
 }
 
@@ -195,10 +205,18 @@ func (j *journal) syncAll(ctx context.Context) error {
 
 // syncLater has what was appended synced within the interval. The caller holds mu.
 func (j *journal) syncLater() {
+	if j.waits.IsZero() {
+		j.waits = time.Now()
+	}
+	j.arm(j.interval)
+}
+
+// arm sets the timer if it does not run. The caller holds mu.
+func (j *journal) arm(after time.Duration) {
 	if !j.armed {
 		j.armed = true
 		j.owned.Add(1)
-		j.timer.Reset(j.interval)
+		j.timer.Reset(after)
 	}
 }
 
@@ -261,11 +279,32 @@ func (j *journal) flush() error {
 	if len(b) == 0 {
 		return nil
 	}
-	if _, err := j.active.Write(b); err != nil {
+	if _, err := j.active.WriteAt(b, j.offset(j.written)); err != nil {
 		return err
 	}
 	j.written = j.end()
 	return nil
+}
+
+// offset is where pos is in the active segment. The caller holds mu.
+func (j *journal) offset(pos Position) int64 { return j.head + int64(pos-j.segs[len(j.segs)-1].base) }
+
+// fill writes zeros behind the records if there are few left. A sync of bytes that were there before costs a third less,
+// the processor's time and the disk's: the file system has no new size and no new place to write down. The zeros become
+// durable with the sync that follows. The caller holds mu and has flushed.
+func (j *journal) fill() {
+	end := j.offset(j.written)
+	if j.filled-end >= fillStep/2 {
+		return
+	}
+	from, to := max(j.filled, end), min(end+fillStep, j.head+j.segmentSize)
+	if from >= to {
+		return
+	}
+	if _, err := j.active.WriteAt(zeros[:to-from], from); err != nil {
+		to = math.MaxInt64 // this segment does without: whether records can be written they will tell themselves
+	}
+	j.filled = to
 }
 
 // sync makes all that is in the journal durable, then leaves a full segment behind. The caller is running and holds mu,
@@ -275,7 +314,9 @@ func (j *journal) sync() {
 		j.fail(err)
 		return
 	}
+	j.fill()
 	to, f := j.written, j.active
+	j.waits = time.Time{}
 	j.mu.Unlock()
 	err := f.Sync()
 	j.mu.Lock()
@@ -314,19 +355,21 @@ func (j *journal) roll() error {
 	base := j.synced
 	s := segment{base, filepath.Join(j.dir, segmentName(base))}
 	temp := filepath.Join(j.dir, "next.tmp")
-	b := append(appendHeader(nil, header{node: j.node, epoch: j.epoch, base: base}), j.tail...)
+	head := appendHeader(nil, header{node: j.node, epoch: j.epoch, base: base})
+	b := append(head, j.tail...)
 	to := j.end()
+	j.waits = time.Time{}
 
 	j.mu.Unlock()
 	f, err := j.disk.create(temp)
 	if err == nil {
-		if _, err = f.Write(b); err == nil {
+		if _, err = f.WriteAt(b, 0); err == nil {
 			err = f.Sync()
 		}
 	}
 	j.mu.Lock()
 	if err == nil && j.end() > to { // what came meanwhile
-		_, err = f.Write(j.tail[to-base:])
+		_, err = f.WriteAt(j.tail[to-base:], int64(len(b)))
 	}
 	if err == nil {
 		err = j.disk.rename(temp, s.path)
@@ -341,6 +384,7 @@ func (j *journal) roll() error {
 		j.active.Close() // no more is expected of it
 	}
 	j.active, j.written, j.marked = f, j.end(), base
+	j.head, j.filled = int64(len(head)), 0
 	n := len(j.segs)
 	if n > 0 && j.segs[n-1].base == base {
 		n-- // replaced: nothing in it was ever durable
@@ -405,15 +449,20 @@ func (j *journal) repair() {
 	close(j.repaired)
 }
 
-// syncIntents runs when an intent has waited long enough.
+// syncIntents runs when an intent may have waited long enough. Those that a settlement took along do not wait any more.
 func (j *journal) syncIntents() {
 	defer j.owned.Done()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.armed = false
-	if j.failed == nil && j.next == nil && j.synced < j.end() {
-		j.lead()
+	if j.waits.IsZero() || j.failed != nil || j.next != nil {
+		return
 	}
+	if left := j.interval - time.Since(j.waits); left > 0 && !j.closed {
+		j.arm(left)
+		return
+	}
+	j.lead()
 }
 
 // durable returns the segments and the position up to which they may be read.

@@ -43,6 +43,7 @@ const maxReason = 1024
 type Ledger struct {
 	cfg     Config
 	lock    *os.File
+	syncer  *syncer
 	journal *journal
 	indexer *indexer
 	records sync.Pool // of *[]byte
@@ -74,13 +75,16 @@ func New(ctx context.Context, cfg Config) (*Ledger, error) {
 	if cfg.SegmentSize <= 0 {
 		cfg.SegmentSize = 64 << 20
 	}
+	var s *syncer
 	if cfg.disk == nil {
-		cfg.disk = osDisk{}
+		s = newSyncer()
+		cfg.disk = osDisk{s}
 	}
 	l, err := start(ctx, &cfg)
 	if err != nil {
-		return nil, fmt.Errorf("ledger: %w", err)
+		return nil, errors.Join(fmt.Errorf("ledger: %w", err), s.close())
 	}
+	l.syncer = s
 	return l, nil
 }
 
@@ -226,5 +230,5 @@ func (l *Ledger) Close(ctx context.Context) error {
 		return nil
 	}
 	err := l.journal.close(ctx)
-	return errors.Join(err, l.indexer.close(ctx), l.lock.Close())
+	return errors.Join(err, l.indexer.close(ctx), l.syncer.close(), l.lock.Close())
 }

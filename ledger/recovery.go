@@ -61,7 +61,7 @@ func writeEpoch(d disk, path string, e *epoch) error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.Write(append(b, '\n')); err == nil {
+	if _, err = f.WriteAt(append(b, '\n'), 0); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
@@ -221,6 +221,11 @@ func (r *recovered) findEnd(d disk, logger *slog.Logger) error {
 			return err
 		} else if marked {
 			return damage
+		}
+		if clean, err := zerosAfter(f, offset, size); err != nil {
+			return err
+		} else if clean {
+			break
 		}
 		logger.Warn("ledger: the journal ends in a record that was not wholly written; it is cut off there",
 			"file", damage.path, "offset", damage.offset, "bytes", size-damage.offset, "reason", damage.err)

@@ -17,7 +17,8 @@ import (
 
 // A segment is one file of the journal, named by the position of its first record: "%016x.journal". It begins with a
 // magic number and a header record; its size does not count towards positions. A segment ends where the next one
-// begins: bytes after that are what a failed write or a crash left and are never read.
+// begins: bytes after that are zeros for records that did not come, or what a failed write or a crash left, and are never
+// read. The last segment ends where no whole record follows.
 type segment struct {
 	base Position
 	path string
@@ -127,6 +128,25 @@ func markAfter(f io.ReaderAt, offset, size int64, pos Position) (bool, error) {
 		offset += int64(n) - markSize + 1 // one may have been cut in two
 	}
 	return false, nil
+}
+
+// zerosAfter returns whether f[offset:size] is nothing but zeros.
+func zerosAfter(f io.ReaderAt, offset, size int64) (bool, error) {
+	buf := make([]byte, min(size-offset, int64(len(zeros))))
+	for offset < size {
+		n, err := f.ReadAt(buf[:min(int64(len(buf)), size-offset)], offset)
+		if !bytes.Equal(buf[:n], zeros[:n]) {
+			return false, nil
+		}
+		if err == io.EOF {
+			break // it was cut meanwhile
+		}
+		if err != nil {
+			return false, err
+		}
+		offset += int64(n)
+	}
+	return true, nil
 }
 
 // corrupt is a place in a segment that cannot be read.

@@ -17,27 +17,30 @@ import (
 var _ cost.Rollups = (*Store)(nil)
 
 // The sums are made by the engine, by every dimension at once: there are few combinations of them even when there are
-// many calls. $4 is the hours of a bucket. Names and tags are joined to the sums, not to the rows.
+// many calls. $4 is the hours of a bucket. Texts are joined to the sums, not to the rows; a sum whose
+// texts are missing is an error of Scan, not money less.
 const (
-	selectCharges = `SELECT g.bucket, g.region, g.service, g.usage_type, g.operation, g.resource,
-		COALESCE(r.name, ''), COALESCE(r.model_id, ''), g.tagset, t.tags, g.quantity, g.nano, g.charges, g.unrated, g.estimated
-	FROM (SELECT hour / $4 AS bucket, region, service, usage_type, operation, resource, tagset,
+	selectCharges = `SELECT g.bucket, l.region, l.service, l.usage_type, l.operation, l.resource,
+		COALESCE(r.name, ''), COALESCE(r.model_id, ''), l.tagset, t.tags, g.quantity, g.nano, g.charges, g.unrated, g.estimated
+	FROM (SELECT hour / $4 AS bucket, line,
 			CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(nano) AS BIGINT) AS nano, CAST(SUM(calls) AS BIGINT) AS charges,
 			CAST(SUM(unrated) AS BIGINT) AS unrated, CAST(SUM(estimated) AS BIGINT) AS estimated
 		FROM charge_hour WHERE account = $1 AND hour >= $2 AND hour < $3
-		GROUP BY bucket, region, service, usage_type, operation, resource, tagset) AS g
-	LEFT JOIN resource AS r ON r.arn = g.resource
-	LEFT JOIN tagset AS t ON t.id = g.tagset
+		GROUP BY bucket, line) AS g
+	LEFT JOIN charge_line AS l ON l.id = g.line
+	LEFT JOIN resource AS r ON r.arn = l.resource
+	LEFT JOIN tagset AS t ON t.id = l.tagset
 	ORDER BY g.bucket`
 
-	selectCalls = `SELECT g.bucket, g.principal, g.resource, COALESCE(r.name, ''), COALESCE(r.model_id, ''),
+	selectCalls = `SELECT g.bucket, c.principal, c.resource, COALESCE(r.name, ''), COALESCE(r.model_id, ''),
 		g.calls, g.input, g.output, g.nano
-	FROM (SELECT hour / $4 AS bucket, principal, resource,
+	FROM (SELECT hour / $4 AS bucket, caller,
 			CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(input) AS BIGINT) AS input,
 			CAST(SUM(output) AS BIGINT) AS output, CAST(SUM(nano) AS BIGINT) AS nano
 		FROM caller_hour WHERE account = $1 AND hour >= $2 AND hour < $3
-		GROUP BY bucket, principal, resource) AS g
-	LEFT JOIN resource AS r ON r.arn = g.resource
+		GROUP BY bucket, caller) AS g
+	LEFT JOIN caller AS c ON c.id = g.caller
+	LEFT JOIN resource AS r ON r.arn = c.resource
 	ORDER BY g.bucket`
 
 	chargeHours = `SELECT (SELECT MIN(hour) FROM charge_hour WHERE account = $1), (SELECT MAX(hour) FROM charge_hour WHERE account = $1)`
@@ -170,9 +173,6 @@ func hours(t time.Time) int64 { return t.Unix() / 3600 }
 
 // decodeTagset reads a tag set's text: [["key","value"],...] sorted by key.
 func decodeTagset(raw []byte) ([]ledger.Tag, error) {
-	if len(raw) == 0 {
-		return nil, nil
-	}
 	var pairs [][2]string
 	if err := json.Unmarshal(raw, &pairs); err != nil {
 		return nil, err

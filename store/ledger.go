@@ -23,21 +23,76 @@ import (
 
 var _ ledger.Index = (*Store)(nil)
 
-// ledgerIndex is what Apply keeps between batches.
+// ledgerIndex is what Apply keeps between batches: statements, and the numbers of what calls have in common.
 type ledgerIndex struct {
-	mu        sync.Mutex // one Apply at a time
-	prepared  bool
-	calls     inserter
-	charges   inserter
-	callers   inserter
-	tagsets   map[string]int64    // by their text
-	resources map[string]resource // by ARN, as they stand in the table
+	mu       sync.Mutex // one Apply at a time
+	prepared bool
+
+	insertCalls, insertCharges, insertCallers inserter
+
+	tagsetIDs, originIDs, endingIDs, rateIDs, lineIDs, callerIDs dictionary
+	numbers                                                      numbers
+	maxNumbers                                                   int // how many may be in memory before a batch
 }
 
-// maxCached bounds each of the maps; a full one is begun anew.
-const maxCached = 20_000
+// numbers is what is in memory of the dictionaries. It may lack anything, and is begun anew when it is full or when a
+// transaction failed whose numbers it has.
+type numbers struct {
+	tagsets   map[string]int64 // by their text
+	origins   map[originKey]*origin
+	endings   map[endingKey]int64
+	rates     map[rateKey]int64
+	lines     map[lineKey]int64
+	resources map[string]*resource // by ARN, as they stand in the table
+}
+
+// defaultMaxNumbers are some 20 MB of common ones. A batch adds at most a few for each of its calls.
+const defaultMaxNumbers = 20_000
+
+func newNumbers() numbers {
+	return numbers{
+		tagsets: map[string]int64{}, origins: map[originKey]*origin{}, endings: map[endingKey]int64{}, rates: map[rateKey]int64{},
+		lines: map[lineKey]int64{}, resources: map[string]*resource{},
+	}
+}
+
+func (n *numbers) size() int {
+	return len(n.tagsets) + len(n.origins) + len(n.endings) + len(n.rates) + len(n.lines) + len(n.resources)
+}
 
 type resource struct{ account, name, modelID string }
+
+// originKey is a row of call_origin, endingKey one of call_ending, rateKey one of charge_rate, lineKey one of charge_line.
+type originKey struct {
+	account, region, operation, principal, accessKey, resource, modelID, scope string
+	tagset                                                                     int64
+}
+
+type endingKey struct {
+	status                    ledger.Status
+	estimated                 bool
+	service, upstream, served string
+	attempts                  int
+	stopReason                string
+}
+
+type rateKey struct {
+	usageType, price string
+	unrated          bool
+}
+
+type lineKey struct {
+	region, service, usageType, operation, resource string
+	tagset                                          int64
+}
+
+// origin is the number of an originKey with what else follows from it.
+type origin struct {
+	id       int64
+	caller   int64 // caller.id
+	tagset   int64
+	resource *resource
+}
 
 // errKnown ends a transaction that found calls which the index has already.
 var errKnown = errors.New("calls are in the index already")
@@ -65,6 +120,9 @@ func (s *Store) Apply(ctx context.Context, b *ledger.Batch) error {
 	if err := x.prepare(ctx, s.write); err != nil {
 		return err
 	}
+	if x.numbers.size() > x.maxNumbers {
+		x.numbers = newNumbers()
+	}
 	err := s.apply(ctx, b, false)
 	if errors.Is(err, errKnown) {
 		err = s.apply(ctx, b, true)
@@ -77,40 +135,29 @@ func (s *Store) Apply(ctx context.Context, b *ledger.Batch) error {
 
 // apply is one transaction. Unless known is set it takes all calls for new and fails with errKnown when one is not.
 func (s *Store) apply(ctx context.Context, b *ledger.Batch, known bool) error {
-	x := &s.index
-	work := batch{index: x, tagsets: map[string]int64{}, resources: map[string]resource{}}
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		moved, err := move(ctx, tx, b)
 		if err != nil || !moved {
 			return err
 		}
-		entries := b.Entries
-		if err := work.names(ctx, tx, entries); err != nil {
+		work := batch{ledgerIndex: &s.index, ctx: ctx, tx: tx, tagsets: map[tagsetKey]int64{}}
+		if err := work.number(b.Entries); err != nil {
 			return err
 		}
 		if known {
-			entries, err = work.insertNew(ctx, tx, entries)
+			err = work.insertNew()
 		} else {
-			err = work.insert(ctx, tx, entries)
+			err = work.insert()
 		}
 		if err != nil {
 			return err
 		}
-		return work.addUp(ctx, tx, entries)
+		return work.addUp()
 	})
 	if err != nil {
-		return err
+		s.index.numbers = newNumbers() // some may be of rows that are not there
 	}
-	// Only now is it certain that these rows exist.
-	if len(x.tagsets) > maxCached {
-		clear(x.tagsets)
-	}
-	if len(x.resources) > maxCached {
-		clear(x.resources)
-	}
-	maps.Copy(x.tagsets, work.tagsets)
-	maps.Copy(x.resources, work.resources)
-	return nil
+	return err
 }
 
 // move takes the journal's position from b.From to b.To. It returns false when b is the batch that did so last.
@@ -146,95 +193,177 @@ func move(ctx context.Context, tx *sql.Tx, b *ledger.Batch) (bool, error) {
 	return false, fmt.Errorf("the batch begins at %x and ends at %x, the index stands at %x", int64(b.From), int64(b.To), int64(position))
 }
 
-// batch is one Apply at work.
+// batch is one transaction of Apply at work.
 type batch struct {
-	index     *ledgerIndex
-	tagsets   map[string]int64 // those that the index did not have in memory
-	resources map[string]resource
-	ids       []int64 // tagset of each entry
-	args      []any
+	*ledgerIndex
+	ctx     context.Context
+	tx      *sql.Tx
+	tagsets map[tagsetKey]int64
+	calls   []call
+	charges []charge // of all calls
+	text    []byte
+	args    []any
 }
 
-// names makes sure that the tag sets and resources of entries have their rows.
-func (w *batch) names(ctx context.Context, tx *sql.Tx, entries []ledger.Entry) error {
-	w.ids = make([]int64, len(entries))
-	var (
-		text []byte
-		last *ledger.Tag // of the set in text: the ledger shares equal sets
-		id   int64
-	)
+// tagsetKey is where a set lies: the ledger shares equal ones.
+type tagsetKey struct {
+	first *ledger.Tag
+	n     int
+}
+
+// call is an entry with its numbers.
+type call struct {
+	*ledger.Entry
+	origin  *origin
+	ending  int64
+	charges []charge // as the Entry's
+}
+
+type charge struct{ rate, line int64 }
+
+// number finds the numbers of entries, and writes the rows of what has none yet.
+func (w *batch) number(entries []ledger.Entry) error {
+	w.calls = make([]call, len(entries))
 	for i := range entries {
 		e := &entries[i]
 		if e.Status < ledger.Completed || e.Status > ledger.Recovered || e.Intent.ID != e.Settlement.ID {
 			return fmt.Errorf("call %s is not a settled one", e.Intent.ID)
 		}
-		if i == 0 || len(e.Tags) == 0 || &e.Tags[0] != last {
-			var err error
-			text = appendTags(text[:0], e.Tags)
-			if id, err = w.tagset(ctx, tx, text); err != nil {
-				return err
-			}
-			if last = nil; len(e.Tags) > 0 {
-				last = &e.Tags[0]
-			}
-		}
-		w.ids[i] = id
-		if err := w.resource(ctx, tx, e); err != nil {
+		c := call{Entry: e}
+		var err error
+		if c.origin, err = w.origin(e); err != nil {
 			return err
 		}
+		if c.ending, err = w.ending(&e.Settlement); err != nil {
+			return err
+		}
+		begin := len(w.charges)
+		for k := range e.Charges {
+			ch, err := w.charge(e, c.origin, &e.Charges[k])
+			if err != nil {
+				return err
+			}
+			w.charges = append(w.charges, ch)
+		}
+		c.charges = w.charges[begin:]
+		w.calls[i] = c
 	}
 	return nil
 }
 
-func (w *batch) tagset(ctx context.Context, tx *sql.Tx, text []byte) (int64, error) {
-	if id, ok := w.index.tagsets[string(text)]; ok {
+func (w *batch) tagset(tags []ledger.Tag) (int64, error) {
+	at := tagsetKey{n: len(tags)}
+	if len(tags) > 0 {
+		at.first = &tags[0]
+	}
+	if id, ok := w.tagsets[at]; ok {
 		return id, nil
 	}
-	if id, ok := w.tagsets[string(text)]; ok {
-		return id, nil
+	w.text = appendTags(w.text[:0], tags)
+	id, ok := w.numbers.tagsets[string(w.text)]
+	if !ok {
+		text := string(w.text)
+		var err error
+		if id, err = w.tagsetIDs.id(w.ctx, w.tx, text); err != nil {
+			return 0, err
+		}
+		w.numbers.tagsets[text] = id
 	}
-	tags := string(text)
-	// Another node may take the number at the same moment: the transaction then fails and is repeated.
-	if _, err := tx.ExecContext(ctx, `INSERT INTO tagset (id, tags) SELECT COALESCE(MAX(id), 0) + 1, $1 FROM tagset WHERE true
-		ON CONFLICT (tags) DO NOTHING`, tags); err != nil {
-		return 0, err
-	}
-	var id int64
-	if err := tx.QueryRowContext(ctx, `SELECT id FROM tagset WHERE tags = $1`, tags).Scan(&id); err != nil {
-		return 0, err
-	}
-	w.tagsets[tags] = id
+	w.tagsets[at] = id
 	return id, nil
 }
 
-func (w *batch) resource(ctx context.Context, tx *sql.Tx, e *ledger.Entry) error {
-	r := resource{e.Account, e.ResourceName, e.ModelID}
-	have, ok := w.resources[e.ResourceARN]
+func (w *batch) origin(e *ledger.Entry) (*origin, error) {
+	tagset, err := w.tagset(e.Tags)
+	if err != nil {
+		return nil, err
+	}
+	k := originKey{e.Account, e.Region, e.Operation, e.Principal, e.AccessKeyID, e.ResourceARN, e.ModelID, e.Scope, tagset}
+	o, ok := w.numbers.origins[k]
 	if !ok {
-		have, ok = w.index.resources[e.ResourceARN]
+		o = &origin{tagset: tagset}
+		if o.id, err = w.originIDs.id(w.ctx, w.tx, k.account, k.region, k.operation, k.principal, k.accessKey, k.resource, k.modelID, k.scope, tagset); err != nil {
+			return nil, err
+		}
+		if o.caller, err = w.callerIDs.id(w.ctx, w.tx, k.principal, k.resource); err != nil {
+			return nil, err
+		}
+		if o.resource = w.numbers.resources[k.resource]; o.resource == nil {
+			o.resource = &resource{}
+			w.numbers.resources[k.resource] = o.resource
+		}
+		w.numbers.origins[k] = o
 	}
-	if ok && have == r {
-		return nil
+	// The name is that of the newest call.
+	if r := (resource{e.Account, e.ResourceName, e.ModelID}); *o.resource != r {
+		*o.resource = r
+		if _, err := w.tx.ExecContext(w.ctx, `INSERT INTO resource (arn, account, name, model_id) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (arn) DO UPDATE SET account = excluded.account, name = excluded.name, model_id = excluded.model_id`,
+			e.ResourceARN, r.account, r.name, r.modelID); err != nil {
+			return nil, err
+		}
 	}
-	w.resources[e.ResourceARN] = r
-	_, err := tx.ExecContext(ctx, `INSERT INTO resource (arn, account, name, model_id) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (arn) DO UPDATE SET account = excluded.account, name = excluded.name, model_id = excluded.model_id`,
-		e.ResourceARN, r.account, r.name, r.modelID)
-	return err
+	return o, nil
 }
 
-const callColumns = `id, account, began, ended, region, operation, principal, access_key, resource, model_id, scope, tagset,
-	estimated_input, max_output, status, estimated, reason, service, upstream, served, attempts, stop_reason, latency, first_event,
-	input, output, cache_read, cache_write, cache_write_1h, charges, nano, unrated`
+func (w *batch) ending(s *ledger.Settlement) (int64, error) {
+	k := endingKey{s.Status, s.Estimated, s.Service, s.Upstream, s.Served, s.Attempts, s.StopReason}
+	id, ok := w.numbers.endings[k]
+	if !ok {
+		var err error
+		if id, err = w.endingIDs.id(w.ctx, w.tx, k.status.String(), k.estimated, k.service, k.upstream, k.served, int64(k.attempts), valid(k.stopReason)); err != nil {
+			return 0, err
+		}
+		w.numbers.endings[k] = id
+	}
+	return id, nil
+}
 
-func appendCall(args []any, e *ledger.Entry, tagset int64) []any {
-	nano, unrated := e.Cost()
-	in, s := &e.Intent, &e.Settlement
-	return append(args, in.ID[:], in.Account, in.Time.UnixMicro(), s.Time.UnixMicro(), in.Region, in.Operation, in.Principal, in.AccessKeyID,
-		in.ResourceARN, in.ModelID, in.Scope, tagset, in.EstimatedInputTokens, in.MaxOutputTokens, s.Status.String(), s.Estimated,
-		valid(s.Reason), s.Service, s.Upstream, s.Served, int64(s.Attempts), valid(s.StopReason), s.Latency.Microseconds(), s.FirstEvent.Microseconds(),
-		s.Usage.InputTokens, s.Usage.OutputTokens, s.Usage.CacheReadInputTokens, s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens,
-		string(appendCharges(nil, s.Charges)), nano, unrated)
+func (w *batch) charge(e *ledger.Entry, o *origin, c *ledger.Charge) (charge, error) {
+	rate := rateKey{c.UsageType, c.Price, c.Unrated}
+	var (
+		ch  charge
+		ok  bool
+		err error
+	)
+	if ch.rate, ok = w.numbers.rates[rate]; !ok {
+		if ch.rate, err = w.rateIDs.id(w.ctx, w.tx, rate.usageType, rate.price, rate.unrated); err != nil {
+			return charge{}, err
+		}
+		w.numbers.rates[rate] = ch.rate
+	}
+	line := lineKey{e.Region, e.Service, c.UsageType, e.Operation, e.ResourceARN, o.tagset}
+	if ch.line, ok = w.numbers.lines[line]; !ok {
+		if ch.line, err = w.lineIDs.id(w.ctx, w.tx, line.region, line.service, line.usageType, line.operation, line.resource, line.tagset); err != nil {
+			return charge{}, err
+		}
+		w.numbers.lines[line] = ch.line
+	}
+	return ch, nil
+}
+
+const callColumns = `account, began, id, origin, ending, ended, latency, first_event, reason, estimated_input, max_output,
+	input, output, cache_read, cache_write, cache_write_1h, charges, nano`
+
+func (w *batch) appendCall(args []any, c *call) []any {
+	in, s := &c.Intent, &c.Settlement
+	w.text = append(w.text[:0], '[')
+	var nano int64
+	for i := range s.Charges {
+		ch := &s.Charges[i]
+		nano += ch.Nano
+		if i > 0 {
+			w.text = append(w.text, ',')
+		}
+		w.text = strconv.AppendInt(append(w.text, '['), c.charges[i].rate, 10)
+		w.text = strconv.AppendInt(append(w.text, ','), ch.Quantity, 10)
+		w.text = strconv.AppendInt(append(w.text, ','), ch.Nano, 10)
+		w.text = append(w.text, ']')
+	}
+	w.text = append(w.text, ']')
+	return append(args, in.Account, in.Time.UnixMicro(), in.ID[:], c.origin.id, c.ending, s.Time.UnixMicro(), s.Latency.Microseconds(), s.FirstEvent.Microseconds(),
+		valid(s.Reason), in.EstimatedInputTokens, in.MaxOutputTokens, s.Usage.InputTokens, s.Usage.OutputTokens, s.Usage.CacheReadInputTokens,
+		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, string(w.text), nano)
 }
 
 // valid makes what strangers write fit for a TEXT: PostgreSQL takes neither broken UTF-8 nor NUL.
@@ -242,92 +371,70 @@ func valid(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// insert adds the rows of entries, many at a time.
-func (w *batch) insert(ctx context.Context, tx *sql.Tx, entries []ledger.Entry) error {
-	for i := 0; i < len(entries); {
-		n := w.index.calls.size(len(entries) - i)
+// insert adds the rows of the calls, many at a time.
+func (w *batch) insert() error {
+	for left := w.calls; len(left) > 0; {
+		n := w.insertCalls.size(len(left))
 		w.args = w.args[:0]
-		for k := range n {
-			w.args = appendCall(w.args, &entries[i+k], w.ids[i+k])
+		for i := range left[:n] {
+			w.args = w.appendCall(w.args, &left[i])
 		}
-		added, err := w.index.calls.exec(ctx, tx, n, w.args)
+		added, err := w.insertCalls.exec(w.ctx, w.tx, n, w.args)
 		if err != nil {
 			return err
 		}
 		if added != int64(n) {
 			return errKnown
 		}
-		i += n
+		left = left[n:]
 	}
 	return nil
 }
 
-// insertNew adds the rows of entries one at a time and returns those that were not there, with ids to match.
-func (w *batch) insertNew(ctx context.Context, tx *sql.Tx, entries []ledger.Entry) ([]ledger.Entry, error) {
-	var (
-		fresh []ledger.Entry
-		ids   []int64
-	)
-	for i := range entries {
-		w.args = appendCall(w.args[:0], &entries[i], w.ids[i])
-		added, err := w.index.calls.exec(ctx, tx, 1, w.args)
+// insertNew adds the rows of the calls one at a time and forgets the calls that were there.
+func (w *batch) insertNew() error {
+	fresh := w.calls[:0]
+	for i := range w.calls {
+		c := w.calls[i]
+		w.args = w.appendCall(w.args[:0], &c)
+		added, err := w.insertCalls.exec(w.ctx, w.tx, 1, w.args)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if added == 1 {
-			fresh = append(fresh, entries[i])
-			ids = append(ids, w.ids[i])
+			fresh = append(fresh, c)
 		}
 	}
-	w.ids = ids
-	return fresh, nil
+	w.calls = fresh
+	return nil
 }
 
-// chargeKey and chargeSum are a row of charge_hour, callerKey and callerSum one of caller_hour.
-type chargeKey struct {
-	account                                         string
-	hour                                            int64
-	resource, usageType, operation, region, service string
-	tagset                                          int64
+// chargeSum is the figures of a row of charge_hour, callerSum those of one of caller_hour.
+type (
+	chargeSum struct{ quantity, nano, calls, unrated, estimated int64 }
+	callerSum struct{ calls, input, output, nano int64 }
+)
+
+// sums is the rollups of some calls. C is what tells rows of charge_hour apart, K those of caller_hour: numbers when they
+// are added, texts when they are proved.
+type sums[C, K comparable] struct {
+	charges map[C]*chargeSum
+	callers map[K]*callerSum
 }
 
-type chargeSum struct{ quantity, nano, calls, unrated, estimated int64 }
+func newSums[C, K comparable]() sums[C, K] { return sums[C, K]{map[C]*chargeSum{}, map[K]*callerSum{}} }
 
-type callerKey struct {
-	account             string
-	hour                int64
-	principal, resource string
-}
-
-type callerSum struct{ calls, input, output, nano int64 }
-
-func (a chargeKey) compare(b chargeKey) int {
-	return cmp.Or(strings.Compare(a.account, b.account), cmp.Compare(a.hour, b.hour), strings.Compare(a.resource, b.resource),
-		strings.Compare(a.usageType, b.usageType), strings.Compare(a.operation, b.operation), strings.Compare(a.region, b.region),
-		strings.Compare(a.service, b.service), cmp.Compare(a.tagset, b.tagset))
-}
-
-func (a callerKey) compare(b callerKey) int {
-	return cmp.Or(strings.Compare(a.account, b.account), cmp.Compare(a.hour, b.hour), strings.Compare(a.principal, b.principal), strings.Compare(a.resource, b.resource))
-}
-
-// sums is the rollups of some calls.
-type sums struct {
-	charges map[chargeKey]chargeSum
-	callers map[callerKey]callerSum
-}
-
-func newSums() sums { return sums{map[chargeKey]chargeSum{}, map[callerKey]callerSum{}} }
-
-func (m *sums) add(e *ledger.Entry, tagset int64) {
-	// The hour in which a call began, also before 1970.
-	hour := e.Intent.Time.Truncate(time.Hour).Unix() / 3600
+// add adds a call: charges has the key of each of its charges, equal for those of one usage type.
+func (m *sums[C, K]) add(e *ledger.Entry, charges []C, caller K) {
 	var nano int64
 	for i := range e.Charges {
 		c := &e.Charges[i]
 		nano += c.Nano
-		k := chargeKey{e.Account, hour, e.ResourceARN, c.UsageType, e.Operation, e.Region, e.Service, tagset}
-		sum := m.charges[k]
+		sum := m.charges[charges[i]]
+		if sum == nil {
+			sum = &chargeSum{}
+			m.charges[charges[i]] = sum
+		}
 		sum.quantity += c.Quantity
 		sum.nano += c.Nano
 		// A call with two lines of one usage type is one call.
@@ -341,52 +448,103 @@ func (m *sums) add(e *ledger.Entry, tagset int64) {
 				sum.unrated++
 			}
 		}
-		m.charges[k] = sum
 	}
-	k := callerKey{e.Account, hour, e.Principal, e.ResourceARN}
-	sum := m.callers[k]
+	sum := m.callers[caller]
+	if sum == nil {
+		sum = &callerSum{}
+		m.callers[caller] = sum
+	}
 	sum.calls++
 	sum.input += e.Usage.Total() - e.Usage.OutputTokens
 	sum.output += e.Usage.OutputTokens
 	sum.nano += nano
-	m.callers[k] = sum
 }
 
-// addUp adds entries to the rollups: in memory first, so that each row is touched once, and in the order of the keys, so
+// hourBegan is the number of the hour in which a call began, also before 1970.
+func hourBegan(e *ledger.Entry) int64 { return e.Intent.Time.Truncate(time.Hour).Unix() / 3600 }
+
+// hourKey is the key of a row of charge_hour (number is the line's) or of caller_hour (the caller's).
+type hourKey struct {
+	account      string
+	hour, number int64
+}
+
+func (a hourKey) compare(b hourKey) int {
+	return cmp.Or(strings.Compare(a.account, b.account), cmp.Compare(a.hour, b.hour), cmp.Compare(a.number, b.number))
+}
+
+// addUp adds the calls to the rollups: in memory first, so that each row is touched once, and in the order of the keys, so
 // that nodes that share the tables wait for one another and do not lock each other out.
-func (w *batch) addUp(ctx context.Context, tx *sql.Tx, entries []ledger.Entry) error {
-	m := newSums()
-	for i := range entries {
-		m.add(&entries[i], w.ids[i])
-	}
-	charges := slices.SortedFunc(maps.Keys(m.charges), chargeKey.compare)
-	for len(charges) > 0 {
-		n := w.index.charges.size(len(charges))
-		w.args = w.args[:0]
-		for _, k := range charges[:n] {
-			s := m.charges[k]
-			w.args = append(w.args, k.account, k.hour, k.region, k.service, k.usageType, k.operation, k.resource, k.tagset,
-				s.quantity, s.nano, s.calls, s.unrated, s.estimated)
+func (w *batch) addUp() error {
+	m := newSums[hourKey, hourKey]()
+	var keys []hourKey
+	for i := range w.calls {
+		c := &w.calls[i]
+		k := hourKey{account: c.Account, hour: hourBegan(c.Entry)}
+		keys = keys[:0]
+		for _, ch := range c.charges {
+			k.number = ch.line
+			keys = append(keys, k)
 		}
-		if _, err := w.index.charges.exec(ctx, tx, n, w.args); err != nil {
+		k.number = c.origin.caller
+		m.add(c.Entry, keys, k)
+	}
+	err := insertSums(w, &w.insertCharges, m.charges, func(args []any, s *chargeSum) []any {
+		return append(args, s.quantity, s.nano, s.calls, s.unrated, s.estimated)
+	})
+	if err != nil {
+		return err
+	}
+	return insertSums(w, &w.insertCallers, m.callers, func(args []any, s *callerSum) []any {
+		return append(args, s.calls, s.input, s.output, s.nano)
+	})
+}
+
+func insertSums[S any](w *batch, ins *inserter, sums map[hourKey]*S, figures func([]any, *S) []any) error {
+	for left := slices.SortedFunc(maps.Keys(sums), hourKey.compare); len(left) > 0; {
+		n := ins.size(len(left))
+		w.args = w.args[:0]
+		for _, k := range left[:n] {
+			w.args = figures(append(w.args, k.account, k.hour, k.number), sums[k])
+		}
+		if _, err := ins.exec(w.ctx, w.tx, n, w.args); err != nil {
 			return err
 		}
-		charges = charges[n:]
-	}
-	callers := slices.SortedFunc(maps.Keys(m.callers), callerKey.compare)
-	for len(callers) > 0 {
-		n := w.index.callers.size(len(callers))
-		w.args = w.args[:0]
-		for _, k := range callers[:n] {
-			s := m.callers[k]
-			w.args = append(w.args, k.account, k.hour, k.principal, k.resource, s.calls, s.input, s.output, s.nano)
-		}
-		if _, err := w.index.callers.exec(ctx, tx, n, w.args); err != nil {
-			return err
-		}
-		callers = callers[n:]
+		left = left[n:]
 	}
 	return nil
+}
+
+// dictionary gives the rows of a table numbers.
+type dictionary struct{ find, add *sql.Stmt }
+
+// prepareDictionary readies the dictionary of a table whose rows are told apart by all of columns.
+func prepareDictionary(ctx context.Context, db *sql.DB, table string, columns ...string) (dictionary, error) {
+	var (
+		d            dictionary
+		equal, given []string
+		err          error
+	)
+	for i, c := range columns {
+		given = append(given, "$"+strconv.Itoa(i+1))
+		equal = append(equal, c+" = "+given[i])
+	}
+	if d.find, err = db.PrepareContext(ctx, `SELECT id FROM `+table+` WHERE `+strings.Join(equal, " AND ")); err != nil { //nolint:sqlclosecheck // prepared once, closed with the database
+		return d, err
+	}
+	d.add, err = db.PrepareContext(ctx, `INSERT INTO `+table+` (id, `+strings.Join(columns, ", ")+`)
+		SELECT COALESCE(MAX(id), 0) + 1, `+strings.Join(given, ", ")+` FROM `+table+` RETURNING id`) //nolint:sqlclosecheck // as well
+	return d, err
+}
+
+// id returns the number of the row with values, which is written if there is none. Another node may write it, or take its
+// number, at the same moment: the transaction then fails and is repeated.
+func (d *dictionary) id(ctx context.Context, tx *sql.Tx, values ...any) (id int64, err error) {
+	err = tx.StmtContext(ctx, d.find).QueryRowContext(ctx, values...).Scan(&id) //nolint:sqlclosecheck // ends with its transaction
+	if errors.Is(err, sql.ErrNoRows) {
+		err = tx.StmtContext(ctx, d.add).QueryRowContext(ctx, values...).Scan(&id) //nolint:sqlclosecheck // as well
+	}
+	return id, err
 }
 
 // inserter is a prepared INSERT for several numbers of rows.
@@ -448,22 +606,41 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 	if x.prepared {
 		return nil
 	}
-	if x.calls, err = prepareInsert(ctx, db, "call", callColumns, "ON CONFLICT (id) DO NOTHING"); err != nil {
+	if x.insertCalls, err = prepareInsert(ctx, db, "call", callColumns, "ON CONFLICT (account, began, id) DO NOTHING"); err != nil {
 		return err
 	}
-	if x.charges, err = prepareInsert(ctx, db, "charge_hour",
-		"account, hour, region, service, usage_type, operation, resource, tagset, quantity, nano, calls, unrated, estimated",
-		`ON CONFLICT (account, hour, resource, usage_type, operation, region, service, tagset) DO UPDATE SET
+	if x.insertCharges, err = prepareInsert(ctx, db, "charge_hour", "account, hour, line, quantity, nano, calls, unrated, estimated",
+		`ON CONFLICT (account, hour, line) DO UPDATE SET
 			quantity = charge_hour.quantity + excluded.quantity, nano = charge_hour.nano + excluded.nano, calls = charge_hour.calls + excluded.calls,
 			unrated = charge_hour.unrated + excluded.unrated, estimated = charge_hour.estimated + excluded.estimated`); err != nil {
 		return err
 	}
-	if x.callers, err = prepareInsert(ctx, db, "caller_hour", "account, hour, principal, resource, calls, input, output, nano",
-		`ON CONFLICT (account, hour, principal, resource) DO UPDATE SET calls = caller_hour.calls + excluded.calls,
+	if x.insertCallers, err = prepareInsert(ctx, db, "caller_hour", "account, hour, caller, calls, input, output, nano",
+		`ON CONFLICT (account, hour, caller) DO UPDATE SET calls = caller_hour.calls + excluded.calls,
 			input = caller_hour.input + excluded.input, output = caller_hour.output + excluded.output, nano = caller_hour.nano + excluded.nano`); err != nil {
 		return err
 	}
-	x.tagsets, x.resources = map[string]int64{}, map[string]resource{}
+	if x.tagsetIDs, err = prepareDictionary(ctx, db, "tagset", "tags"); err != nil {
+		return err
+	}
+	if x.originIDs, err = prepareDictionary(ctx, db, "call_origin",
+		"account", "region", "operation", "principal", "access_key", "resource", "model_id", "scope", "tagset"); err != nil {
+		return err
+	}
+	if x.endingIDs, err = prepareDictionary(ctx, db, "call_ending",
+		"status", "estimated", "service", "upstream", "served", "attempts", "stop_reason"); err != nil {
+		return err
+	}
+	if x.rateIDs, err = prepareDictionary(ctx, db, "charge_rate", "usage_type", "price", "unrated"); err != nil {
+		return err
+	}
+	if x.lineIDs, err = prepareDictionary(ctx, db, "charge_line", "region", "service", "usage_type", "operation", "resource", "tagset"); err != nil {
+		return err
+	}
+	if x.callerIDs, err = prepareDictionary(ctx, db, "caller", "principal", "resource"); err != nil {
+		return err
+	}
+	x.numbers = newNumbers()
 	x.prepared = true
 	return nil
 }
@@ -485,51 +662,6 @@ func appendTags(b []byte, tags []ledger.Tag) []byte {
 	return append(b, ']')
 }
 
-// appendCharges appends [[usage type, quantity, nano, price, unrated], ...].
-func appendCharges(b []byte, charges []ledger.Charge) []byte {
-	b = append(b, '[')
-	for i := range charges {
-		c := &charges[i]
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '[')
-		b, _ = jsontext.AppendQuote(b, c.UsageType) // only of broken UTF-8: then it is written with U+FFFD
-		b = append(b, ',')
-		b = strconv.AppendInt(b, c.Quantity, 10)
-		b = append(b, ',')
-		b = strconv.AppendInt(b, c.Nano, 10)
-		b = append(b, ',')
-		b, _ = jsontext.AppendQuote(b, c.Price)
-		b = append(b, ',')
-		b = strconv.AppendBool(b, c.Unrated)
-		b = append(b, ']')
-	}
-	return append(b, ']')
-}
-
-func decodeCharges(text []byte) ([]ledger.Charge, error) {
-	var rows [][]jsontext.Value
-	if err := json.Unmarshal(text, &rows); err != nil {
-		return nil, err
-	}
-	var charges []ledger.Charge
-	for _, r := range rows {
-		var c ledger.Charge
-		into := []any{&c.UsageType, &c.Quantity, &c.Nano, &c.Price, &c.Unrated}
-		if len(r) != len(into) {
-			return nil, errors.New("a charge has not its five parts")
-		}
-		for i, v := range r {
-			if err := json.Unmarshal(v, into[i]); err != nil {
-				return nil, err
-			}
-		}
-		charges = append(charges, c)
-	}
-	return charges, nil
-}
-
 // Calls returns settled calls of account ("" for every account, one after the other) that began at since or later, in the
 // order in which they began, at most limit of them (0 for all). The Entry is the caller's only until the next one. The names of resources are
 // those of the newest call of each.
@@ -542,7 +674,7 @@ func (s *Store) Calls(ctx context.Context, account string, since time.Time, limi
 		}
 		defer tx.Rollback() // nothing was written
 		stopped := false
-		err = eachCall(ctx, tx, account, since, limit, func(e *ledger.Entry, _ int64) bool {
+		err = eachCall(ctx, tx, account, since, limit, func(e *ledger.Entry) bool {
 			stopped = !yield(e, nil)
 			return !stopped
 		})
@@ -552,33 +684,26 @@ func (s *Store) Calls(ctx context.Context, account string, since time.Time, limi
 	}
 }
 
-// eachCall gives the calls of Calls to fn, with their tag sets' ids, until it returns false.
-func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, limit int, fn func(*ledger.Entry, int64) bool) error {
-	tagsets := map[int64][]ledger.Tag{}
-	rows, err := tx.QueryContext(ctx, `SELECT id, tags FROM tagset`)
+// eachCall gives the calls of Calls to fn until it returns false.
+func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, limit int, fn func(*ledger.Entry) bool) error {
+	tagsets, err := readTagsets(ctx, tx)
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var (
-			id   int64
-			text []byte
-		)
-		if err := rows.Scan(&id, &text); err != nil {
-			return err
-		}
-		tags, err := decodeTagset(text)
-		if err != nil {
-			return fmt.Errorf("tag set %d: %w", id, err)
-		}
-		tagsets[id] = append([]ledger.Tag(nil), tags...) // nil where there are none, as in an Intent
-	}
-	if err := rows.Err(); err != nil {
+	rates, err := readRates(ctx, tx)
+	if err != nil {
 		return err
 	}
-	text := `SELECT c.` + strings.ReplaceAll(strings.Join(strings.Fields(callColumns), " "), ", ", ", c.") + `, r.name
-		FROM call AS c LEFT JOIN resource AS r ON r.arn = c.resource WHERE c.began >= $1`
+	// What a call refers to and is not there is an error of Scan, not a call less.
+	text := `SELECT c.account, c.began, c.id, c.ended, c.latency, c.first_event, c.reason, c.estimated_input, c.max_output,
+			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano,
+			o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, ''),
+			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason
+		FROM call AS c
+		LEFT JOIN call_origin AS o ON o.id = c.origin
+		LEFT JOIN call_ending AS d ON d.id = c.ending
+		LEFT JOIN resource AS r ON r.arn = o.resource
+		WHERE c.began >= $1`
 	args := []any{since.UnixMicro()}
 	if since.IsZero() {
 		args[0] = int64(-1 << 62)
@@ -596,24 +721,24 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 			e                                    ledger.Entry
 			id, charges                          []byte
 			began, ended, latency, first, tagset int64
-			status                               string
-			name                                 sql.NullString
 			nano                                 int64
-			unrated                              bool
+			of, status                           string
 		)
 		in, s := &e.Intent, &e.Settlement
-		if err := rows.Scan(&id, &in.Account, &began, &ended, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID,
-			&in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.EstimatedInputTokens, &in.MaxOutputTokens, &status, &s.Estimated,
-			&s.Reason, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason, &latency, &first,
-			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens,
-			&charges, &nano, &unrated, &name); err != nil {
+		if err := rows.Scan(&in.Account, &began, &id, &ended, &latency, &first, &s.Reason, &in.EstimatedInputTokens, &in.MaxOutputTokens,
+			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano,
+			&of, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID, &in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.ResourceName,
+			&status, &s.Estimated, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason); err != nil {
 			return false, err
 		}
 		var err error
 		if in.ID, err = uuid.FromBytes(id); err != nil {
 			return false, err
 		}
-		s.ID, in.ResourceName = in.ID, name.String
+		s.ID = in.ID
+		if of != in.Account {
+			return false, fmt.Errorf("call %s: its origin is of account %q, the row says %q", in.ID, of, in.Account)
+		}
 		in.Time, s.Time = time.UnixMicro(began).UTC(), time.UnixMicro(ended).UTC()
 		s.Latency, s.FirstEvent = time.Duration(latency)*time.Microsecond, time.Duration(first)*time.Microsecond
 		for s.Status = ledger.Completed; s.Status.String() != status; s.Status++ {
@@ -625,15 +750,83 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 		if in.Tags, ok = tagsets[tagset]; !ok {
 			return false, fmt.Errorf("call %s: there is no tag set %d", in.ID, tagset)
 		}
-		if s.Charges, err = decodeCharges(charges); err != nil {
+		if s.Charges, err = decodeCharges(charges, rates); err != nil {
 			return false, fmt.Errorf("call %s: charges: %w", in.ID, err)
 		}
-		if n, u := s.Cost(); n != nano || u != unrated {
-			return false, fmt.Errorf("call %s: its charges are %d nano-USD (unrated %t), the row says %d (%t)", in.ID, n, u, nano, unrated)
+		if n, _ := s.Cost(); n != nano {
+			return false, fmt.Errorf("call %s: its charges are %d nano-USD, the row says %d", in.ID, n, nano)
 		}
-		return fn(&e, tagset), nil
+		return fn(&e), nil
 	}, args...)
 	return err
+}
+
+func readTagsets(ctx context.Context, tx *sql.Tx) (map[int64][]ledger.Tag, error) {
+	tagsets := map[int64][]ledger.Tag{}
+	_, err := eachRow(ctx, tx, `SELECT id, tags FROM tagset`, func(rows *sql.Rows) (bool, error) {
+		var (
+			id   int64
+			text []byte
+		)
+		if err := rows.Scan(&id, &text); err != nil {
+			return false, err
+		}
+		tags, err := decodeTagset(text)
+		if err != nil {
+			return false, fmt.Errorf("tag set %d: %w", id, err)
+		}
+		tagsets[id] = append([]ledger.Tag(nil), tags...) // nil where there are none, as in an Intent
+		return true, nil
+	})
+	return tagsets, err
+}
+
+func readRates(ctx context.Context, tx *sql.Tx) (map[int64]rateKey, error) {
+	rates := map[int64]rateKey{}
+	_, err := eachRow(ctx, tx, `SELECT id, usage_type, price, unrated FROM charge_rate`, func(rows *sql.Rows) (bool, error) {
+		var (
+			id int64
+			r  rateKey
+		)
+		err := rows.Scan(&id, &r.usageType, &r.price, &r.unrated)
+		rates[id] = r
+		return true, err
+	})
+	return rates, err
+}
+
+// decodeCharges reads what appendCall wrote of a call's charges.
+func decodeCharges(text []byte, rates map[int64]rateKey) ([]ledger.Charge, error) {
+	var rows [][]int64
+	if err := json.Unmarshal(text, &rows); err != nil {
+		return nil, err
+	}
+	var charges []ledger.Charge
+	for _, r := range rows {
+		if len(r) != 3 {
+			return nil, errors.New("a charge has not its three parts")
+		}
+		rate, ok := rates[r[0]]
+		if !ok {
+			return nil, fmt.Errorf("there is no rate %d", r[0])
+		}
+		charges = append(charges, ledger.Charge{UsageType: rate.usageType, Quantity: r[1], Nano: r[2], Price: rate.price, Unrated: rate.unrated})
+	}
+	return charges, nil
+}
+
+// chargeKey and callerKey are what the rollups tell apart, in texts: dictionaries are not believed either.
+type chargeKey struct {
+	account                                         string
+	hour                                            int64
+	resource, usageType, operation, region, service string
+	tags                                            string
+}
+
+type callerKey struct {
+	account             string
+	hour                int64
+	principal, resource string
 }
 
 // VerifyLedger proves that the rollups are the sums of the calls, no more and no less. The error lists the first
@@ -644,42 +837,41 @@ func (s *Store) VerifyLedger(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback() // nothing was written
-	want := newSums()
-	if err := eachCall(ctx, tx, "", time.Time{}, 0, func(e *ledger.Entry, tagset int64) bool {
-		want.add(e, tagset)
+	want := newSums[chargeKey, callerKey]()
+	if err := eachCall(ctx, tx, "", time.Time{}, 0, func(e *ledger.Entry) bool {
+		hour := hourBegan(e)
+		tags := string(appendTags(nil, e.Tags))
+		var keys []chargeKey
+		for i := range e.Charges {
+			keys = append(keys, chargeKey{e.Account, hour, e.ResourceARN, e.Charges[i].UsageType, e.Operation, e.Region, e.Service, tags})
+		}
+		want.add(e, keys, callerKey{e.Account, hour, e.Principal, e.ResourceARN})
 		return true
 	}); err != nil {
 		return err
 	}
-	var (
-		differences []string
-		missing     = "is missing"
-	)
+	var differences []string
 	differ := func(row any, has, want any) {
 		differences = append(differences, fmt.Sprintf("%+v: %+v, the calls say %+v", row, has, want))
 	}
-	if _, err := eachRow(ctx, tx, `SELECT account, hour, resource, usage_type, operation, region, service, tagset, quantity, nano, calls, unrated, estimated
-		FROM charge_hour`, func(rows *sql.Rows) (bool, error) {
+	if _, err := eachRow(ctx, tx, `SELECT h.account, h.hour, l.resource, l.usage_type, l.operation, l.region, l.service, t.tags,
+			h.quantity, h.nano, h.calls, h.unrated, h.estimated
+		FROM charge_hour AS h LEFT JOIN charge_line AS l ON l.id = h.line LEFT JOIN tagset AS t ON t.id = l.tagset`, func(rows *sql.Rows) (bool, error) {
 		var (
 			k chargeKey
 			v chargeSum
 		)
-		if err := rows.Scan(&k.account, &k.hour, &k.resource, &k.usageType, &k.operation, &k.region, &k.service, &k.tagset,
+		if err := rows.Scan(&k.account, &k.hour, &k.resource, &k.usageType, &k.operation, &k.region, &k.service, &k.tags,
 			&v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated); err != nil {
 			return false, err
 		}
-		if w := want.charges[k]; w != v {
-			differ(k, v, w)
-		}
-		delete(want.charges, k)
+		match(k, v, want.charges, differ)
 		return true, nil
 	}); err != nil {
 		return err
 	}
-	for k, w := range want.charges {
-		differ(k, missing, w)
-	}
-	if _, err := eachRow(ctx, tx, `SELECT account, hour, principal, resource, calls, input, output, nano FROM caller_hour`, func(rows *sql.Rows) (bool, error) {
+	if _, err := eachRow(ctx, tx, `SELECT h.account, h.hour, c.principal, c.resource, h.calls, h.input, h.output, h.nano
+		FROM caller_hour AS h LEFT JOIN caller AS c ON c.id = h.caller`, func(rows *sql.Rows) (bool, error) {
 		var (
 			k callerKey
 			v callerSum
@@ -687,19 +879,31 @@ func (s *Store) VerifyLedger(ctx context.Context) error {
 		if err := rows.Scan(&k.account, &k.hour, &k.principal, &k.resource, &v.calls, &v.input, &v.output, &v.nano); err != nil {
 			return false, err
 		}
-		if w := want.callers[k]; w != v {
-			differ(k, v, w)
-		}
-		delete(want.callers, k)
+		match(k, v, want.callers, differ)
 		return true, nil
 	}); err != nil {
 		return err
 	}
+	const missing = "is missing"
+	for k, w := range want.charges {
+		differ(k, missing, *w)
+	}
 	for k, w := range want.callers {
-		differ(k, missing, w)
+		differ(k, missing, *w)
 	}
 	if n := len(differences); n > 0 {
 		return fmt.Errorf("%d rows of the rollups are not the sums of the calls: %s", n, strings.Join(differences[:min(n, 10)], "; "))
 	}
 	return nil
+}
+
+// match holds a row of a rollup against what the calls say, and takes it from there. A second row of the same is one
+// too many.
+func match[K, V comparable](k K, v V, want map[K]*V, differ func(row, has, want any)) {
+	if w, ok := want[k]; !ok {
+		differ(k, v, "nothing")
+	} else if *w != v {
+		differ(k, v, *w)
+	}
+	delete(want, k)
 }

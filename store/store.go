@@ -115,7 +115,7 @@ func open(ctx context.Context, path, pragma string, prepare func(*Store, *goose.
 	// what the index has.
 	q.Set("_txlock", "immediate")
 	dsn := "file:" + filepath.ToSlash(path) + "?" + q.Encode()
-	s := &Store{}
+	s := &Store{index: ledgerIndex{maxNumbers: defaultMaxNumbers}}
 	var err error
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, err
