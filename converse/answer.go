@@ -18,6 +18,9 @@ type AnswerInfo struct {
 	Latency, FirstByte time.Duration
 }
 
+// Info returns a itself: an encoder that holds an AnswerInfo lets it be completed by this.
+func (a *AnswerInfo) Info() *AnswerInfo { return a }
+
 // AppendInvocationMetrics appends the member "amazon-bedrock-invocationMetrics" with which Bedrock ends the last event of
 // InvokeModelWithResponseStream, without a comma before it. The cache's figures are left out where no cache took part.
 // Source: recorded answers in dd-trace-js and openllmetry.

@@ -96,7 +96,7 @@ func TestCheckManyTools(t *testing.T) {
 func TestSize(t *testing.T) {
 	const filler = 4000
 	long := strings.Repeat("word ", filler/5)
-	value := jsontext.Value(`"` + long + `"`)
+	value := []byte(`"` + long + `"`)
 	block := func(b ContentBlock) func(*Request) {
 		return func(r *Request) { r.Messages[0].Content = append(r.Messages[0].Content, b) }
 	}

@@ -39,6 +39,7 @@ type collector struct {
 	text  []byte // the open block's text, tool input or thinking
 	first string // the same while it is one piece: most answers that are not streamed are
 	sig   []byte
+	cites []byte // the open block's citations, a list in JSON that is not closed yet
 	tool  ToolUse
 	bad   bool // a tool's input is no JSON
 	done  bool
@@ -55,6 +56,15 @@ func (c *collector) add(e *Event) {
 		if c.cur != e.Index {
 			c.flush()
 			c.cur = e.Index
+		}
+		if e.Delta == CitationDelta {
+			if c.kind = TextDelta; c.cites == nil {
+				c.cites = append(c.cites, '[')
+			} else {
+				c.cites = append(c.cites, ',')
+			}
+			c.cites = append(c.cites, e.Fields...)
+			return
 		}
 		if e.Delta == SignatureDelta {
 			c.sig = append(c.sig, e.Text...)
@@ -80,6 +90,11 @@ func (c *collector) add(e *Event) {
 		if c.bad && c.r.StopReason == StopToolUse {
 			c.r.StopReason = StopMalformedToolUse
 		}
+	case Chunk:
+		c.r.Native, c.r.NativeType = append(c.r.Native, e.Native...), e.Name
+		if e.StopReason != "" {
+			c.r.StopReason = e.StopReason
+		}
 	case Metadata:
 		c.r.Usage, c.r.Estimated, c.done = e.Usage, e.Estimated, true
 	}
@@ -100,6 +115,11 @@ func (c *collector) flush() {
 	var b ContentBlock
 	switch c.kind {
 	case TextDelta:
+		if c.cites != nil {
+			cited := append(AppendQuote([]byte(`{"content":[{"text":`), c.piece()), `}],"citations":`...)
+			b.CitationsContent = append(append(cited, c.cites...), "]}"...)
+			break
+		}
 		t := &c.words
 		if len(c.r.Content) > 0 {
 			t = new(string)
@@ -126,5 +146,5 @@ func (c *collector) flush() {
 		c.r.Content = c.one[:0]
 	}
 	c.r.Content = append(c.r.Content, b)
-	c.cur, c.text, c.first, c.sig, c.tool, c.kind = -1, nil, "", nil, ToolUse{}, 0
+	c.cur, c.text, c.first, c.sig, c.cites, c.tool, c.kind = -1, nil, "", nil, nil, ToolUse{}, 0
 }

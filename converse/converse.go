@@ -46,27 +46,27 @@ type Message struct {
 type ContentBlock struct {
 	_ struct{} `union:"true"`
 
-	Text             *string        `json:"text,omitzero"`
-	Image            *Image         `json:"image,omitzero"`
-	ToolUse          *ToolUse       `json:"toolUse,omitzero"`
-	ToolResult       *ToolResult    `json:"toolResult,omitzero"`
-	ReasoningContent *Reasoning     `json:"reasoningContent,omitzero"`
-	CachePoint       *CachePoint    `json:"cachePoint,omitzero"`
-	Document         jsontext.Value `json:"document,omitzero"`
-	Video            jsontext.Value `json:"video,omitzero"`
-	Audio            jsontext.Value `json:"audio,omitzero"`
-	GuardContent     jsontext.Value `json:"guardContent,omitzero"`
-	CitationsContent jsontext.Value `json:"citationsContent,omitzero"`
-	SearchResult     jsontext.Value `json:"searchResult,omitzero"`
+	Text             *string           `json:"text,omitzero"`
+	Image            *Image            `json:"image,omitzero"`
+	ToolUse          *ToolUse          `json:"toolUse,omitzero"`
+	ToolResult       *ToolResult       `json:"toolResult,omitzero"`
+	ReasoningContent *Reasoning        `json:"reasoningContent,omitzero"`
+	CachePoint       *CachePoint       `json:"cachePoint,omitzero"`
+	Document         Raw[Document]     `json:"document,omitzero"`
+	Video            Raw[Video]        `json:"video,omitzero"`
+	Audio            Raw[Audio]        `json:"audio,omitzero" sensitive:"true"`
+	GuardContent     Raw[GuardContent] `json:"guardContent,omitzero"`
+	CitationsContent Raw[Citations]    `json:"citationsContent,omitzero"`
+	SearchResult     Raw[SearchResult] `json:"searchResult,omitzero"`
 }
 
 // SystemBlock is a union: exactly one member is set.
 type SystemBlock struct {
 	_ struct{} `union:"true"`
 
-	Text         *string        `json:"text,omitzero" min:"1"`
-	CachePoint   *CachePoint    `json:"cachePoint,omitzero"`
-	GuardContent jsontext.Value `json:"guardContent,omitzero"`
+	Text         *string           `json:"text,omitzero" min:"1"`
+	CachePoint   *CachePoint       `json:"cachePoint,omitzero"`
+	GuardContent Raw[GuardContent] `json:"guardContent,omitzero"`
 }
 
 // Image is a picture in the conversation.
@@ -115,12 +115,12 @@ type ToolResult struct {
 type ToolResultContent struct {
 	_ struct{} `union:"true"`
 
-	JSON         jsontext.Value `json:"json,omitzero"`
-	Text         *string        `json:"text,omitzero"`
-	Image        *Image         `json:"image,omitzero"`
-	Document     jsontext.Value `json:"document,omitzero"`
-	Video        jsontext.Value `json:"video,omitzero"`
-	SearchResult jsontext.Value `json:"searchResult,omitzero"`
+	JSON         jsontext.Value    `json:"json,omitzero"`
+	Text         *string           `json:"text,omitzero"`
+	Image        *Image            `json:"image,omitzero"`
+	Document     Raw[Document]     `json:"document,omitzero"`
+	Video        Raw[Video]        `json:"video,omitzero"`
+	SearchResult Raw[SearchResult] `json:"searchResult,omitzero"`
 }
 
 // Reasoning is a union: a model's thinking, readable or sealed by its provider.
@@ -155,9 +155,9 @@ type ToolConfig struct {
 type Tool struct {
 	_ struct{} `union:"true"`
 
-	ToolSpec   *ToolSpec      `json:"toolSpec,omitzero"`
-	SystemTool jsontext.Value `json:"systemTool,omitzero"`
-	CachePoint *CachePoint    `json:"cachePoint,omitzero"`
+	ToolSpec   *ToolSpec       `json:"toolSpec,omitzero"`
+	SystemTool Raw[SystemTool] `json:"systemTool,omitzero"`
+	CachePoint *CachePoint     `json:"cachePoint,omitzero"`
 }
 
 // ToolSpec describes one function.
@@ -278,6 +278,7 @@ const (
 	ReasoningDelta                      // a piece of readable thinking
 	SignatureDelta                      // the signature over the thinking
 	RedactedDelta                       // sealed thinking: raw bytes, not base64
+	CitationDelta                       // a source of the block's text: Fields holds a Citation
 )
 
 // Event is one event of an answer: a flat struct so that a stream allocates nothing a event but its text.
@@ -293,7 +294,7 @@ type Event struct {
 	Text         string
 	StopReason   string
 	StopSequence string         // MessageStop: the sequence that ended the answer, where the upstream told
-	Fields       jsontext.Value // MessageStop: additionalModelResponseFields
+	Fields       jsontext.Value // MessageStop: additionalModelResponseFields; of a CitationDelta the Citation
 	Usage        Usage          // Metadata; of a Chunk, what is known by then of the answer so far, should it be cut
 
 	// What the upstream sent, for a front door that speaks its format, valid until the next event: of a Chunk, and of a
@@ -316,4 +317,9 @@ type Response struct {
 	Fields       jsontext.Value
 	Usage        Usage
 	Estimated    bool
+
+	// The whole answer as an upstream that speaks the caller's format sent it, in place of Content and Fields, and its
+	// media type.
+	Native     []byte
+	NativeType string
 }

@@ -35,3 +35,24 @@ type Embeddings struct {
 	Usage     Usage     // InputTokens only
 	Estimated bool      // the usage is an estimate, the vendor told none
 }
+
+// EstimateInputTokens is what the inputs count as when nobody has counted them: texts as EstimateTokens has it, a picture
+// like one of unknown size.
+func (r *EmbeddingRequest) EstimateInputTokens() int64 {
+	var n int64
+	for i := range r.Inputs {
+		n += r.Inputs[i].estimate()
+	}
+	return n
+}
+
+func (in *EmbeddingInput) estimate() int64 {
+	n := EstimateTokens(in.Text)
+	if in.Image != "" {
+		n += tokensUnknown
+	}
+	for i := range in.Parts {
+		n += in.Parts[i].estimate()
+	}
+	return n
+}

@@ -3,8 +3,6 @@ package converse
 import (
 	"encoding/binary"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // The token counts of this file are estimates, for when no tokenizer has spoken: reservations before a call, a server
@@ -160,7 +158,7 @@ func (b *ContentBlock) estimate() int64 {
 }
 
 // estimateJSON counts JSON text at three bytes a token, which is how densely its punctuation is cut.
-func estimateJSON(v jsontext.Value) int64 { return int64(len(v)+2) / 3 }
+func estimateJSON(v []byte) int64 { return int64(len(v)+2) / 3 }
 
 // EstimateTokens returns what the picture costs by Anthropic's published rule: width x height / 750, after the longer
 // edge was brought down to 1,568 pixels, at least 1. A picture whose size cannot be read costs 1,600.

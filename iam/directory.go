@@ -21,6 +21,10 @@ type Config struct {
 	Sealer *Sealer
 	Clock  func() time.Time // nil is time.Now
 	Logger *slog.Logger     // nil is slog.Default
+
+	// Region is that of calls which name none: those with a long-term API key, to a host that names none either.
+	// "" is us-east-1.
+	Region string
 }
 
 // Directory is the accounts, users, keys and policies of an installation: served from memory, changed in the store.
@@ -30,6 +34,7 @@ type Directory struct {
 	sealer *Sealer
 	clock  func() time.Time
 	log    *slog.Logger
+	region string
 
 	current atomic.Pointer[snapshot]
 	loading sync.Mutex // one load at a time, so that an older state never replaces a newer one
@@ -56,6 +61,7 @@ type recheck struct {
 type snapshot struct {
 	state    *State
 	keys     map[string]*credential
+	bearers  map[string]*longTermKey // by alias
 	policies map[policyKey]*policy.Policy
 }
 
@@ -71,7 +77,10 @@ type credential struct {
 
 // Open loads the store. It fails when a secret cannot be opened: the wrong key file is noticed at start.
 func Open(ctx context.Context, cfg Config) (*Directory, error) {
-	d := &Directory{store: cfg.Store, sealer: cfg.Sealer, clock: cfg.Clock, log: cfg.Logger}
+	d := &Directory{store: cfg.Store, sealer: cfg.Sealer, clock: cfg.Clock, log: cfg.Logger, region: cfg.Region}
+	if d.region == "" {
+		d.region = "us-east-1"
+	}
 	if d.clock == nil {
 		d.clock = time.Now
 	}
@@ -113,7 +122,10 @@ func (d *Directory) load(ctx context.Context) error {
 
 // prepare makes a snapshot of st. Policies that are in the last one are not parsed again.
 func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
-	s := &snapshot{state: st, keys: make(map[string]*credential, len(st.Keys)), policies: make(map[policyKey]*policy.Policy, len(st.Policies))}
+	s := &snapshot{
+		state: st, keys: make(map[string]*credential, len(st.Keys)), bearers: make(map[string]*longTermKey, len(st.Bearers)),
+		policies: make(map[policyKey]*policy.Policy, len(st.Policies)),
+	}
 	type principal struct{ account, user string }
 	attached := make(map[principal][]*policy.Policy)
 	broken := make(map[principal]bool)
@@ -141,32 +153,40 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 	for i := range st.Users {
 		users[principal{st.Users[i].Account, st.Users[i].Name}] = &st.Users[i]
 	}
+	// callerOf is the owner of a key; ok is false where there is none, so that the key is left out.
+	callerOf := func(account, user, keyID string) (c Caller, ok bool) {
+		c = Caller{Account: account, AccessKeyID: keyID, UserName: user}
+		if user == "" {
+			c.Root, c.ARN, c.ID = true, rootARN(account), account
+			return c, true
+		}
+		who := principal{account, user}
+		u := users[who]
+		if u == nil {
+			d.log.Error("a key belongs to no user and is left out", "account", account, "user", user, "key", keyID)
+			return c, false
+		}
+		c.ARN, c.ID = u.ARN(), u.ID
+		if !broken[who] {
+			c.policies = attached[who]
+		}
+		return c, true
+	}
 	for i := range st.Keys {
 		k := &st.Keys[i]
 		secret, err := d.sealer.Open(k.Secret, k.ID)
 		if err != nil {
 			return nil, err
 		}
-		c := &credential{active: k.Active, secret: secret}
-		c.caller = Caller{Account: k.Account, AccessKeyID: k.ID, UserName: k.User}
-		who := principal{k.Account, k.User}
-		if k.User == "" {
-			c.caller.Root = true
-			c.caller.ARN = rootARN(k.Account)
-			c.caller.ID = k.Account
-		} else {
-			u := users[who]
-			if u == nil {
-				d.log.Error("an access key belongs to no user and is left out", "account", k.Account, "user", k.User, "key", k.ID)
-				continue
-			}
-			c.caller.ARN = u.ARN()
-			c.caller.ID = u.ID
-			if !broken[who] {
-				c.caller.policies = attached[who]
-			}
+		if caller, ok := callerOf(k.Account, k.User, k.ID); ok {
+			s.keys[k.ID] = &credential{caller: caller, active: k.Active, secret: secret}
 		}
-		s.keys[k.ID] = c
+	}
+	for i := range st.Bearers {
+		k := &st.Bearers[i]
+		if caller, ok := callerOf(k.Account, k.User, k.ID); ok {
+			s.bearers[k.Alias] = &longTermKey{caller: caller, active: k.Active, hash: k.Hash, expires: k.ExpiresAt}
+		}
 	}
 	return s, nil
 }

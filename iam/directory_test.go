@@ -229,7 +229,7 @@ func TestAnotherProcess(t *testing.T) {
 	must(t, server.EnsureRoot(ctx, account, "", ""))
 	a := server.Authenticator()
 	sign := vs.get(t, "client-list")
-	authenticate := func() (iam.Caller, error) { return a.Authenticate(sign.request(t), sign.Body, "id") }
+	authenticate := func() (iam.Caller, error) { return a.Authenticate(sign.request(t), iam.Claim{}, sign.Body, "id") }
 	if _, err := authenticate(); !fault.Is(err, fault.UnrecognizedClient) {
 		t.Fatal(err)
 	}
@@ -441,7 +441,7 @@ func TestStrangersCostLittle(t *testing.T) {
 		for range 20 {
 			wg.Go(func() {
 				for range 50 { // each asks again as soon as it is answered
-					if _, err := a.Authenticate(v.request(t), v.Body, "id"); !fault.Is(err, fault.UnrecognizedClient) {
+					if _, err := a.Authenticate(v.request(t), iam.Claim{}, v.Body, "id"); !fault.Is(err, fault.UnrecognizedClient) {
 						t.Error(err)
 					}
 				}
@@ -457,7 +457,7 @@ func TestStrangersCostLittle(t *testing.T) {
 		s.mu.Lock()
 		s.State = iam.State{Revision: 1, Accounts: []iam.Account{{ID: account}}, Keys: []iam.AccessKey{{ID: vs.AccessKeyID, Account: account, Active: true, Secret: sealer.Seal(vs.SecretAccessKey, vs.AccessKeyID)}}}
 		s.mu.Unlock()
-		_, err = a.Authenticate(v.request(t), v.Body, "id")
+		_, err = a.Authenticate(v.request(t), iam.Claim{}, v.Body, "id")
 		must(t, err)
 	})
 }

@@ -1,5 +1,6 @@
 // Package iam knows who is calling and decides, through package policy, whether they may. It holds accounts, users and
-// access keys; it verifies AWS Signature Version 4 on the raw request; and Guard.Check decides and records in one call.
+// keys; it verifies AWS Signature Version 4, or an API key of Amazon Bedrock, on the raw request; and Guard.Check decides
+// and records in one call.
 package iam
 
 import (
@@ -17,9 +18,11 @@ type Caller struct {
 	ID          string // the principal's unique id: AIDA... for a user, the account for root
 	UserName    string // "" for root
 	Root        bool   // the account's root: allowed everything in its own account
-	AccessKeyID string
-	Region      string // from the signature's scope: the source Region of the call
-	Service     string // from the signature's scope: "bedrock", "ce", "sts"
+	AccessKeyID string // of a long-term API key its id, of a short-term one that of the access key that signed it
+	Region      string // from the signature's scope: the source Region of the call; of a long-term API key see Config.Region
+	Service     string // from the signature's scope: "bedrock", "ce", "sts"; of an API key "bedrock"
+
+	BearerTokenType string // ShortTerm or LongTerm for who came with an API key, else ""
 
 	policies []*policy.Policy // the identity-based policies as of authentication
 	origin   origin           // what the request itself said when it was authenticated
@@ -70,6 +73,18 @@ type AccessKey struct {
 	CreatedAt time.Time
 }
 
+// BearerKey is a long-term API key of a user: what IAM calls a service-specific credential of bedrock.amazonaws.com.
+type BearerKey struct {
+	ID        string // ACCA and 17 of [A-Z2-7]
+	Alias     string // the part of it that is no secret: "alice-at-123456789012"; unique
+	Account   string
+	User      string
+	Hash      []byte // SHA-256 of the secret; nil where keys are listed
+	Active    bool
+	CreatedAt time.Time
+	ExpiresAt time.Time // zero: never
+}
+
 // UserPolicy is an inline policy of a user.
 type UserPolicy struct {
 	Account   string
@@ -85,18 +100,22 @@ type State struct {
 	Accounts []Account
 	Users    []User
 	Keys     []AccessKey
+	Bearers  []BearerKey
 	Policies []UserPolicy
 }
 
 // Changes is what one Store.ChangePrincipals does: first it deletes, then it puts. A put replaces what has the same key (Account.ID;
-// User.Account and Name; AccessKey.ID; UserPolicy.Account, User and Name). Deleting what is not there is no error.
+// User.Account and Name; AccessKey.ID; BearerKey.ID; UserPolicy.Account, User and Name). Deleting what is not there is no
+// error.
 type Changes struct {
 	DeleteKeys     []string     // AccessKey.ID
+	DeleteBearers  []string     // BearerKey.ID
 	DeletePolicies []UserPolicy // only the key's fields count
 	DeleteUsers    []User       // only the key's fields count
 	PutAccounts    []Account
 	PutUsers       []User
 	PutKeys        []AccessKey
+	PutBearers     []BearerKey
 	PutPolicies    []UserPolicy
 }
 

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -19,6 +21,7 @@ import (
 const (
 	maxUsers      = 5000 // of an account
 	maxKeys       = 2    // of a user
+	maxBearers    = 2    // of a user
 	maxPolicySize = 2048 // of all inline policies of a user, without white space
 )
 
@@ -195,7 +198,7 @@ func (d *Directory) CreateUser(ctx context.Context, account, name string) (User,
 	return u, err
 }
 
-// DeleteUser deletes a user that has neither access keys nor policies any more.
+// DeleteUser deletes a user that has neither keys nor policies any more.
 func (d *Directory) DeleteUser(ctx context.Context, account, name string) error {
 	return d.change(ctx, func(st *State) (Changes, error) {
 		u, err := st.user(account, name)
@@ -204,6 +207,9 @@ func (d *Directory) DeleteUser(ctx context.Context, account, name string) error 
 		}
 		if len(st.keysOf(u)) > 0 {
 			return Changes{}, fault.New(fault.Conflict, "Cannot delete entity, must delete access keys first.")
+		}
+		if len(st.bearersOf(u)) > 0 {
+			return Changes{}, fault.New(fault.Conflict, "Cannot delete entity, must delete service specific credentials first.")
 		}
 		if len(st.policiesOf(u)) > 0 {
 			return Changes{}, fault.New(fault.Conflict, "Cannot delete entity, must delete policies first.")
@@ -283,6 +289,84 @@ func (d *Directory) ListAccessKeys(ctx context.Context, account, user string) ([
 	out := st.keysOf(u)
 	for i := range out {
 		out[i].Secret = nil
+	}
+	return out, nil
+}
+
+// MaxBearerDays is the longest that a long-term API key can be made to last. Source:
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateServiceSpecificCredential.html
+const MaxBearerDays = 36600
+
+// CreateBearerKey makes a long-term API key for a user, which expires after that many days, or never for 0. token is the
+// whole key as clients send it; it is not shown again, and only a hash of its secret is kept.
+func (d *Directory) CreateBearerKey(ctx context.Context, account, user string, days int) (key BearerKey, token string, err error) {
+	if days < 0 || days > MaxBearerDays {
+		return key, "", fault.New(fault.Validation, "1 validation error detected: Value '%d' at 'credentialAgeDays' failed to satisfy constraint: Member must have value between 1 and %d", days, MaxBearerDays)
+	}
+	b := make([]byte, 44) // 60 characters, as AWS's have
+	rand.Read(b)
+	secret := base64.StdEncoding.EncodeToString(b)
+	err = d.change(ctx, func(st *State) (Changes, error) {
+		u, err := st.user(account, user)
+		if err != nil {
+			return Changes{}, err
+		}
+		if len(st.bearersOf(u)) >= maxBearers {
+			return Changes{}, fault.New(fault.QuotaExceeded, "Cannot exceed quota for ServiceSpecificCredentialsPerUser: %d", maxBearers)
+		}
+		now := d.now()
+		key = BearerKey{
+			ID: newID("ACCA", 17), Alias: st.newAlias(u), Account: account, User: u.Name, Hash: hashSecret(secret), Active: true, CreatedAt: now,
+		}
+		if days > 0 {
+			key.ExpiresAt = now.AddDate(0, 0, days)
+		}
+		return Changes{PutBearers: []BearerKey{key}}, nil
+	})
+	if err != nil {
+		return BearerKey{}, "", err
+	}
+	key.Hash = nil
+	return key, longTermPrefix + base64.StdEncoding.EncodeToString([]byte(key.Alias+":"+secret)), nil
+}
+
+// DeleteBearerKey deletes a user's long-term API key.
+func (d *Directory) DeleteBearerKey(ctx context.Context, account, user, id string) error {
+	return d.change(ctx, func(st *State) (Changes, error) {
+		k, err := st.bearer(account, user, id)
+		if err != nil {
+			return Changes{}, err
+		}
+		return Changes{DeleteBearers: []string{k.ID}}, nil
+	})
+}
+
+// SetBearerKeyStatus makes a user's long-term API key active or inactive. Calls with an inactive one are refused.
+func (d *Directory) SetBearerKeyStatus(ctx context.Context, account, user, id string, active bool) error {
+	return d.change(ctx, func(st *State) (Changes, error) {
+		k, err := st.bearer(account, user, id)
+		if err != nil {
+			return Changes{}, err
+		}
+		changed := *k
+		changed.Active = active
+		return Changes{PutBearers: []BearerKey{changed}}, nil
+	})
+}
+
+// ListBearerKeys returns a user's long-term API keys, by id, without the hashes of their secrets.
+func (d *Directory) ListBearerKeys(ctx context.Context, account, user string) ([]BearerKey, error) {
+	st, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	u, err := st.user(account, user)
+	if err != nil {
+		return nil, err
+	}
+	out := st.bearersOf(u)
+	for i := range out {
+		out[i].Hash = nil
 	}
 	return out, nil
 }
@@ -382,6 +466,44 @@ func (st *State) keysOf(u *User) []AccessKey {
 		}
 	}
 	return out
+}
+
+func (st *State) bearer(account, user, id string) (*BearerKey, error) {
+	u, err := st.user(account, user)
+	if err != nil {
+		return nil, err
+	}
+	for i := range st.Bearers {
+		if k := &st.Bearers[i]; k.ID == id && k.Account == account && k.User == u.Name {
+			return k, nil
+		}
+	}
+	return nil, fault.New(fault.NotFound, "The service specific credential with id %s cannot be found.", id)
+}
+
+func (st *State) bearersOf(u *User) []BearerKey {
+	var out []BearerKey
+	for _, k := range st.Bearers {
+		if k.Account == u.Account && k.User == u.Name {
+			out = append(out, k)
+		}
+	}
+	return out
+}
+
+// newAlias returns the first of alice-at-123456789012, alice+1-at-123456789012, ... that is free. Source for the form:
+// https://docs.aws.amazon.com/IAM/latest/APIReference/API_ServiceSpecificCredential.html (ServiceUserName)
+func (st *State) newAlias(u *User) string {
+	for n := 0; ; n++ {
+		alias := u.Name
+		if n > 0 {
+			alias += "+" + strconv.Itoa(n)
+		}
+		alias += "-at-" + u.Account
+		if !slices.ContainsFunc(st.Bearers, func(k BearerKey) bool { return k.Alias == alias }) {
+			return alias
+		}
+	}
 }
 
 func (st *State) policiesOf(u *User) []UserPolicy {

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -18,7 +19,7 @@ import (
 	"outcrop/fault"
 )
 
-// Authenticator verifies AWS Signature Version 4 in the Authorization header of a request.
+// Authenticator verifies the Authorization header of a request: AWS Signature Version 4, or an API key of Amazon Bedrock.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html for the signature;
 // the errors and the order in which they are found are those that AWS's JSON services were seen to give.
@@ -41,24 +42,34 @@ const (
 	msgMissingToken = "Missing Authentication Token"
 	msgInvalidToken = "The security token included in the request is invalid."
 	msgMismatch     = "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
-	msgInvalidKey   = "Authentication failed: Please make sure your API Key is valid."
 )
 
 // Authenticate says who signed r, whose whole body is body. It reads the request as it was on the wire: RequestURI,
-// Host and Header. An error is a *fault.Error of one of the credentials' kinds, or an internal one. The request id is
-// for the log only.
-func (a *Authenticator) Authenticate(r *http.Request, body []byte, requestID string) (Caller, error) {
-	c, err := a.authenticate(r, body)
+// Host and Header. said is what Precheck found in r, or the zero Claim where nobody has asked. An error is a *fault.Error
+// of one of the credentials' kinds, or an internal one. The request id is for the log only.
+func (a *Authenticator) Authenticate(r *http.Request, said Claim, body []byte, requestID string) (Caller, error) {
+	c, err := a.authenticate(r, said, body)
 	if err != nil {
 		a.dir.log.LogAttrs(r.Context(), slog.LevelDebug, "not authenticated", slog.String("request_id", requestID), slog.String("remote", r.RemoteAddr), slog.Any("error", err))
 	}
 	return c, err
 }
 
-func (a *Authenticator) authenticate(r *http.Request, body []byte) (Caller, error) {
-	said, err := a.claim(r)
+func (a *Authenticator) authenticate(r *http.Request, said Claim, body []byte) (Caller, error) {
+	var err error
+	switch { // a body may take minutes, in which a key may be taken away
+	case said.key != nil:
+		if err = a.inTime(said.date); err == nil {
+			err = a.findKey(r.Context(), &said)
+		}
+	case said.bearer == nil || !a.holds(said.bearer):
+		said, err = a.claim(r)
+	}
 	if err != nil {
 		return Caller{}, err
+	}
+	if said.bearer != nil {
+		return said.bearer.callerOf(r), nil
 	}
 	signing, ok := said.key.verify(r, body, &said.authorization, &said.scope, said.date)
 	if !ok {
@@ -76,25 +87,26 @@ func (a *Authenticator) authenticate(r *http.Request, body []byte) (Caller, erro
 
 // Precheck finds every fault of r's credentials that shows before its body has been read: none at all, an
 // Authorization header that cannot be read, a clock too far off, a key that there is not or that is switched off. What
-// passes is not authenticated yet.
-func (a *Authenticator) Precheck(r *http.Request) error {
-	_, err := a.claim(r)
+// passes is not authenticated yet; Authenticate takes what was found, so that it is found once.
+func (a *Authenticator) Precheck(r *http.Request) (Claim, error) {
+	c, err := a.claim(r)
 	if err != nil {
 		a.dir.log.LogAttrs(r.Context(), slog.LevelDebug, "not authenticated", slog.String("remote", r.RemoteAddr), slog.Any("error", err))
 	}
-	return err
+	return c, err
 }
 
-// A claim is what a request says of who signed it, with the key that it names.
-type claim struct {
+// A Claim is what a request says of who signed it, with the key that it names. Nothing of it is proved.
+type Claim struct {
 	authorization
-	scope scope
-	date  stamp
-	key   *credential // active
+	scope  scope
+	date   stamp
+	key    *credential // active; nil where there is a bearer
+	bearer *apiKey     // verified already: it needs no body
 }
 
 // claim reads everything of the credentials, and finds every fault that shows without the signature being computed.
-func (a *Authenticator) claim(r *http.Request) (c claim, err error) {
+func (a *Authenticator) claim(r *http.Request) (c Claim, err error) {
 	values := r.Header["Authorization"]
 	presigned := strings.Contains(r.URL.RawQuery, "X-Amz-Algorithm=")
 	switch {
@@ -107,10 +119,11 @@ func (a *Authenticator) claim(r *http.Request) (c claim, err error) {
 	case len(values) > 1:
 		return c, fault.New(fault.IncompleteSignature, "The Authorization header must stand once.")
 	}
-	scheme, _ := cutField(values[0])
+	scheme, rest := cutField(values[0])
 	switch {
 	case strings.EqualFold(scheme, "Bearer"):
-		return c, fault.New(fault.UnrecognizedClient, msgInvalidKey)
+		c.bearer, err = a.bearer(r, strings.Trim(rest, " \t"))
+		return c, err
 	case !strings.HasPrefix(scheme, "AWS4-"):
 		return c, fault.New(fault.MissingToken, msgMissingToken)
 	}
@@ -118,7 +131,10 @@ func (a *Authenticator) claim(r *http.Request) (c claim, err error) {
 	if err != nil {
 		return c, err
 	}
-	if c.date, err = requestTime(r.Header, a.dir.clock()); err != nil {
+	if c.date, err = requestTime(r.Header); err != nil {
+		return c, err
+	}
+	if err = a.inTime(c.date); err != nil {
 		return c, err
 	}
 	if name := unsignedHeader(c.signedHeaders, r.Header); name != "" {
@@ -130,13 +146,19 @@ func (a *Authenticator) claim(r *http.Request) (c claim, err error) {
 	if c.scope, err = parseCredential(c.credential, c.date); err != nil {
 		return c, err
 	}
-	if c.key, err = a.dir.credential(r.Context(), c.scope.keyID); err != nil {
-		return c, err
+	return c, a.findKey(r.Context(), &c)
+}
+
+// findKey takes the key that c names as it is now.
+func (a *Authenticator) findKey(ctx context.Context, c *Claim) error {
+	var err error
+	if c.key, err = a.dir.credential(ctx, c.scope.keyID); err != nil {
+		return err
 	}
 	if c.key == nil || !c.key.active {
-		return c, fault.New(fault.UnrecognizedClient, msgInvalidToken)
+		return fault.New(fault.UnrecognizedClient, msgInvalidToken)
 	}
-	return c, nil
+	return nil
 }
 
 // authorization is the parameters of the header, parts of its text.
@@ -146,17 +168,18 @@ type authorization struct {
 
 // cutField cuts the first field off s. Fields are separated by spaces and commas, in any number.
 func cutField(s string) (field, rest string) {
-	i := 0
-	for i < len(s) && isSeparator(s[i]) {
-		i++
+	const separators = " ,\t"
+	for s != "" && strings.IndexByte(separators, s[0]) >= 0 {
+		s = s[1:]
 	}
-	s = s[i:]
-	for i = 0; i < len(s) && !isSeparator(s[i]); i++ {
+	field = s
+	for i := range len(separators) { // three searches of many bytes at a time
+		if end := strings.IndexByte(field, separators[i]); end >= 0 {
+			field = field[:end]
+		}
 	}
-	return s[:i], s[i:]
+	return field, s[len(field):]
 }
-
-func isSeparator(c byte) bool { return c == ' ' || c == ',' || c == '\t' }
 
 // parseAuthorization reads the header s, whose first field is the algorithm.
 func parseAuthorization(s string, h http.Header) (authorization, error) {
@@ -206,15 +229,19 @@ type stamp struct {
 	text string
 }
 
-// requestTime reads X-Amz-Date or else Date, and refuses what is too far from now.
-func requestTime(h http.Header, now time.Time) (stamp, error) {
+// requestTime reads X-Amz-Date or else Date.
+func requestTime(h http.Header) (stamp, error) {
 	var s stamp
-	var err error
 	if v := h["X-Amz-Date"]; len(v) > 0 {
 		s.text = v[0]
 	} else if v := h["Date"]; len(v) > 0 {
 		s.text = v[0]
 	}
+	var ok bool
+	if s.time, ok = parseBasic(s.text); ok {
+		return s, nil
+	}
+	var err error
 	if s.time, err = time.Parse(timeFormat, s.text); err != nil {
 		if s.time, err = http.ParseTime(s.text); err != nil {
 			s.time, err = time.Parse(time.RFC1123Z, s.text) // as botocore writes it
@@ -225,13 +252,41 @@ func requestTime(h http.Header, now time.Time) (stamp, error) {
 		s.time = s.time.UTC()
 		s.text = s.time.Format(timeFormat)
 	}
+	return s, nil
+}
+
+// parseBasic is time.Parse(timeFormat, s), for what every client sends, at a quarter of its cost.
+func parseBasic(s string) (time.Time, bool) {
+	if len(s) != len(timeFormat) || s[8] != 'T' || s[15] != 'Z' {
+		return time.Time{}, false
+	}
+	number := func(from, to int) (n int) {
+		for ; from < to; from++ {
+			c := s[from] - '0'
+			if c > 9 {
+				return -1
+			}
+			n = 10*n + int(c)
+		}
+		return n
+	}
+	year, month, day := number(0, 4), number(4, 6), number(6, 8)
+	hour, minute, second := number(9, 11), number(11, 13), number(13, 15)
+	t := time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC)
+	real := year >= 0 && month >= 1 && month <= 12 && day >= 1 && hour >= 0 && hour < 24 && minute >= 0 && minute < 60 && second >= 0 && second < 60
+	return t, real && (day <= 28 || t.Day() == day) // a day that the month has not is one of the next month's
+}
+
+// inTime refuses what is too far from now.
+func (a *Authenticator) inTime(s stamp) error {
+	now := a.dir.clock()
 	switch age := now.Sub(s.time); {
 	case age > maxSkew:
-		return s, fault.New(fault.InvalidSignature, "Signature expired: %s is now earlier than %s (%s - 5 min.)", s.text, now.Add(-maxSkew).UTC().Format(timeFormat), now.UTC().Format(timeFormat))
+		return fault.New(fault.InvalidSignature, "Signature expired: %s is now earlier than %s (%s - 5 min.)", s.text, now.Add(-maxSkew).UTC().Format(timeFormat), now.UTC().Format(timeFormat))
 	case age < -maxSkew:
-		return s, fault.New(fault.InvalidSignature, "Signature not yet current: %s is still later than %s (%s + 5 min.)", s.text, now.Add(maxSkew).UTC().Format(timeFormat), now.UTC().Format(timeFormat))
+		return fault.New(fault.InvalidSignature, "Signature not yet current: %s is still later than %s (%s + 5 min.)", s.text, now.Add(maxSkew).UTC().Format(timeFormat), now.UTC().Format(timeFormat))
 	}
-	return s, nil
+	return nil
 }
 
 // unsignedHeader names a header that must be signed and is not. Host, in either spelling, always must; of what a
@@ -395,18 +450,22 @@ func derive(secret string, sc *scope) *signingKey {
 // verify reports whether the signature is the one this key makes of r, and the signing key it was made with. Only keys
 // that have made a good signature are kept, so that strangers who know an access key's id cannot push them out.
 func (c *credential) verify(r *http.Request, body []byte, a *authorization, sc *scope, at stamp) (*signingKey, bool) {
-	known := c.signing.find(sc)
-	signing := known
-	if signing == nil {
-		signing = derive(c.secret, sc)
-	}
+	signing, known := c.signingKey(sc)
 	w := workspaces.Get().(*workspace)
 	ok := w.check(signing, r, body, a, sc, at)
 	w.release()
-	if ok && known == nil {
+	if ok && !known {
 		c.signing.add(signing)
 	}
 	return signing, ok
+}
+
+// signingKey returns the signing key of sc; known says that it was kept.
+func (c *credential) signingKey(sc *scope) (k *signingKey, known bool) {
+	if k = c.signing.find(sc); k != nil {
+		return k, true
+	}
+	return derive(c.secret, sc), false
 }
 
 // check writes the canonical request, the string to sign and the signature one after another into the workspace.
@@ -417,11 +476,12 @@ func (w *workspace) check(k *signingKey, r *http.Request, body []byte, a *author
 	if v := r.Header["X-Amz-Content-Sha256"]; len(v) > 0 && (len(v) > 1 || !equalFold(bodyHash[:], v[0])) {
 		return false // an unsigned or streamed payload is only for services that take one
 	}
-	if !w.canonicalRequest(r, a.signedHeaders, bodyHash[:]) {
-		return false
-	}
-	sum = sha256.Sum256(w.buf)
+	return w.canonicalRequest(r, a.signedHeaders, bodyHash[:]) && w.matches(k, a.signature, sc, at)
+}
 
+// matches reports whether signature is k's of the canonical request in w.buf, over which it writes.
+func (w *workspace) matches(k *signingKey, signature string, sc *scope, at stamp) bool {
+	sum := sha256.Sum256(w.buf)
 	b := append(w.buf[:0], algorithm+"\n"...)
 	b = append(b, at.text...)
 	b = append(b, '\n')
@@ -440,7 +500,7 @@ func (w *workspace) check(k *signingKey, r *http.Request, body []byte, a *author
 	k.macs.Put(mac)
 	b = hex.AppendEncode(b, b)
 	n := len(b)
-	b = append(b, a.signature...)
+	b = append(b, signature...)
 	w.buf = b
 	return subtle.ConstantTimeCompare(b[n-64:n], b[n:]) == 1
 }

@@ -2,6 +2,7 @@ package iam
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
@@ -121,6 +122,34 @@ func TestSigningKeysAreBounded(t *testing.T) {
 	}
 }
 
+// TestParseBasic holds parseBasic against time.Parse, at every value that a field can have and with every byte changed.
+func TestParseBasic(t *testing.T) {
+	same := func(s string) {
+		want, err := time.Parse(timeFormat, s)
+		got, ok := parseBasic(s)
+		if ok != (err == nil) || ok && !got.Equal(want) {
+			t.Fatalf("%q: %v %t, want %v %v", s, got, ok, want, err)
+		}
+	}
+	for _, base := range []string{"20240229T235959Z", "20261123T113512Z", "00000101T000000Z", "99991231T000000Z"} {
+		for _, field := range []int{4, 6, 9, 11, 13} {
+			for n := range 100 {
+				same(base[:field] + string([]byte{'0' + byte(n/10), '0' + byte(n%10)}) + base[field+2:])
+			}
+		}
+		for i := range len(base) {
+			for c := range 256 {
+				same(base[:i] + string([]byte{byte(c)}) + base[i+1:])
+			}
+			same(base[:i])
+			same(base[:i] + "0" + base[i:])
+		}
+	}
+	same("20230229T000000Z")
+	same("19000229T000000Z")
+	same("20000229T000000Z")
+}
+
 func TestRegionForm(t *testing.T) {
 	for _, s := range []string{"us-east-1", "us-gov-west-1", "us-isob-east-1", "cn-northwest-1", "eusc-de-east-1", "ap-southeast-14"} {
 		if !isRegion(s) {
@@ -130,6 +159,42 @@ func TestRegionForm(t *testing.T) {
 	for _, s := range []string{"", "us", "us-1", "us-east", "us--east-1", "-us-east-1", "US-EAST-1", "us_east_1", "us-east-1 ", strings.Repeat("us-", 20) + "1"} {
 		if isRegion(s) {
 			t.Errorf("%q is taken", s)
+		}
+	}
+}
+
+// TestPresigned: the signatures of AWS's generators of short-term keys, with a session token and without.
+func TestPresigned(t *testing.T) {
+	raw, err := os.ReadFile("testdata/bearer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys struct {
+		SecretAccessKey string `json:"secret_access_key"`
+		Cases           []struct{ Name, Key string }
+	}
+	if err := json.Unmarshal(raw, &keys); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys.Cases {
+		text, err := base64.StdEncoding.DecodeString(k.Key[len(shortTermPrefix):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, ok := parsePresigned(string(text[len(shortTermURL) : len(text)-len(shortTermVersion)]))
+		if !ok {
+			t.Fatalf("%s cannot be read", k.Name)
+		}
+		at := stamp{text: p.date}
+		sc, err := parseCredential(p.credential, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &credential{secret: keys.SecretAccessKey}
+		for range 2 { // the second time with the key that was kept
+			if !c.verifyPresigned(&p, &sc, at) {
+				t.Errorf("%s: the signature does not match", k.Name)
+			}
 		}
 	}
 }

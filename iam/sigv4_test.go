@@ -210,7 +210,7 @@ func TestAuthenticateClients(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		c, err := a.Authenticate(r, body, "id")
+		c, err := a.Authenticate(r, iam.Claim{}, body, "id")
 		answers <- answer{c, err}
 	}))
 	server.Config.Protocols = new(http.Protocols)
@@ -348,7 +348,7 @@ func TestAuthenticateTampered(t *testing.T) {
 				continue
 			}
 			t.Run(v.Name+"/"+name, func(t *testing.T) {
-				_, err := a.Authenticate(c.request(t), c.Body, "id")
+				_, err := a.Authenticate(c.request(t), iam.Claim{}, c.Body, "id")
 				wantFault(t, err, fault.InvalidSignature, mismatch)
 			})
 		}
@@ -358,7 +358,7 @@ func TestAuthenticateTampered(t *testing.T) {
 		v.set("User-Agent", "another")
 		v.set("X-Amzn-Trace-Id", "Root=1-5759e988-bd862e3fe1be46a994272793")
 		v.set("X-Amz-Cf-Id", "x")
-		if _, err := a.Authenticate(v.request(t), nil, "id"); err != nil {
+		if _, err := a.Authenticate(v.request(t), iam.Claim{}, nil, "id"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -383,7 +383,7 @@ func TestAuthenticateErrors(t *testing.T) {
 	}{
 		{"no credentials", func(v *vector) { v.set("Authorization", "") }, fault.MissingToken, "Missing Authentication Token"},
 		{"another scheme", func(v *vector) { v.set("Authorization", "Basic dXNlcjpwYXNz") }, fault.MissingToken, "Missing Authentication Token"},
-		{"bearer", func(v *vector) { v.set("Authorization", "Bearer bedrock-api-key-x") }, fault.UnrecognizedClient, "Authentication failed: Please make sure your API Key is valid."},
+		{"bearer", func(v *vector) { v.set("Authorization", "Bearer bedrock-api-key-x") }, fault.InvalidAPIKey, "Authentication failed: Please make sure your API Key is valid."},
 		{"presigned", func(v *vector) {
 			v.set("Authorization", "")
 			v.Target = "/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=0"
@@ -427,21 +427,50 @@ func TestAuthenticateErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			v := vs.get(t, "root-without-body")
 			tt.change(v)
-			c, err := a.Authenticate(v.request(t), v.Body, "id")
+			c, err := a.Authenticate(v.request(t), iam.Claim{}, v.Body, "id")
 			wantFault(t, err, tt.kind, tt.message)
 			if c.ARN != "" || c.AccessKeyID != "" {
 				t.Errorf("a caller beside the error: %+v", c)
 			}
 			// Before the body has come, everything shows but what the signature decides.
-			if err := a.Precheck(v.request(t)); tt.message == mismatch || tt.name == "token that nobody gave out" {
+			if said, err := a.Precheck(v.request(t)); tt.message == mismatch || tt.name == "token that nobody gave out" {
 				if err != nil {
 					t.Errorf("the precheck says %v", err)
 				}
+				_, err = a.Authenticate(v.request(t), said, v.Body, "id")
+				wantFault(t, err, tt.kind, tt.message)
 			} else {
 				wantFault(t, err, tt.kind, tt.message)
 			}
 		})
 	}
+}
+
+// A body may take minutes. What was found before it came is asked again where it may have changed.
+func TestClaimGrowsOld(t *testing.T) {
+	vs, at := readVectors(t)
+	now := at
+	d := open(t, func() time.Time { return now })
+	must(t, d.EnsureRoot(t.Context(), account, vs.AccessKeyID, vs.SecretAccessKey))
+	a, v := d.Authenticator(), vs.get(t, "body-1k")
+	r := v.request(t)
+	said, err := a.Precheck(r)
+	must(t, err)
+
+	now = at.Add(5 * time.Minute)
+	c, err := a.Authenticate(r, said, v.Body, "id")
+	check(t, v, c, err)
+	now = at.Add(5*time.Minute + time.Second)
+	_, err = a.Authenticate(r, said, v.Body, "id")
+	wantFault(t, err, fault.InvalidSignature, "Signature expired: 20261123T113512Z is now earlier than 20261123T113513Z (20261123T114013Z - 5 min.)")
+	now = at
+	_, err = a.Authenticate(r, said, v.Body[1:], "id")
+	if !fault.Is(err, fault.InvalidSignature) {
+		t.Errorf("another body: %v", err)
+	}
+	must(t, d.EnsureRoot(t.Context(), account, "another", "another-secret"))
+	_, err = a.Authenticate(r, said, v.Body, "id")
+	wantFault(t, err, fault.UnrecognizedClient, "The security token included in the request is invalid.")
 }
 
 // The header's parameters may stand in any order, with commas, spaces or both between them.
@@ -462,7 +491,7 @@ func TestAuthorizationHeaderForms(t *testing.T) {
 	} {
 		v := vs.get(t, "root-without-body")
 		v.set("Authorization", form)
-		if _, err := a.Authenticate(v.request(t), v.Body, "id"); err != nil {
+		if _, err := a.Authenticate(v.request(t), iam.Claim{}, v.Body, "id"); err != nil {
 			t.Errorf("%q: %v", form, err)
 		}
 	}
@@ -484,7 +513,7 @@ func FuzzAuthorizationHeader(f *testing.F) {
 		}
 		r := base.request(t)
 		r.Header["Authorization"] = []string{header}
-		c, err := a.Authenticate(r, nil, "id")
+		c, err := a.Authenticate(r, iam.Claim{}, nil, "id")
 		if (err == nil) != (c.AccessKeyID != "") {
 			t.Fatalf("%+v with %v", c, err)
 		}
@@ -519,7 +548,7 @@ func FuzzVerify(f *testing.F) {
 		r := base.request(t)
 		r.Method, r.RequestURI, r.Host = method, target, host
 		r.Header.Set("X-Extra", extra)
-		if _, err := a.Authenticate(r, body, "id"); err != nil {
+		if _, err := a.Authenticate(r, iam.Claim{}, body, "id"); err != nil {
 			if fault.From(err).Kind != fault.InvalidSignature {
 				t.Fatal(err)
 			}
@@ -548,7 +577,11 @@ func BenchmarkAuthenticate(b *testing.B) {
 		r := v.request(b)
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := a.Authenticate(r, v.Body, "id"); err != nil {
+			said, err := a.Precheck(r)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := a.Authenticate(r, said, v.Body, "id"); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -564,7 +597,7 @@ func BenchmarkPrecheck(b *testing.B) {
 	a, r := d.Authenticator(), vs.get(b, "body-1k").request(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := a.Precheck(r); err != nil {
+		if _, err := a.Precheck(r); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -7,6 +7,7 @@
 package invoke
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -72,22 +73,39 @@ type Call struct {
 	ID        uuid.UUID
 	Start     time.Time // when the request arrived
 	Caller    *iam.Caller
-	Operation string // Converse, ConverseStream, InvokeModel, InvokeModelWithResponseStream
+	Operation string // as its API names it: Converse, InvokeModelWithResponseStream, ChatCompletions, ...
 	ModelID   string // what the caller named: id, ARN or name
 	Stream    bool
+	Tier      string // the service tier that is asked for, "" for the default
+
+	// What is asked for, in the canonical form and in the caller's own; at least one of the two.
 	Body      *converse.Request
+	Embedding *converse.EmbeddingRequest // in place of Body
+	Native    *upstream.Native
+
+	// Unread says why there is neither Body nor Embedding, only Native: the answer to the caller where no upstream speaks
+	// Native's format.
+	Unread error
+
+	// Read, where it is set, fills in the fields above once the model is known and the caller has been allowed to call
+	// it: what a body means is its model's vendor's to say.
+	Read func(m *catalog.Model) error
 }
 
 // Answer is the outcome of a call that is not streamed.
 type Answer struct {
 	*converse.Response
-	ModelID string        // the foundation model that answered
-	Latency time.Duration // from the request's arrival to its settlement
+	Embeddings *converse.Embeddings // the answer to a Call's Embedding, unless Native is
+	ModelID    string               // the foundation model that answered
+	Latency    time.Duration        // from the request's arrival to its settlement
 }
 
 // action is the IAM action of an inference: there is none for Converse by name.
 // Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html
 func (c *Call) action() string {
+	if c.Operation == "CountTokens" {
+		return "bedrock:CountTokens"
+	}
 	if c.Stream {
 		return "bedrock:InvokeModelWithResponseStream"
 	}
@@ -110,7 +128,7 @@ func (v *Invoker) Do(ctx context.Context, c *Call) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Answer{Response: resp, ModelID: r.route.Model.ID, Latency: r.latency}, nil
+	return &Answer{Response: resp, Embeddings: r.vectors, ModelID: r.route.Model.ID, Latency: r.latency}, nil
 }
 
 // Streaming is a call that is being streamed.
@@ -158,6 +176,7 @@ type run struct {
 	refused  bool // no upstream worked on the call
 	partial  int  // bytes of output seen
 	stop     string
+	vectors  *converse.Embeddings
 }
 
 // candidate is one upstream for one target.
@@ -165,6 +184,11 @@ type candidate struct {
 	*upstream.Upstream
 	region string
 	model  string // the upstream's name of it
+}
+
+func (c *candidate) speaks(format string) bool {
+	s, ok := c.Provider.(upstream.Speaker)
+	return ok && s.Speaks(format)
 }
 
 func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
@@ -176,8 +200,16 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	if err := v.authorize(ctx, c, id, route); err != nil {
 		return nil, err
 	}
-	if !slices.Contains(route.Model.OutputModalities, "TEXT") {
+	if c.Read != nil {
+		if err := c.Read(route.Model); err != nil {
+			return nil, err
+		}
+	}
+	if c.Body != nil && !slices.Contains(route.Model.OutputModalities, "TEXT") {
 		return nil, fault.New(fault.Validation, "This action doesn't support the model that you provided. Try again with a supported text or chat model.")
+	}
+	if c.Embedding != nil && !slices.Contains(route.Model.OutputModalities, "EMBEDDING") {
+		return nil, fault.New(fault.Validation, "This action doesn't support the model that you provided. Try again with a supported embedding model.")
 	}
 	if c.Stream && !route.Model.Streaming {
 		return nil, fault.New(fault.Validation, "The model is unsupported for streaming. Use Converse or InvokeModel for model %s.", route.Model.ID)
@@ -186,10 +218,15 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	if r.candidates = v.candidates(route); len(r.candidates) == 0 {
 		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
 	}
+	if c.Body == nil && c.Embedding == nil {
+		if r.candidates = slices.DeleteFunc(r.candidates, func(k candidate) bool { return !k.speaks(c.Native.Format) }); len(r.candidates) == 0 {
+			return nil, c.Unread
+		}
+	}
 	intent := ledger.Intent{
 		ID: c.ID, Time: c.Start, Account: c.Caller.Account, Principal: c.Caller.ARN, AccessKeyID: c.Caller.AccessKeyID,
 		Region: route.Source, Operation: c.Operation, ResourceARN: route.ARN, ModelID: route.Model.ID, Scope: route.Scope,
-		EstimatedInputTokens: c.Body.Size().InputTokens(), MaxOutputTokens: route.Model.MaxOutputTokens,
+		EstimatedInputTokens: c.inputTokens(), MaxOutputTokens: route.Model.MaxOutputTokens,
 	}
 	if p := route.Profile; p != nil {
 		intent.ResourceName = p.Name
@@ -198,8 +235,11 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 			intent.Tags[i] = ledger.Tag{Key: t.Key, Value: t.Value}
 		}
 	}
-	if ic := c.Body.InferenceConfig; ic != nil && ic.MaxTokens != nil {
-		intent.MaxOutputTokens = int64(*ic.MaxTokens)
+	switch {
+	case c.Embedding != nil:
+		intent.MaxOutputTokens = 0
+	case c.Body != nil && c.Body.InferenceConfig != nil && c.Body.InferenceConfig.MaxTokens != nil:
+		intent.MaxOutputTokens = int64(*c.Body.InferenceConfig.MaxTokens)
 	}
 	if err := v.Ledger.Open(ctx, &intent); err != nil {
 		return nil, err
@@ -228,9 +268,9 @@ func (v *Invoker) authorize(ctx context.Context, c *Call, id string, route *prof
 	access := make([]iam.Access, len(route.Authorize))
 	for i, res := range route.Authorize {
 		access[i] = iam.Access{Action: c.action(), Resource: res.ARN, Context: res.Context}
-		if t := c.Body.ServiceTier; t != nil {
+		if c.Tier != "" {
 			access[i].Context = maps.Clone(access[i].Context)
-			access[i].Context["bedrock:ServiceTier"] = []string{t.Type}
+			access[i].Context["bedrock:ServiceTier"] = []string{c.Tier}
 		}
 	}
 	return v.Guard.Check(ctx, id, c.Caller, access)
@@ -315,9 +355,19 @@ func (r *run) left() { r.life.endAfter(r.Drain) }
 // attempt sends the call to one candidate and forwards its events. committed says that an event was seen. A nil error
 // means that the call is settled and done, also when the consumer did not take its last event.
 func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (committed bool, err error) {
-	stream, err := c.Provider.Send(&r.life, &upstream.Request{
-		ID: r.id, Model: c.model, ModelID: r.route.Model.ID, Region: c.region, Stream: r.call.Stream, Body: r.call.Body,
-	})
+	req := &upstream.Request{
+		ID: r.id, Model: c.model, ModelID: r.route.Model.ID, Region: c.region, Stream: r.call.Stream,
+		Body: r.call.Body, Embedding: r.call.Embedding, Native: r.call.Native,
+	}
+	if p := r.route.Profile; p != nil {
+		req.Profile, req.ProfileName = r.route.ARN, p.Name
+	}
+	var stream converse.Stream
+	if req.Embedding != nil {
+		stream, err = r.embed(&r.life, c.Provider, req)
+	} else {
+		stream, err = c.Provider.Send(&r.life, req)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -336,6 +386,10 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 		switch e.Kind {
 		case converse.BlockStart, converse.BlockDelta:
 			r.partial += len(e.Text) + len(e.ToolName)
+		case converse.Chunk:
+			r.partial += len(e.Native)
+			r.usage = e.Usage // as far as it is known, should the answer be cut
+			r.stop = cmp.Or(e.StopReason, r.stop)
 		case converse.MessageStop:
 			r.stop = e.StopReason
 		case converse.Metadata:
@@ -384,7 +438,7 @@ func (r *run) settle(status ledger.Status, reason string) error {
 		s.Estimated = false // there is nothing to estimate
 	default:
 		// Something was generated, or may have been, and nobody told how much: no usage is never free.
-		s.Usage = converse.Usage{InputTokens: r.call.Body.EstimateInputTokens(), OutputTokens: int64(r.partial+3) / 4}
+		s.Usage = converse.Usage{InputTokens: r.call.estimateInputTokens(), OutputTokens: int64(r.partial+3) / 4}
 	}
 	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.call.Start)
 	if err := r.Ledger.Settle(context.WithoutCancel(r.ctx), &s); err != nil {

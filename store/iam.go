@@ -56,6 +56,20 @@ func (s *Store) Principals(ctx context.Context) (*iam.State, error) {
 	if err != nil {
 		return nil, err
 	}
+	st.Bearers, err = collect(ctx, tx, `SELECT id, alias, account, user_name, hash, active, created_at, expires_at FROM iam_bearer_key ORDER BY id`,
+		func(rows *sql.Rows, k *iam.BearerKey) error {
+			var created int64
+			var expires sql.NullInt64
+			err := rows.Scan(&k.ID, &k.Alias, &k.Account, &k.User, &k.Hash, &k.Active, &created, &expires)
+			k.CreatedAt = time.UnixMilli(created).UTC()
+			if expires.Valid {
+				k.ExpiresAt = time.UnixMilli(expires.Int64).UTC()
+			}
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
 	st.Policies, err = collect(ctx, tx, `SELECT account, user_name, name, document, updated_at FROM iam_user_policy ORDER BY account, user_name, name`,
 		func(rows *sql.Rows, p *iam.UserPolicy) error {
 			var updated int64
@@ -110,6 +124,11 @@ func (s *Store) ChangePrincipals(ctx context.Context, revision int64, c iam.Chan
 				return err
 			}
 		}
+		for _, id := range c.DeleteBearers {
+			if err := exec(`DELETE FROM iam_bearer_key WHERE id = $1`, id); err != nil {
+				return err
+			}
+		}
 		for _, p := range c.DeletePolicies {
 			if err := exec(`DELETE FROM iam_user_policy WHERE account = $1 AND user_name = $2 AND name = $3`, p.Account, p.User, p.Name); err != nil {
 				return err
@@ -138,6 +157,15 @@ func (s *Store) ChangePrincipals(ctx context.Context, revision int64, c iam.Chan
 				ON CONFLICT (id) DO UPDATE SET account = excluded.account, user_name = excluded.user_name, secret = excluded.secret,
 					active = excluded.active, created_at = excluded.created_at`,
 				k.ID, k.Account, k.User, k.Secret, k.Active, k.CreatedAt.UnixMilli()); err != nil {
+				return err
+			}
+		}
+		for _, k := range c.PutBearers {
+			expires := sql.NullInt64{Int64: k.ExpiresAt.UnixMilli(), Valid: !k.ExpiresAt.IsZero()}
+			if err := exec(`INSERT INTO iam_bearer_key (id, alias, account, user_name, hash, active, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+				ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, account = excluded.account, user_name = excluded.user_name, hash = excluded.hash,
+					active = excluded.active, created_at = excluded.created_at, expires_at = excluded.expires_at`,
+				k.ID, k.Alias, k.Account, k.User, k.Hash, k.Active, k.CreatedAt.UnixMilli(), expires); err != nil {
 				return err
 			}
 		}

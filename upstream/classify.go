@@ -46,6 +46,8 @@ const (
 // other may speak of the operator's account or machines.
 //
 //	400 413 422 and other 4xx   Validation      "The model returned the following errors: ..."
+//	400 "Your credit balance is too low ...", "You have reached your specified API usage limits ..."
+//	                            Unavailable     Anthropic, when the operator's money or spend limit is at its end
 //	401 403 404 405 3xx         ModelError      the operator's configuration is at fault; another target may do
 //	402 409 423 425 502 503 529 Unavailable
 //	408 504                     ModelTimeout
@@ -69,6 +71,8 @@ func Classify(r *Refusal) *fault.Error {
 		e.Kind, e.Message = fault.Throttled, textThrottled
 	case status == 500 && strings.Contains(strings.ToLower(r.Message), "input is not supported"):
 		e.Kind, e.Message = fault.Validation, "The model returned the following errors: "+Clip(r.Message)
+	case status == 400 && (strings.HasPrefix(r.Message, "Your credit balance is too low") || strings.HasPrefix(r.Message, "You have reached your specified ")):
+		e.Kind, e.Message = fault.Unavailable, textUnavailable
 	case status == 503 && strings.Contains(strings.ToLower(r.Message), "loading model"):
 		e.Kind, e.Message = fault.ModelNotReady, textNotReady
 	case status == 402, status == 409, status == 423, status == 425, status == 502, status == 503, status == 529:
@@ -93,6 +97,10 @@ func statusOf(typ, code string) int {
 			return 403
 		case "not_found_error", "NotFoundError", "model_not_found":
 			return 404
+		case "billing_error":
+			return 402
+		case "request_too_large":
+			return 413
 		case "rate_limit_error", "rate_limit_exceeded", "RateLimitError", "insufficient_quota", "tokens", "requests":
 			return 429
 		case "overloaded_error", "unavailable_error", "service_unavailable":

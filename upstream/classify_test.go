@@ -100,6 +100,8 @@ func TestClassifyByName(t *testing.T) {
 		{"insufficient_quota", "insufficient_quota", fault.Throttled, 429},
 		{"rate_limit_error", "", fault.Throttled, 429},
 		{"overloaded_error", "", fault.Unavailable, 503},
+		{"billing_error", "", fault.Unavailable, 402}, // Anthropic, "Errors"
+		{"request_too_large", "", fault.Validation, 413},
 		{"unavailable_error", "", fault.Unavailable, 503},
 		{"timeout_error", "", fault.ModelTimeout, 504},
 		{"server_error", "", fault.ModelError, 500},
@@ -121,6 +123,23 @@ func TestClassifyByName(t *testing.T) {
 	}
 	if f := Classify(&Refusal{Status: 500, Type: "server_error", Code: "500", Message: "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"}); f.Kind != fault.Validation {
 		t.Errorf("%v for a picture that the model cannot take", f.Kind)
+	}
+}
+
+// TestMoney: Anthropic gives the status of a bad request when its customer, who is the operator, has no money left ("Errors":
+// "The API also returns a 400 when usage reaches an organization or workspace spend limit"). The texts were reported by
+// many who met them.
+func TestMoney(t *testing.T) {
+	for message, want := range map[string]fault.Kind{
+		"You have reached your specified API usage limits. You will regain access on 2026-08-01 at 00:00 UTC.":                            fault.Unavailable,
+		"You have reached your specified workspace API usage limits. You will regain access on 2026-08-01 at 00:00 UTC.":                  fault.Unavailable,
+		"Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase credits.":        fault.Unavailable,
+		"messages.0.content.0.text: 'Your credit balance is too low' is no good, and neither is 'You have reached your specified limits'": fault.Validation,
+	} {
+		f := Classify(&Refusal{Status: 400, Type: "invalid_request_error", Message: message})
+		if f.Kind != want || want == fault.Unavailable && strings.Contains(f.Message, message) {
+			t.Errorf("%v for %q", f, message)
+		}
 	}
 }
 

@@ -16,7 +16,27 @@ type Request struct {
 	ModelID string            // the Bedrock id of the model
 	Region  string            // the Region that this attempt counts as served in
 	Stream  bool              // the caller wants events as they are made; else one whole answer is cheaper
-	Body    *converse.Request // never changed by a provider: a later attempt sends it again
+	Body    *converse.Request // never changed by a provider: a later attempt sends it again; nil where only Native says what is asked
+
+	Profile     string // ARN of the application profile that the call came through, "" where it named none
+	ProfileName string // its name
+
+	// Embedding is what an Embedder is asked for.
+	Embedding *converse.EmbeddingRequest
+
+	Native *Native // the caller's own body, nil where it has no format with a name; never changed either
+}
+
+// Native is a request in the caller's own format. A provider whose upstream speaks that format sends it as it is and
+// yields the answer in converse.Chunk events; any other translates Request.Body, and refuses with fault.Validation where
+// there is none.
+type Native struct {
+	Format      string            // "converse", "anthropic", "openai-chat", "nova", ...; "" is one that nobody here reads
+	Operation   string            // the operation of its API: "Converse", "InvokeModelWithResponseStream", ...
+	Body        []byte            // as it came
+	ContentType string            // of Body, "" where the caller told none
+	Accept      string            // what the caller wants the answer to be, likewise
+	Header      map[string]string // what else the caller told in headers, by canonical name
 }
 
 // Provider sends requests to one upstream. It is safe for concurrent use.
@@ -35,6 +55,24 @@ type Provider interface {
 
 	// Close releases idle connections. It is called once, after the last Send has ended.
 	Close() error
+}
+
+// Speaker is implemented by a Provider that passes bodies of some formats on as they are.
+type Speaker interface {
+	// Speaks reports whether Send takes a Request whose Native has that format, also without a Body.
+	Speaks(format string) bool
+}
+
+// Embedder is implemented by a Provider whose upstream makes embeddings.
+type Embedder interface {
+	// Embed answers r.Embedding, or refuses as Send does. Usage that the upstream did not tell is 0 and Estimated.
+	Embed(ctx context.Context, r *Request) (*converse.Embeddings, error)
+}
+
+// TokenCounter is implemented by a Provider whose upstream counts tokens without charge.
+type TokenCounter interface {
+	// CountTokens returns how many input tokens r.Body, or r.Native, has, by the upstream's own count.
+	CountTokens(ctx context.Context, r *Request) (int64, error)
 }
 
 // Upstream is a configured provider: where it counts as being and what it serves.

@@ -57,7 +57,11 @@ func (x *exchange) decode(in any) error {
 	}
 	for i := range s.headers {
 		m := &s.headers[i]
-		if t := x.request.Header.Get(m.name); t != "" {
+		t := x.request.Header.Get(m.name)
+		if vs := x.request.Header.Values(m.name); len(vs) > 1 { // one list in several lines: RFC 9110, section 5.3
+			t = strings.Join(vs, ",")
+		}
+		if t != "" {
 			if err := setScalar(v.FieldByIndex(m.index), m.name, t); err != nil {
 				return err
 			}

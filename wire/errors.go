@@ -49,6 +49,10 @@ var fallbacks = map[fault.Kind][3]Exception{
 
 // exception finds what f calls a kind. shown is false when the caller must not read the fault's message.
 func (f *front) exception(k fault.Kind) (e Exception, coral, shown bool) {
+	if f.Protocol == ForeignJSON {
+		e, shown = f.foreignException(k)
+		return e, false, shown
+	}
 	column := int(f.Protocol) - 1
 	if row, ok := protocolExceptions[k]; ok {
 		return row[column], true, true
@@ -94,6 +98,9 @@ func (x *exchange) fail(err error) {
 	}
 	var body []byte
 	switch x.service.Protocol {
+	case ForeignJSON:
+		h["Content-Type"] = jsonType
+		body = x.service.Foreign.AppendError(nil, &Failure{e, ft.Kind, message, x.ID})
 	case AWSQuery:
 		h["Content-Type"] = xmlType
 		body = x.errorXML(e, message)

@@ -75,6 +75,7 @@ var frames = sync.Pool{New: func() any { return &frameBuffer{make([]byte, 0, 4<<
 // not flushed: they leave with the end of the answer, which follows.
 func serveStream[E Event](x *exchange, seq iter.Seq2[E, error]) error {
 	flusher := http.NewResponseController(x.w)
+	foreign := x.service.Protocol == ForeignJSON
 	buf := frames.Get().(*frameBuffer)
 	b := buf.b[:0]
 	defer func() {
@@ -86,6 +87,9 @@ func serveStream[E Event](x *exchange, seq iter.Seq2[E, error]) error {
 	send := func() error {
 		if x.status == 0 {
 			x.Header["Content-Type"] = streamType
+			if foreign {
+				x.Header["Content-Type"], x.Header["Cache-Control"] = sseType, noCache
+			}
 			x.status = http.StatusOK
 			x.w.WriteHeader(http.StatusOK)
 		}
@@ -94,19 +98,30 @@ func serveStream[E Event](x *exchange, seq iter.Seq2[E, error]) error {
 		return err
 	}
 	first := true
+	var last E
 	for e, err := range seq {
 		if err != nil {
 			if first {
 				return err
 			}
-			b = x.exceptionFrame(b, err)
+			if foreign {
+				failing := any(last).(FailingEvent) // newTable has made sure of it
+				failing.Fail(x.failure(err))
+				b = appendSSE(b, failing)
+			} else {
+				b = x.exceptionFrame(b, err)
+			}
 			break
 		}
-		first = false
-		start := len(b)
-		b = beginFrame(b, ":event-type", e.EventType(), "event")
-		b = e.AppendJSON(b)
-		b = endFrame(b, start)
+		first, last = false, e
+		if foreign {
+			b = appendSSE(b, e)
+		} else {
+			start := len(b)
+			b = beginFrame(b, ":event-type", e.EventType(), "event")
+			b = e.AppendJSON(b)
+			b = endFrame(b, start)
+		}
 		if e.More() && len(b) < maxGathered {
 			continue
 		}

@@ -1,5 +1,5 @@
 // Package wire is the AWS protocols, once: rest-json, json-1.1, query/XML and the event stream, as tables of typed
-// operations. It names the request, finds the row, bounds the body, authenticates, decodes, validates, authorizes,
+// operations; and beside them the JSON and the server-sent events of other vendors' APIs (see Foreign). It names the request, finds the row, bounds the body, authenticates, decodes, validates, authorizes,
 // calls, encodes, and writes any error in the caller's protocol, before, after or inside a stream. It knows no domain.
 //
 // An api/<service> package declares a Service: its table of Ops made with Handle and Stream. A row without an IAM
@@ -57,9 +57,10 @@ type Protocol uint8
 
 // The protocols. rpc-v2-cbor will be the next.
 const (
-	RestJSON  Protocol = iota + 1 // AWS restJson1
-	AWSJSON11                     // AWS JSON 1.1: POST / with X-Amz-Target
-	AWSQuery                      // AWS query: form in, XML out
+	RestJSON    Protocol = iota + 1 // AWS restJson1
+	AWSJSON11                       // AWS JSON 1.1: POST / with X-Amz-Target
+	AWSQuery                        // AWS query: form in, XML out
+	ForeignJSON                     // another vendor's API: routes and members as in rest-json, its own errors, server-sent events; see Foreign
 )
 
 // Service is one AWS service's front end.
@@ -68,16 +69,19 @@ type Service struct {
 	SigningName  string // the service in the signature's scope: "bedrock"
 	Endpoint     string // the first label of AWS's host name for it, "bedrock-runtime"; "" is SigningName
 	Protocol     Protocol
-	TargetPrefix string // AWSJSON11: X-Amz-Target is TargetPrefix.Operation
-	Version      string // AWSQuery: the API version, "2011-06-15"
-	Namespace    string // AWSQuery: the XML namespace
-	ErrorURI     string // RestJSON: what follows the code and ":" in x-amzn-ErrorType, "http://internal.amazon.com/coral/com.amazon.bedrock/"
-	CapitalError bool   // AWSJSON11: the members of its exceptions begin with a capital, {"Message":...}, as Cost Explorer's do
+	TargetPrefix string   // AWSJSON11: X-Amz-Target is TargetPrefix.Operation
+	Version      string   // AWSQuery: the API version, "2011-06-15"
+	Namespace    string   // AWSQuery: the XML namespace
+	ErrorURI     string   // RestJSON: what follows the code and ":" in x-amzn-ErrorType, "http://internal.amazon.com/coral/com.amazon.bedrock/"
+	CapitalError bool     // AWSJSON11: the members of its exceptions begin with a capital, {"Message":...}, as Cost Explorer's do
+	AlsoSigned   []string // other services that a signature's scope may name: "bedrock-mantle"
+	Foreign      *Foreign // ForeignJSON: required
 	Ops          []Op
 
 	// Exception says what the service calls a kind of fault. A kind that the service has no exception for answers
 	// with ok false and is written as the service's internal error. Kinds of the protocol itself (Serialization,
-	// UnknownOperation, the credentials' kinds) are wire's own and never asked for.
+	// UnknownOperation, the credentials' kinds) are wire's own and never asked for, but of ForeignJSON, which is asked for
+	// every kind.
 	Exception func(fault.Kind) (e Exception, ok bool)
 }
 
@@ -90,8 +94,8 @@ type Exception struct {
 // Row is what is fixed of an operation.
 type Row struct {
 	Name    string // "GetInferenceProfile"
-	Method  string // RestJSON: "GET"
-	Path    string // RestJSON: "/inference-profiles/{inferenceProfileIdentifier}"; a label takes one escaped segment, or a whole ARN
+	Method  string // RestJSON, ForeignJSON: "GET"
+	Path    string // likewise: "/inference-profiles/{inferenceProfileIdentifier}"; a label takes one escaped segment, or a whole ARN
 	Status  int    // of a success; 0 is 200
 	Action  string // the IAM action: "bedrock:GetInferenceProfile"; required
 	Checked string // who decides instead of wire, and why: "invoke" (the package that calls Guard.Check itself, because what is accessed is known only there), "nobody: AWS allows it always"; "" means that wire does
@@ -129,6 +133,7 @@ type Op struct {
 	access  bool  // wire asks an Access function
 	problem error // what is wrong with In or Out: NewServer reports it
 	stream  bool
+	fails   bool                  // the stream's events are FailingEvents
 	appends bool                  // Out is an Appender
 	serve   func(*exchange) error // an error has not been written yet
 }
@@ -148,8 +153,8 @@ type Reader interface {
 
 // Event is one event of an output stream. wire is done with it before it takes the next one.
 type Event interface {
-	EventType() string            // the value of :event-type, "contentBlockDelta"
-	AppendJSON(dst []byte) []byte // appends the payload, a JSON object
+	EventType() string            // the value of :event-type, "contentBlockDelta"; of ForeignJSON the event's name, "" has none
+	AppendJSON(dst []byte) []byte // appends the payload, a JSON object; of ForeignJSON any text
 	More() bool                   // another event, or the end of the stream, is ready: the flush may wait for it
 }
 
@@ -157,11 +162,7 @@ type Event interface {
 // read; any other error is internal. What In holds is the function's to keep.
 func Handle[In, Out any](row Row, access Access[In], fn func(context.Context, *Call, *In) (*Out, error)) Op {
 	op := newOp[In](row, access)
-	var err error
-	if op.out, err = shapeOf(reflect.TypeFor[Out](), output); err != nil {
-		op.problem = errors.Join(op.problem, err)
-	}
-	_, op.appends = any(new(Out)).(Appender)
+	op.writes(reflect.TypeFor[Out]())
 	op.serve = func(x *exchange) error {
 		in, err := prepare(x, access)
 		if err != nil {
@@ -185,7 +186,7 @@ func Handle[In, Out any](row Row, access Access[In], fn func(context.Context, *C
 // release what it holds, and is left early when the caller has gone.
 func Stream[In any, E Event](row Row, access Access[In], fn func(context.Context, *Call, *In) (iter.Seq2[E, error], error)) Op {
 	op := newOp[In](row, access)
-	op.stream = true
+	op.streams(reflect.TypeFor[E]())
 	op.serve = func(x *exchange) error {
 		in, err := prepare(x, access)
 		if err != nil {
@@ -198,6 +199,46 @@ func Stream[In any, E Event](row Row, access Access[In], fn func(context.Context
 		return serveStream(x, seq)
 	}
 	return op
+}
+
+// Either makes an Op that answers as Handle does or as Stream does, where the caller says in the body which of the two
+// he wants: the function returns an output, or else a sequence.
+func Either[In, Out any, E Event](row Row, access Access[In], fn func(context.Context, *Call, *In) (*Out, iter.Seq2[E, error], error)) Op {
+	op := newOp[In](row, access)
+	op.writes(reflect.TypeFor[Out]())
+	op.streams(reflect.TypeFor[E]())
+	op.serve = func(x *exchange) error {
+		in, err := prepare(x, access)
+		if err != nil {
+			return err
+		}
+		out, seq, err := fn(x.request.Context(), &x.Call, in)
+		switch {
+		case err != nil:
+			return err
+		case seq != nil:
+			return serveStream(x, seq)
+		case out == nil:
+			out = new(Out)
+		}
+		return x.answer(out)
+	}
+	return op
+}
+
+// writes says that the answer is a value of type out.
+func (op *Op) writes(out reflect.Type) {
+	var err error
+	if op.out, err = shapeOf(out, output); err != nil {
+		op.problem = errors.Join(op.problem, err)
+	}
+	op.appends = reflect.PointerTo(out).Implements(reflect.TypeFor[Appender]())
+}
+
+// streams says that the answer is a sequence of events of that type.
+func (op *Op) streams(event reflect.Type) {
+	op.stream = true
+	op.fails = event.Implements(reflect.TypeFor[FailingEvent]())
 }
 
 func newOp[In any](row Row, access Access[In]) Op {

@@ -28,7 +28,7 @@ type target struct {
 // A front is a Service with its operations by what finds them.
 type front struct {
 	*Service
-	routes map[string][]route // RestJSON: by method
+	routes map[string][]route // RestJSON, ForeignJSON: by method
 	ops    map[string]*Op     // AWSQuery: by name
 }
 
@@ -60,8 +60,21 @@ func newTable(services []*Service) (*table, error) {
 		if s.Name == "" || s.SigningName == "" || s.Exception == nil {
 			fail("a service needs a Name, a SigningName and its Exception function")
 		}
+		if (s.Protocol == ForeignJSON) != (s.Foreign != nil) {
+			fail("a foreign service, and no other, has a Foreign")
+			continue
+		}
 		switch s.Protocol {
 		case RestJSON:
+		case ForeignJSON:
+			if s.Foreign.AppendError == nil {
+				fail("a foreign service needs an AppendError")
+			}
+			if s.Exception != nil {
+				if _, ok := s.Exception(fault.Internal); !ok {
+					fail("a foreign service needs a word for an internal error")
+				}
+			}
 		case AWSJSON11:
 			if s.TargetPrefix == "" {
 				fail("json-1.1 needs a TargetPrefix")
@@ -80,7 +93,9 @@ func newTable(services []*Service) (*table, error) {
 			continue
 		}
 		t.fronts = append(t.fronts, f)
-		t.signing[s.SigningName] = append(t.signing[s.SigningName], f)
+		for _, name := range append([]string{s.SigningName}, s.AlsoSigned...) {
+			t.signing[name] = append(t.signing[name], f)
+		}
 		for i := range s.Ops {
 			op := &s.Ops[i]
 			key, err := f.add(t, op)
@@ -116,7 +131,10 @@ func (f *front) add(t *table, op *Op) (key string, err error) {
 	case op.Status != 0 && (op.Status < 200 || op.Status > 299):
 		return "", fmt.Errorf("status %d is no success", op.Status)
 	}
-	if f.Protocol == RestJSON {
+	if f.Protocol == ForeignJSON && op.stream && !op.fails {
+		return "", errors.New("the events of a foreign stream must be FailingEvents")
+	}
+	if f.Protocol == RestJSON || f.Protocol == ForeignJSON {
 		r, err := parseRoute(op)
 		if err != nil {
 			return "", err
@@ -278,7 +296,9 @@ func (t *table) find(x *exchange) error {
 		}
 	}
 	x.service = unknownRest
-	if signed {
+	if f := t.foreign(path); f != nil && (!signed || f.signs(scope)) {
+		x.found(f, nil)
+	} else if signed {
 		x.service = fronts[0]
 	} else if scope != "" {
 		return fault.New(fault.UnknownOperation, "The service %q is not served here.", shorten(scope))
@@ -286,8 +306,20 @@ func (t *table) find(x *exchange) error {
 	return fault.New(fault.UnknownOperation, "No operation matches %s %s.", shorten(r.Method), shorten(path))
 }
 
+// found sets x's service and, unless it is not known, its row.
 func (x *exchange) found(f *front, op *Op) {
-	x.service, x.op, x.Row = f, op, &op.Row
+	x.service, x.op = f, op
+	if op != nil {
+		x.Row = &op.Row
+	}
+	if f.Foreign != nil && f.Foreign.RequestID != "" {
+		x.Header[f.Foreign.RequestID] = []string{x.ID}
+	}
+}
+
+// signs reports whether a signature for f may have that service in its scope.
+func (f *front) signs(service string) bool {
+	return service == f.SigningName || slices.Contains(f.AlsoSigned, service)
 }
 
 func (f *front) endpoint() string {

@@ -109,6 +109,9 @@ func (x *exchange) serve() error {
 	if err := x.server.table.find(x); err != nil {
 		return err
 	}
+	if f := x.service.Foreign; f != nil && f.KeyHeader != "" {
+		f.takeKey(x.request.Header)
+	}
 	var said iam.Claim
 	if x.unread {
 		// Strangers are sent away before they can make the server hold what they send.
@@ -138,8 +141,8 @@ func (x *exchange) serve() error {
 	if x.Caller, err = x.server.auth.Authenticate(x.request, said, x.body, x.ID); err != nil {
 		return err
 	}
-	if got, want := x.Caller.Service, x.service.SigningName; got != "" && got != want {
-		return fault.New(fault.InvalidSignature, "Credential should be scoped to correct service: '%s'.", want)
+	if got := x.Caller.Service; got != "" && !x.service.signs(got) {
+		return fault.New(fault.InvalidSignature, "Credential should be scoped to correct service: '%s'.", x.service.SigningName)
 	}
 	return x.op.serve(x)
 }

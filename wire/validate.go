@@ -57,7 +57,12 @@ const (
 	listValue
 	mapValue
 	structValue
+	rawValue // JSON text that is held against a structure
 )
+
+// typed is a member that keeps its JSON text. It is decoded into what Typed returns, a pointer to a new structure, to be
+// checked.
+type typed interface{ Typed() any }
 
 // limits are the constraints on a scalar or on a count.
 type limits struct {
@@ -163,6 +168,9 @@ func (c *compiler) field(t reflect.Type, i int) fieldRule {
 	case reflect.Slice:
 		switch elem := ft.Elem(); {
 		case ft == valueType:
+		case ft.Implements(reflect.TypeFor[typed]()):
+			r.kind = rawValue
+			r.sub = c.structure(reflect.TypeOf(reflect.Zero(ft).Interface().(typed).Typed()).Elem())
 		case elem.Kind() == reflect.Uint8:
 			r.kind = blobValue
 		case elem.Kind() == reflect.Struct:
@@ -188,7 +196,7 @@ func (c *compiler) field(t reflect.Type, i int) fieldRule {
 	}
 	bad := false
 	switch r.kind {
-	case anyValue, structValue:
+	case anyValue, structValue, rawValue:
 		bad = !own.none() || r.each != nil || r.key != nil
 	case textValue:
 		bad = r.each != nil || r.key != nil
@@ -301,14 +309,18 @@ func (p *pattern) match(s string) bool {
 	return s != "" || p.empty
 }
 
-// validate returns a Validation fault that names every violation in v, a value of the shape's type, or nil.
+// validate returns a Validation fault that names every violation in v, a value of the shape's type, a Serialization fault
+// when a text in it is not what it should be, or nil.
 func (s *shape) validate(v reflect.Value) error {
 	if s.rules == nil {
 		return nil
 	}
 	var c checker
 	s.rules.check(&c, v)
-	if c.count == 0 {
+	switch {
+	case c.broken != nil:
+		return c.broken
+	case c.count == 0:
 		return nil
 	}
 	return c.fault()
@@ -323,11 +335,12 @@ const (
 
 // A checker walks one value.
 type checker struct {
-	count int
-	found []string
-	depth int
-	path  [16]step // the first steps of the path; deeper ones are in more
-	more  []step
+	broken error // a text that could not be decoded
+	count  int
+	found  []string
+	depth  int
+	path   [16]step // the first steps of the path; deeper ones are in more
+	more   []step
 }
 
 // A step of a path is a member's name or the index of an element.
@@ -484,6 +497,17 @@ func (f *fieldRule) check(c *checker, v reflect.Value) {
 	case structValue:
 		c.push(step{f.name, -1})
 		f.sub.check(c, v)
+		c.pop()
+	case rawValue:
+		to := v.Interface().(typed).Typed()
+		if err := readBody(v.Bytes(), to); err != nil {
+			if c.broken == nil {
+				c.broken = fault.Wrap(err, fault.Serialization, "%s: %s", c.where(f.name), fault.From(err).Message)
+			}
+			return
+		}
+		c.push(step{f.name, -1})
+		f.sub.check(c, reflect.ValueOf(to).Elem())
 		c.pop()
 	}
 }

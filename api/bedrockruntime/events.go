@@ -64,6 +64,10 @@ func (e *streamEvent) AppendJSON(dst []byte) []byte {
 			dst = append(dst, `{"reasoningContent":{"redactedContent":"`...)
 			dst = base64.StdEncoding.AppendEncode(dst, []byte(e.Text))
 			dst = append(dst, `"}}`...)
+		case converse.CitationDelta:
+			dst = append(dst, `{"citation":`...)
+			dst = append(dst, e.Fields...)
+			dst = append(dst, '}')
 		}
 		dst = append(dst, `,"contentBlockIndex":`...)
 	case converse.BlockStop:

@@ -1,11 +1,12 @@
-// Package bedrockruntime is the front end of Amazon Bedrock's runtime: Converse, ConverseStream, InvokeModel and
-// InvokeModelWithResponseStream.
+// Package bedrockruntime is the front end of Amazon Bedrock's runtime: Converse, ConverseStream, InvokeModel,
+// InvokeModelWithResponseStream and CountTokens.
 //
 // Every operation checks its access in package invoke, because only there is it known which profile and which models a
 // modelId stands for.
 package bedrockruntime
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"regexp"
@@ -14,10 +15,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"outcrop/catalog"
 	"outcrop/converse"
-	"outcrop/dialect/anthropic"
 	"outcrop/fault"
 	"outcrop/invoke"
+	"outcrop/upstream"
 	"outcrop/wire"
 )
 
@@ -32,6 +34,7 @@ func New(v *invoke.Invoker) *wire.Service {
 			wire.Handle(row("Converse", "converse", "bedrock:InvokeModel"), nil, s.converse),
 			wire.Stream(row("ConverseStream", "converse-stream", "bedrock:InvokeModelWithResponseStream"), nil, s.converseStream),
 			wire.Handle(row("InvokeModel", "invoke", "bedrock:InvokeModel"), nil, s.invokeModel),
+			wire.Handle(row("CountTokens", "count-tokens", "bedrock:CountTokens"), nil, s.countTokens),
 			wire.Stream(row("InvokeModelWithResponseStream", "invoke-with-response-stream", "bedrock:InvokeModelWithResponseStream"), nil, s.invokeModelStream),
 		},
 	}
@@ -48,7 +51,11 @@ func call(c *wire.Call, modelID string, body *converse.Request, stream bool) (*i
 	if err != nil {
 		return nil, err
 	}
-	return &invoke.Call{ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: modelID, Stream: stream, Body: body}, nil
+	ic := &invoke.Call{ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: modelID, Stream: stream, Body: body}
+	if body != nil && body.ServiceTier != nil {
+		ic.Tier = body.ServiceTier.Type
+	}
+	return ic, nil
 }
 
 func (s *service) converse(ctx context.Context, c *wire.Call, in *ConverseInput) (*ConverseOutput, error) {
@@ -101,42 +108,132 @@ func (s *service) converseStream(ctx context.Context, c *wire.Call, in *Converse
 	}, nil
 }
 
+// body is an InvokeModel body on its way: what it means is known once its model is.
+type body struct {
+	*InvokeModelInput
+	*format
+	call *invoke.Call
+}
+
+// invocation makes the call of an InvokeModel body.
+func invocation(c *wire.Call, in *InvokeModelInput, stream bool) (*body, error) {
+	if err := checkHeaders(in); err != nil {
+		return nil, err
+	}
+	ic, err := call(c, in.ModelID, nil, stream)
+	if err != nil {
+		return nil, err
+	}
+	b := &body{InvokeModelInput: in, call: ic}
+	ic.Tier, ic.Read = in.ServiceTier, b.read
+	return b, nil
+}
+
+// read finds the body's format and reads it. A body that its dialect cannot read may still go to an upstream that speaks
+// the format: Bedrock itself knows members that are newer than this program.
+func (b *body) read(m *catalog.Model) error {
+	b.format = formatOf(m, b.Body)
+	c := b.call
+	c.Native = &upstream.Native{
+		Format: b.format.name, Operation: c.Operation, Body: b.Body, ContentType: b.ContentType, Accept: b.Accept, Header: b.headers(),
+	}
+	if b.format.name != "" {
+		if err := checkTypes(b.InvokeModelInput); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch {
+	case b.parseEmbedding != nil && c.Stream:
+		return fault.New(fault.Validation, "The model is unsupported for streaming.")
+	case b.parseEmbedding != nil:
+		if c.Embedding, err = b.parseEmbedding(b.Body); err == nil {
+			c.Embedding.Model = m.ID
+		}
+	case b.parse == nil:
+		err = errOpaque(m)
+	case c.Stream && b.stream == nil:
+		return fault.New(fault.Validation, "The model is unsupported for streaming.")
+	default:
+		c.Body, err = b.parse(b.Body)
+	}
+	if c.Unread = err; err != nil {
+		c.Body, c.Embedding = nil, nil
+	}
+	return nil
+}
+
+// headers are the ones that go on to an upstream that takes the body as it is.
+func (b *body) headers() map[string]string {
+	h := map[string]string{}
+	for name, value := range map[string]string{
+		"X-Amzn-Bedrock-Trace": b.Trace, "X-Amzn-Bedrock-Performanceconfig-Latency": b.PerformanceConfigLatency,
+		"X-Amzn-Bedrock-Service-Tier": b.ServiceTier,
+	} {
+		if value != "" {
+			h[name] = value
+		}
+	}
+	return h
+}
+
+// info is what the answer says of itself.
+func (b *body) info(model string) converse.AnswerInfo {
+	a := converse.AnswerInfo{ID: messageID(b.call.ID), Model: modelName(model), Created: b.call.Start, Request: b.call.Body}
+	if b.call.Body != nil {
+		a.InputTokens = b.call.Body.Size().InputTokens()
+	}
+	return a
+}
+
 func (s *service) invokeModel(ctx context.Context, c *wire.Call, in *InvokeModelInput) (*InvokeModelOutput, error) {
-	body, err := parseBody(in)
+	b, err := invocation(c, in, false)
 	if err != nil {
 		return nil, err
 	}
-	ic, err := call(c, in.ModelID, body, false)
-	if err != nil {
-		return nil, err
-	}
-	a, err := s.invoker.Do(ctx, ic)
+	out, err := s.invoked(ctx, b)
 	if err != nil {
 		return nil, identifier(err, in.ModelID)
 	}
-	return &InvokeModelOutput{
-		Body:                      anthropic.AppendResponse(nil, messageID(ic.ID), modelName(a.ModelID), a.Response),
+	out.PerformanceConfigLatency, out.ServiceTier = in.PerformanceConfigLatency, in.ServiceTier
+	return out, nil
+}
+
+func (s *service) invoked(ctx context.Context, b *body) (*InvokeModelOutput, error) {
+	a, err := s.invoker.Do(ctx, b.call)
+	if err != nil {
+		return nil, err
+	}
+	out := &InvokeModelOutput{
 		ContentType:               "application/json",
 		InputTokenCount:           strconv.FormatInt(a.Usage.InputTokens, 10),
 		OutputTokenCount:          strconv.FormatInt(a.Usage.OutputTokens, 10),
 		CacheReadInputTokenCount:  strconv.FormatInt(a.Usage.CacheReadInputTokens, 10),
 		CacheWriteInputTokenCount: strconv.FormatInt(a.Usage.CacheWriteInputTokens, 10),
 		InvocationLatency:         strconv.FormatInt(a.Latency.Milliseconds(), 10),
-		PerformanceConfigLatency:  in.PerformanceConfigLatency,
-		ServiceTier:               in.ServiceTier,
-	}, nil
+	}
+	switch {
+	case a.Native != nil:
+		out.Body, out.ContentType = a.Native, cmp.Or(a.NativeType, out.ContentType)
+	case a.Embeddings != nil:
+		a.Embeddings.ID = cmp.Or(a.Embeddings.ID, b.call.ID.String())
+		a.Embeddings.Usage = a.Usage
+		out.Body = b.answerEmbeddings(nil, b.call.Embedding, a.Embeddings)
+		out.OutputTokenCount = ""
+	default:
+		info := b.info(a.ModelID)
+		info.Latency = a.Latency
+		out.Body = b.answer(nil, &info, a.Response)
+	}
+	return out, nil
 }
 
 func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *InvokeModelStreamInput) (iter.Seq2[*chunk, error], error) {
-	body, err := parseBody((*InvokeModelInput)(in)) // they differ in one header's name only
+	b, err := invocation(c, (*InvokeModelInput)(in), true) // they differ in one header's name only
 	if err != nil {
 		return nil, err
 	}
-	ic, err := call(c, in.ModelID, body, true)
-	if err != nil {
-		return nil, err
-	}
-	st, err := s.invoker.Stream(ctx, ic)
+	st, err := s.invoker.Stream(ctx, b.call)
 	if err != nil {
 		return nil, identifier(err, in.ModelID)
 	}
@@ -148,18 +245,29 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 		c.Header.Set("X-Amzn-Bedrock-Service-Tier", in.ServiceTier)
 	}
 	return func(yield func(*chunk, error) bool) {
-		enc := anthropic.StreamEncoder{ID: messageID(ic.ID), Model: modelName(st.ModelID), InputTokens: body.Size().InputTokens()}
+		var enc encoder
 		var out chunk
 		gone := false
 		for e, err := range st.Events {
-			if err != nil {
+			switch {
+			case err != nil:
 				yield(nil, err)
 				return
+			case e.Kind == converse.Chunk, e.Kind == converse.Metadata && e.Native != nil:
+				out.json, out.more = append(out.json[:0], e.Native...), e.More
+				if !yield(&out, nil) {
+					return
+				}
+				continue
+			case e.Kind == converse.Metadata && enc == nil:
+				continue // of an answer in chunks, all of which have been seen
+			case enc == nil:
+				enc = b.stream(b.info(st.ModelID))
 			}
 			if e.Kind == converse.Metadata {
-				enc.InvocationLatency, enc.FirstByteLatency = st.Latency().Milliseconds(), st.FirstEvent().Milliseconds()
+				enc.Info().Latency, enc.Info().FirstByte = st.Latency(), st.FirstEvent()
 			}
-			// One event may be two of Anthropic's: each waits for the next, to know whether there is one.
+			// One event may be two of the vendor's: each waits for the next, to know whether there is one.
 			out.json, out.more = out.json[:0], true
 			enc.Encode(&e, func(event []byte) {
 				if len(out.json) > 0 && !gone {
@@ -177,27 +285,60 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 	}, nil
 }
 
-// parseBody reads an InvokeModel body. The models that are served today take Anthropic Messages.
-func parseBody(in *InvokeModelInput) (*converse.Request, error) {
+func (s *service) countTokens(ctx context.Context, c *wire.Call, in *CountTokensInput) (*CountTokensOutput, error) {
+	ic, err := call(c, in.ModelID, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	if counted := in.Input.Converse; counted != nil {
+		ic.Body = &converse.Request{
+			Messages: counted.Messages, System: counted.System, ToolConfig: counted.ToolConfig,
+			AdditionalModelRequestFields: counted.AdditionalModelRequestFields,
+		}
+		if err := ic.Body.Check(); err != nil {
+			return nil, err
+		}
+	} else {
+		b := &body{InvokeModelInput: &InvokeModelInput{ModelID: in.ModelID, Body: in.Input.InvokeModel.Body}, call: ic}
+		ic.Read = b.read
+	}
+	n, err := s.invoker.CountTokens(ctx, ic)
+	if err != nil {
+		return nil, identifier(err, in.ModelID)
+	}
+	out := &CountTokensOutput{InputTokens: n.InputTokens, Method: "estimate"}
+	if n.Exact {
+		out.Method = "exact"
+	}
+	return out, nil
+}
+
+// checkHeaders refuses what InvokeModel's headers ask for and is not offered.
+func checkHeaders(in *InvokeModelInput) error {
 	if in.GuardrailIdentifier != "" || in.GuardrailVersion != "" {
-		return nil, unsupported("guardrails")
+		return unsupported("guardrails")
 	}
 	if in.PerformanceConfigLatency == "optimized" {
-		return nil, unsupported("the optimized latency of performanceConfig")
+		return unsupported("the optimized latency of performanceConfig")
 	}
 	if in.ServiceTier != "" && in.ServiceTier != "default" {
-		return nil, unsupported("the service tier " + in.ServiceTier)
+		return unsupported("the service tier " + in.ServiceTier)
 	}
+	return nil
+}
+
+// checkTypes refuses media types that no text model takes; a model whose bodies nobody here reads may answer a picture.
+func checkTypes(in *InvokeModelInput) error {
 	for _, h := range []string{in.ContentType, in.Accept} {
 		mime, _, _ := strings.Cut(h, ";")
 		switch strings.TrimSpace(strings.ToLower(mime)) {
 		case "", "application/json", "*/*", "application/*":
 		default:
 			// AWS's words: https://github.com/aws/aws-sdk-ruby/issues/3033
-			return nil, fault.New(fault.Validation, "The provided Content Type is invalid or not supported for this model")
+			return fault.New(fault.Validation, "The provided Content Type is invalid or not supported for this model")
 		}
 	}
-	return anthropic.ParseRequest(in.Body)
+	return nil
 }
 
 // check holds a Converse request against what no constraint can say, and against what is not offered: nothing that a

@@ -92,6 +92,41 @@ type InvokeModelStreamInput struct {
 	Body                     []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
 }
 
+// CountTokensInput is the input of CountTokens. Unlike AWS's, the model may be named by a profile too.
+type CountTokensInput struct {
+	ModelID string      `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
+	Input   CountedForm `json:"input" required:"true"`
+}
+
+// CountedForm is a union: the body of InvokeModel, or of Converse.
+type CountedForm struct {
+	_ struct{} `union:"true"`
+
+	InvokeModel *CountedInvokeModel `json:"invokeModel,omitzero"`
+	Converse    *CountedConverse    `json:"converse,omitzero"`
+}
+
+// CountedInvokeModel is a body in the model's own format.
+type CountedInvokeModel struct {
+	Body []byte `json:"body" required:"true" max:"25000000" sensitive:"true"`
+}
+
+// CountedConverse is what of a Converse request counts.
+type CountedConverse struct {
+	Messages                     []converse.Message     `json:"messages,omitzero"`
+	System                       []converse.SystemBlock `json:"system,omitzero"`
+	ToolConfig                   *converse.ToolConfig   `json:"toolConfig,omitzero"`
+	AdditionalModelRequestFields jsontext.Value         `json:"additionalModelRequestFields,omitzero"`
+}
+
+// CountTokensOutput is the output of CountTokens.
+type CountTokensOutput struct {
+	InputTokens int64 `json:"inputTokens"`
+
+	// "exact" where an upstream has counted, else "estimate". AWS has no such header.
+	Method string `json:"-" header:"X-Outcrop-Token-Count"`
+}
+
 func tokenUsage(u converse.Usage) TokenUsage {
 	t := TokenUsage{
 		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens, TotalTokens: u.Total(),

@@ -33,7 +33,9 @@ type Config struct {
 	// The account that the first start creates: 12 digits.
 	AccountID string `yaml:"account_id"`
 
-	// The Region that `outcrop env` prints. The server itself has none: the Region of a call is the one in its signature.
+	// The Region that `outcrop env` prints. The Region of a call is the one in its signature or its short-term API key. A
+	// long-term API key names none: a call with one is in the Region that the host's name has, as
+	// bedrock-runtime.eu-west-1.example.com, or else in this one.
 	Region string `yaml:"region"`
 
 	// Serve TLS on the same port, with HTTP/1.1 and HTTP/2. Both files, PEM, or neither.

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -113,53 +115,140 @@ func listUsers(ctx context.Context, f *folder, _ []string) error {
 }
 
 func keysCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Manage the access keys of users"}
-	var asJSON bool
-	create := folderFlags(&cobra.Command{Use: "create USER", Short: "Make an access key; its secret is shown this once", Args: cobra.ExactArgs(1)},
-		func(ctx context.Context, f *folder, args []string) error {
-			key, err := f.people.CreateAccessKey(ctx, f.account, args[0])
-			if err != nil {
-				return err
+	cmd := &cobra.Command{Use: "keys", Short: "Manage the access keys and the API keys of users"}
+	var asJSON, bearer bool
+	var days int
+	create := folderFlags(&cobra.Command{
+		Use: "create [USER]", Args: cobra.MaximumNArgs(1), Short: "Make an access key or an API key; its secret is shown this once",
+		Long: "Make an access key, or with --bearer a long-term API key for AWS_BEARER_TOKEN_BEDROCK; its secret is shown this once.\n\n" +
+			"An API key without USER is made as the console of AWS makes one: for a new user BedrockAPIKey-xxxx, with an inline policy " +
+			limitedAccess + " that allows calling models and managing profiles.",
+	}, func(ctx context.Context, f *folder, args []string) error {
+		switch {
+		case bearer:
+			user := ""
+			if len(args) > 0 {
+				user = args[0]
 			}
-			if asJSON {
-				return printJSON(struct{ AccessKeyId, SecretAccessKey string }{key.ID, key.Secret})
-			}
-			fmt.Printf("AccessKeyId      %s\nSecretAccessKey  %s\n", key.ID, key.Secret)
-			return nil
-		})
+			return createBearer(ctx, f, user, days, asJSON)
+		case days != 0:
+			return errors.New("--days is for --bearer: access keys do not expire")
+		case len(args) == 0:
+			return errors.New("whose key? Name a user")
+		}
+		key, err := f.people.CreateAccessKey(ctx, f.account, args[0])
+		if err != nil {
+			return err
+		}
+		if asJSON {
+			return printJSON(struct{ AccessKeyId, SecretAccessKey string }{key.ID, key.Secret})
+		}
+		fmt.Printf("AccessKeyId      %s\nSecretAccessKey  %s\n", key.ID, key.Secret)
+		return nil
+	})
 	create.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	create.Flags().BoolVar(&bearer, "bearer", false, "make a long-term API key")
+	create.Flags().IntVar(&days, "days", 0, fmt.Sprintf("of --bearer: the days until it expires, at most %d (default: never)", iam.MaxBearerDays))
 	status := func(use, short string, active bool) *cobra.Command {
 		return folderFlags(&cobra.Command{Use: use + " USER KEY", Short: short, Args: cobra.ExactArgs(2)},
 			func(ctx context.Context, f *folder, args []string) error {
+				if isBearer(args[1]) {
+					return f.people.SetBearerKeyStatus(ctx, f.account, args[0], args[1], active)
+				}
 				return f.people.SetAccessKeyStatus(ctx, f.account, args[0], args[1], active)
 			})
 	}
 	cmd.AddCommand(create,
-		status("activate", "Let an access key be used again", true),
-		status("deactivate", "Stop an access key from being used", false),
-		folderFlags(&cobra.Command{Use: "delete USER KEY", Short: "Delete an access key", Args: cobra.ExactArgs(2)},
+		status("activate", "Let a key be used again", true),
+		status("deactivate", "Stop a key from being used", false),
+		folderFlags(&cobra.Command{Use: "delete USER KEY", Short: "Delete a key", Args: cobra.ExactArgs(2)},
 			func(ctx context.Context, f *folder, args []string) error {
+				if isBearer(args[1]) {
+					return f.people.DeleteBearerKey(ctx, f.account, args[0], args[1])
+				}
 				return f.people.DeleteAccessKey(ctx, f.account, args[0], args[1])
 			}),
-		folderFlags(&cobra.Command{Use: "list USER", Short: "List the access keys of a user", Args: cobra.ExactArgs(1)},
-			func(ctx context.Context, f *folder, args []string) error {
-				keys, err := f.people.ListAccessKeys(ctx, f.account, args[0])
-				if err != nil {
-					return err
-				}
-				w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "ACCESS KEY\tSTATUS\tCREATED")
-				for _, k := range keys {
-					status := "Inactive"
-					if k.Active {
-						status = "Active"
-					}
-					fmt.Fprintf(w, "%s\t%s\t%s\n", k.ID, status, k.CreatedAt.UTC().Format(time.RFC3339))
-				}
-				return w.Flush()
-			}),
+		folderFlags(&cobra.Command{Use: "list USER", Short: "List the keys of a user", Args: cobra.ExactArgs(1)}, listKeys),
 	)
 	return cmd
+}
+
+// isBearer reports whether a key's id is that of an API key.
+func isBearer(id string) bool { return strings.HasPrefix(id, "ACCA") }
+
+func listKeys(ctx context.Context, f *folder, args []string) error {
+	keys, err := f.people.ListAccessKeys(ctx, f.account, args[0])
+	if err != nil {
+		return err
+	}
+	bearers, err := f.people.ListBearerKeys(ctx, f.account, args[0])
+	if err != nil {
+		return err
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "KEY\tTYPE\tSTATUS\tCREATED\tEXPIRES")
+	line := func(id, kind string, active bool, created, expires time.Time) {
+		status, end := "Inactive", "never"
+		if active {
+			status = "Active"
+		}
+		if !expires.IsZero() {
+			end = expires.UTC().Format(time.RFC3339)
+			if active && !time.Now().Before(expires) {
+				status = "Expired"
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", id, kind, status, created.UTC().Format(time.RFC3339), end)
+	}
+	for _, k := range keys {
+		line(k.ID, "access key", k.Active, k.CreatedAt, time.Time{})
+	}
+	for _, k := range bearers {
+		line(k.ID, "API key", k.Active, k.CreatedAt, k.ExpiresAt)
+	}
+	return w.Flush()
+}
+
+// limitedAccess is the policy of the users that are made for API keys: what AWS's managed policy of this name allows of
+// what there is here.
+// Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonBedrockLimitedAccess.html
+const (
+	limitedAccess         = "AmazonBedrockLimitedAccess"
+	limitedAccessDocument = `{"Version":"2012-10-17","Statement":[{"Sid":"BedrockAPIs","Effect":"Allow","Action":["bedrock:CallWithBearerToken","bedrock:Get*","bedrock:List*","bedrock:CountTokens","bedrock:CreateInferenceProfile","bedrock:DeleteInferenceProfile","bedrock:InvokeModel","bedrock:InvokeModelWithResponseStream","bedrock:TagResource","bedrock:UntagResource"],"Resource":"*"}]}`
+)
+
+// createBearer makes an API key for user, or for a user of its own where that is "".
+func createBearer(ctx context.Context, f *folder, user string, days int, asJSON bool) error {
+	undo := func(err error) error { return err }
+	if user == "" {
+		user = "BedrockAPIKey-" + strings.ToLower(rand.Text()[:4])
+		if _, err := f.people.CreateUser(ctx, f.account, user); err != nil {
+			return err
+		}
+		undo = func(err error) error {
+			return errors.Join(err, f.people.DeleteUserPolicy(ctx, f.account, user, limitedAccess), f.people.DeleteUser(ctx, f.account, user))
+		}
+		if err := f.people.PutUserPolicy(ctx, f.account, user, limitedAccess, []byte(limitedAccessDocument)); err != nil {
+			return undo(err)
+		}
+	}
+	key, token, err := f.people.CreateBearerKey(ctx, f.account, user, days)
+	if err != nil {
+		return undo(err)
+	}
+	if asJSON {
+		// The names are those of IAM's CreateServiceSpecificCredential.
+		return printJSON(struct {
+			UserName, ServiceSpecificCredentialId, ServiceCredentialAlias, ServiceCredentialSecret string
+			ExpirationDate                                                                         time.Time `json:",omitzero"`
+		}{key.User, key.ID, key.Alias, token, key.ExpiresAt})
+	}
+	expires := "never"
+	if !key.ExpiresAt.IsZero() {
+		expires = key.ExpiresAt.Format(time.RFC3339)
+	}
+	fmt.Printf("UserName      %s\nCredentialId  %s\nExpires       %s\nAPIKey        %s\n", key.User, key.ID, expires, token)
+	return nil
 }
 
 // callLine is an entry of the ledger as `outcrop calls --json` prints it, one a line.

@@ -86,7 +86,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err != nil {
 		return s, fmt.Errorf("catalog: %w", err)
 	}
-	if s.people, err = iam.Open(ctx, iam.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log}); err != nil {
+	if s.people, err = iam.Open(ctx, iam.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log, Region: c.Region}); err != nil {
 		return s, err
 	}
 	if err = ensureRoot(ctx, s.people, c.AccountID); err != nil {

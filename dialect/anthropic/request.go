@@ -10,6 +10,7 @@ import (
 	"io"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,9 +39,11 @@ type request struct {
 	ToolChoice   *toolChoice    `json:"tool_choice"`
 	OutputConfig *outputConfig  `json:"output_config"`
 	OutputFormat *outputFormat  `json:"output_format"`
-	Model        jsontext.Value `json:"model"`  // the path's, here refused
+	Model        jsontext.Value `json:"model"`  // of InvokeModel the path's, here refused
 	Stream       jsontext.Value `json:"stream"` // likewise
 	Rest         jsontext.Value `json:",embed"`
+
+	betas []string // of the header
 }
 
 // maxMessages is the most turns of a request; see "messages" in Anthropic's API reference.
@@ -209,16 +212,49 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 //   - cache_control on a block, a tool or a system block becomes a cachePoint after it, with its ttl; one inside a tool
 //     result, which Converse has no place for, comes after that result.
 //   - Tools that Anthropic defines ("bash_20250124", "web_search_20250305") have no Converse form. They go into
-//     AdditionalModelRequestFields, as Converse's own callers pass them; an upstream that cannot run them refuses that.
+//     AdditionalModelRequestFields, as Converse's own callers pass them, and so does a tool_choice that means one of them;
+//     an upstream that cannot run them refuses that.
 //   - anthropic_beta, top_k, thinking, metadata and every member that is not known here go there too, so that nothing is
 //     lost on the way to an upstream that knows them.
 //   - tool_choice "none" leaves the tools out: to the model it is the same.
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
-	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, notRead(err)
+	return q.parse(body, invokeModel)
+}
+
+// Messages is a body of Anthropic's own API: a request, and what InvokeModel has elsewhere.
+type Messages struct {
+	*converse.Request
+	Model  string
+	Stream bool
+}
+
+// ParseMessages reads the body of POST /v1/messages by the rules of ParseRequest. Refusals are in that API's words. betas
+// is what the header anthropic-beta names, for anthropic_beta.
+func ParseMessages(body []byte, betas []string) (*Messages, error) {
+	return parseAPI(body, betas, messagesAPI)
+}
+
+// ParseCountTokens is ParseMessages for POST /v1/messages/count_tokens, which needs no max_tokens.
+func ParseCountTokens(body []byte, betas []string) (*Messages, error) {
+	return parseAPI(body, betas, countTokens)
+}
+
+func parseAPI(body []byte, betas []string, f form) (*Messages, error) {
+	q := request{betas: betas}
+	r, err := q.parse(body, f)
+	if err != nil {
+		return nil, err
 	}
-	if err := q.check(); err != nil {
+	m := &Messages{Request: r, Stream: q.Stream.Kind() == 't'}
+	return m, json.Unmarshal(q.Model, &m.Model) // a string: check has seen to it
+}
+
+func (q *request) parse(body []byte, f form) (*converse.Request, error) {
+	if err := json.Unmarshal(body, q, jsontext.AllowDuplicateNames(true)); err != nil {
+		return nil, notRead(err, f)
+	}
+	if err := q.check(f); err != nil {
 		return nil, err
 	}
 	r := &converse.Request{
@@ -239,6 +275,21 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		r.Messages = append(r.Messages, m)
 	}
 	extra := fields{b: append([]byte(nil), bytes.TrimSpace(q.Rest)...)}
+	if len(q.betas) > 0 {
+		var all []string
+		if len(q.Beta) > 0 && json.Unmarshal(q.Beta, &all) != nil {
+			return nil, invalid("anthropic_beta", "Input should be a valid list")
+		}
+		for _, b := range q.betas {
+			if !slices.Contains(all, b) {
+				all = append(all, b)
+			}
+		}
+		var err error
+		if q.Beta, err = json.Marshal(all); err != nil {
+			return nil, fault.Wrap(err, fault.Validation, "anthropic-beta: Input should be a valid string")
+		}
+	}
 	if len(q.Beta) > 0 && q.Beta.Kind() != 'n' {
 		extra.add("anthropic_beta", q.Beta)
 	}
@@ -284,14 +335,22 @@ func schemaError(violations ...string) error {
 // invalid is the form of the model's own refusals.
 func invalid(path, text string) error { return fault.New(fault.Validation, "%s", path+": "+text) }
 
-// notRead puts an error of the JSON decoder in Bedrock's words, which are those of its schema checker:
-// "#/stop_sequences: expected type: JSONArray, found: String".
-func notRead(err error) error {
+// notRead puts an error of the JSON decoder in the words of who reads the form: Bedrock's schema checker,
+// "#/stop_sequences: expected type: JSONArray, found: String", or Anthropic's, "stop_sequences: Input should be a valid list".
+func notRead(err error, form form) error {
 	var e *json.SemanticError
 	var f *fault.Error
 	switch {
 	case errors.As(err, &f):
 		return f
+	case form != invokeModel && errors.As(err, &e) && e.GoType != nil:
+		path := dotted(e.JSONPointer)
+		if path == "" {
+			path = "body"
+		}
+		return invalid(path, "Input should be a valid "+pythonName[goName(e.GoType)])
+	case form != invokeModel:
+		return fault.Wrap(err, fault.Validation, "The request body is not valid JSON.")
 	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
 		return schemaError("#" + string(e.JSONPointer) + ": expected type: " + goName(e.GoType) + ", found: " + kindName(e.JSONKind))
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
@@ -319,6 +378,11 @@ func goName(t reflect.Type) string {
 	return "JSONObject"
 }
 
+// pythonName is what Anthropic's checker calls a type of Bedrock's.
+var pythonName = map[string]string{
+	"String": "string", "Boolean": "boolean", "Integer": "integer", "Number": "number", "JSONArray": "list", "JSONObject": "dictionary",
+}
+
 func kindName(k jsontext.Kind) string {
 	switch k {
 	case '"':
@@ -335,33 +399,19 @@ func kindName(k jsontext.Kind) string {
 	return "Null"
 }
 
-// check finds what is wrong with the body as a whole. The texts of the first part are Bedrock's schema checker's, which
-// reports all it finds; the others are the model's, one at a time.
-func (q *request) check() error {
-	var bad []string
-	missing := func(name string) { bad = append(bad, "#: required key ["+name+"] not found") }
-	if q.Messages == nil {
-		missing("messages")
+// check finds what is wrong with the body as a whole. The texts of Bedrock's schema checker, which is the first to see
+// an InvokeModel body, come all at once; the others are the model's own and come one at a time.
+func (q *request) check(f form) error {
+	var err error
+	if f == invokeModel {
+		err = q.checkInvokeModel()
+	} else {
+		err = q.checkMessages(f)
 	}
-	if q.MaxTokens == nil {
-		missing("max_tokens")
+	if err != nil {
+		return err
 	}
-	switch {
-	case q.Version == nil:
-		missing("anthropic_version")
-	case !version.MatchString(*q.Version):
-		bad = append(bad, "#/anthropic_version: "+*q.Version+" is not a valid enum value")
-	}
-	if len(q.Stream) > 0 {
-		bad = append(bad, "#: extraneous key [stream] is not permitted")
-	}
-	if len(q.Model) > 0 {
-		bad = append(bad, "#: extraneous key [model] is not permitted")
-	}
-	if len(bad) > 0 {
-		return schemaError(bad...)
-	}
-	if *q.MaxTokens < 1 {
+	if q.MaxTokens != nil && *q.MaxTokens < 1 {
 		return invalid("max_tokens", "Input should be greater than or equal to 1")
 	}
 	if q.Temperature != nil && (*q.Temperature < 0 || *q.Temperature > 1) {
@@ -386,6 +436,55 @@ func (q *request) check() error {
 		case len(m.Content.blocks) == 0 && !(m.Role == converse.RoleAssistant && i == len(q.Messages)-1):
 			return invalid(at, "all messages must have non-empty content except for the optional final assistant message")
 		}
+	}
+	return nil
+}
+
+func (q *request) checkInvokeModel() error {
+	var bad []string
+	missing := func(name string) { bad = append(bad, "#: required key ["+name+"] not found") }
+	if q.Messages == nil {
+		missing("messages")
+	}
+	if q.MaxTokens == nil {
+		missing("max_tokens")
+	}
+	switch {
+	case q.Version == nil:
+		missing("anthropic_version")
+	case !version.MatchString(*q.Version):
+		bad = append(bad, "#/anthropic_version: "+*q.Version+" is not a valid enum value")
+	}
+	if len(q.Stream) > 0 {
+		bad = append(bad, "#: extraneous key [stream] is not permitted")
+	}
+	if len(q.Model) > 0 {
+		bad = append(bad, "#: extraneous key [model] is not permitted")
+	}
+	if len(bad) > 0 {
+		return schemaError(bad...)
+	}
+	return nil
+}
+
+// checkMessages holds against each other what only a body of Anthropic's own API has. anthropic_version, which is a header
+// there, is taken as well: it says nothing that the format does not.
+func (q *request) checkMessages(f form) error {
+	switch {
+	case len(q.Model) == 0:
+		return invalid("model", "Field required")
+	case q.Model.Kind() != '"':
+		return invalid("model", "Input should be a valid string")
+	case len(q.Model) == len(`""`):
+		return invalid("model", "String should have at least 1 character")
+	case q.Messages == nil:
+		return invalid("messages", "Field required")
+	case q.MaxTokens == nil && f == messagesAPI:
+		return invalid("max_tokens", "Field required")
+	}
+	switch q.Stream.Kind() {
+	case '"', '0', '[', '{':
+		return invalid("stream", "Input should be a valid boolean")
 	}
 	return nil
 }
@@ -540,7 +639,7 @@ func image(at string, s *source) (*converse.Image, error) {
 }
 
 // document makes Converse's document block: {"format","name","source":{"bytes"|"text"|"content"},"context","citations"}.
-func document(at string, b *block) (jsontext.Value, error) {
+func document(at string, b *block) (converse.Raw[converse.Document], error) {
 	s := b.Source
 	if s == nil {
 		return nil, invalid(at+".document.source", "Field required")
@@ -569,7 +668,7 @@ func document(at string, b *block) (jsontext.Value, error) {
 	if len(b.Citations) > 0 {
 		f.add("citations", b.Citations)
 	}
-	return f.value(), nil
+	return []byte(f.value()), nil
 }
 
 func (q *request) tools(r *converse.Request, f *fields) error {
@@ -617,8 +716,22 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 		if len(q.Tools) == 0 {
 			return invalid("tool_choice", "may only be specified while providing tools")
 		}
-		if c.Parallel != nil && *c.Parallel {
-			f.add("tool_choice", append(append([]byte(`{"type":`), converse.AppendQuote(nil, c.Type)...), `,"disable_parallel_tool_use":true}`...))
+		ours := len(typed) == 0 || slices.ContainsFunc(tc.Tools, func(t converse.Tool) bool {
+			return t.ToolSpec != nil && (c.Type != "tool" || t.ToolSpec.Name == c.Name)
+		})
+		choice := converse.AppendQuote([]byte(`{"type":`), c.Type)
+		if !ours { // a choice among Anthropic's own tools goes where they go
+			tc.ToolChoice = nil
+			if c.Name != "" {
+				choice = converse.AppendQuote(append(choice, `,"name":`...), c.Name)
+			}
+		}
+		one := c.Parallel != nil && *c.Parallel
+		if one {
+			choice = append(choice, `,"disable_parallel_tool_use":true`...)
+		}
+		if one || !ours {
+			f.add("tool_choice", append(choice, '}'))
 		}
 	}
 	if len(tc.Tools) > 0 {

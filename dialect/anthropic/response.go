@@ -7,13 +7,13 @@ import (
 	"outcrop/converse"
 )
 
-// AppendResponse appends r as the body of an InvokeModel answer. id is the message's id ("msg_bdrk_..."), model the
-// model's name as Anthropic writes it.
-func AppendResponse(dst []byte, id, model string, r *converse.Response) []byte {
+// AppendResponse appends r as the body of an InvokeModel answer. a has the message's id ("msg_bdrk_...") and the model's
+// name as Anthropic writes it.
+func AppendResponse(dst []byte, a *converse.AnswerInfo, r *converse.Response) []byte {
 	dst = append(dst, `{"model":`...)
-	dst = converse.AppendQuote(dst, model)
+	dst = converse.AppendQuote(dst, a.Model)
 	dst = append(dst, `,"id":`...)
-	dst = converse.AppendQuote(dst, id)
+	dst = converse.AppendQuote(dst, a.ID)
 	dst = append(dst, `,"type":"message","role":"assistant","content":[`...)
 	n := 0
 	for i := range r.Content {
@@ -97,12 +97,9 @@ func appendUsage(dst []byte, u *converse.Usage) []byte {
 // message_start carries the input tokens although most upstreams tell them last; InputTokens is what it says, an
 // estimate or 0. message_delta, which waits for the usage, has the true figures, and a client reads those last.
 type StreamEncoder struct {
-	ID, Model   string
-	InputTokens int64 // for message_start
+	converse.AnswerInfo
 
-	// For the amazon-bedrock-invocationMetrics on message_stop, in milliseconds. They are read when the Metadata event
-	// is encoded.
-	InvocationLatency, FirstByteLatency int64
+	API bool // the stream is that of Anthropic's own API: without the metrics that Bedrock adds to its end
 
 	buf    []byte
 	open   bool               // a content block is open
@@ -155,21 +152,12 @@ func (s *StreamEncoder) Encode(e *converse.Event, emit func(event []byte)) {
 		b = append(b, `},"usage":`...)
 		b = appendUsage(b, &e.Usage)
 		s.emit(append(b, '}'), emit)
-		b = append(s.buf[:0], `{"type":"message_stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":`...)
-		b = strconv.AppendInt(b, e.Usage.InputTokens, 10)
-		b = append(b, `,"outputTokenCount":`...)
-		b = strconv.AppendInt(b, e.Usage.OutputTokens, 10)
-		b = append(b, `,"invocationLatency":`...)
-		b = strconv.AppendInt(b, s.InvocationLatency, 10)
-		b = append(b, `,"firstByteLatency":`...)
-		b = strconv.AppendInt(b, s.FirstByteLatency, 10)
-		if e.Usage.CacheReadInputTokens > 0 || e.Usage.CacheWriteInputTokens > 0 {
-			b = append(b, `,"cacheReadInputTokenCount":`...)
-			b = strconv.AppendInt(b, e.Usage.CacheReadInputTokens, 10)
-			b = append(b, `,"cacheWriteInputTokenCount":`...)
-			b = strconv.AppendInt(b, e.Usage.CacheWriteInputTokens, 10)
+		if s.API {
+			s.emit(append(s.buf[:0], `{"type":"message_stop"}`...), emit)
+			return
 		}
-		s.emit(append(b, `}}`...), emit)
+		b = append(s.buf[:0], `{"type":"message_stop",`...)
+		s.emit(append(converse.AppendInvocationMetrics(b, &s.AnswerInfo, &e.Usage), '}'), emit)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -42,7 +43,7 @@ func TestAppendResponse(t *testing.T) {
 		StopReason: converse.StopToolUse,
 		Usage:      converse.Usage{InputTokens: 10, OutputTokens: 20, CacheReadInputTokens: 30, CacheWriteInputTokens: 40, CacheWrite1hInputTokens: 15},
 	}
-	same(t, string(AppendResponse(nil, "msg_bdrk_01", "claude-3-haiku-20240307", r)), `{"id":"msg_bdrk_01","type":"message","role":"assistant","model":"claude-3-haiku-20240307",
+	same(t, string(AppendResponse(nil, &converse.AnswerInfo{ID: "msg_bdrk_01", Model: "claude-3-haiku-20240307"}, r)), `{"id":"msg_bdrk_01","type":"message","role":"assistant","model":"claude-3-haiku-20240307",
 		"content":[{"type":"thinking","thinking":"Hm.","signature":"sig"},{"type":"redacted_thinking","data":"AAEC"},{"type":"text","text":"a \"b\"\n"},
 		{"type":"tool_use","id":"t1","name":"f","input":{"x":1}},{"type":"tool_use","id":"t2","name":"g","input":{}}],
 		"stop_reason":"tool_use","stop_sequence":null,
@@ -53,12 +54,12 @@ func TestAppendResponse(t *testing.T) {
 		converse.StopContentFiltered: `"refusal"`, converse.StopGuardrailIntervened: `"refusal"`, converse.StopContextWindowExceeded: `"model_context_window_exceeded"`,
 		converse.StopMalformedModelOutput: `"end_turn"`, converse.StopMalformedToolUse: `"end_turn"`,
 	} {
-		got := string(AppendResponse(nil, "", "", &converse.Response{StopReason: reason, StopSequence: "x"}))
+		got := string(AppendResponse(nil, &converse.AnswerInfo{}, &converse.Response{StopReason: reason, StopSequence: "x"}))
 		if !strings.Contains(got, `"stop_reason":`+want+`,"stop_sequence":null`) {
 			t.Errorf("%s: %s, want %s", reason, got, want)
 		}
 	}
-	got := string(AppendResponse(nil, "", "", &converse.Response{StopReason: converse.StopStopSequence, StopSequence: `"E"`}))
+	got := string(AppendResponse(nil, &converse.AnswerInfo{}, &converse.Response{StopReason: converse.StopStopSequence, StopSequence: `"E"`}))
 	if !strings.Contains(got, `"stop_reason":"stop_sequence","stop_sequence":"\"E\""`) || !strings.Contains(got, `"content":[]`) {
 		t.Errorf("a stop sequence: %s", got)
 	}
@@ -92,7 +93,7 @@ var wholeAnswer = []converse.Event{
 
 // TestStreamEncoder: the order and the forms of Anthropic's "Streaming Messages", and Bedrock's metrics on the last event.
 func TestStreamEncoder(t *testing.T) {
-	s := StreamEncoder{ID: "msg_bdrk_01", Model: "claude", InputTokens: 9, InvocationLatency: 1200, FirstByteLatency: 300}
+	s := StreamEncoder{AnswerInfo: converse.AnswerInfo{ID: "msg_bdrk_01", Model: "claude", InputTokens: 9, Latency: 1200 * time.Millisecond, FirstByte: 300 * time.Millisecond}}
 	got := encode(&s, wholeAnswer)
 	usage := func(in, out string) string {
 		return `{"input_tokens":` + in + `,"cache_creation_input_tokens":0,"cache_read_input_tokens":0,"cache_creation":{"ephemeral_5m_input_tokens":0,"ephemeral_1h_input_tokens":0},"output_tokens":` + out + `}`

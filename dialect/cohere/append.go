@@ -242,7 +242,7 @@ func resultMember(c *converse.ToolResultContent) string {
 }
 
 // document reads a document block whose text is at hand.
-func (w *writer) document(path string, v jsontext.Value) (document, error) {
+func (w *writer) document(path string, v []byte) (document, error) {
 	var d struct {
 		Format string `json:"format"`
 		Name   string `json:"name"`

@@ -211,7 +211,7 @@ func TestAppendRequestRefusals(t *testing.T) {
 	user := func(b converse.ContentBlock) converse.Request {
 		return converse.Request{Messages: []converse.Message{{Role: "user", Content: []converse.ContentBlock{{Text: ptr("x")}, b}}}}
 	}
-	obj := jsontext.Value(`{}`)
+	obj := []byte(`{}`)
 	for path, r := range map[string]converse.Request{
 		"messages.0.content.1.guardContent":                      user(converse.ContentBlock{GuardContent: obj}),
 		"messages.0.content.1.searchResult":                      user(converse.ContentBlock{SearchResult: obj}),
@@ -249,7 +249,7 @@ func TestAppendResponse(t *testing.T) {
 	got := AppendResponse([]byte("x"), &converse.AnswerInfo{ID: "i", Model: "m"}, &converse.Response{
 		Content: []converse.ContentBlock{
 			{ReasoningContent: &converse.Reasoning{ReasoningText: &converse.ReasoningText{Text: "hm"}}},
-			{CitationsContent: jsontext.Value(`{}`)},
+			{CitationsContent: []byte(`{}`)},
 			{Text: ptr("It is \"so\"\n")},
 			{ToolUse: &converse.ToolUse{Name: "f", ToolUseID: "4d8acf92", Input: jsontext.Value(`{"location":"Seattle"}`)}},
 			{ToolUse: &converse.ToolUse{Name: "g", ToolUseID: "5"}},

@@ -166,7 +166,7 @@ func TestAppendRequest(t *testing.T) {
 }
 
 func TestAppendRequestRefusals(t *testing.T) {
-	obj := jsontext.Value(`{}`)
+	obj := []byte(`{}`)
 	user := func(b ...converse.ContentBlock) converse.Request {
 		return converse.Request{Messages: []converse.Message{{Role: "user", Content: b}}}
 	}

@@ -19,6 +19,8 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 	bob := iam.User{Account: account, Name: "bob", ID: "AIDABOB", CreatedAt: at.Add(time.Second)}
 	rootKey := iam.AccessKey{ID: "AKIAROOT", Account: account, Secret: []byte{0, 1, 255}, Active: true, CreatedAt: at}
 	aliceKey := iam.AccessKey{ID: "AKIAALICE", Account: account, User: "Alice", Secret: []byte("sealed"), CreatedAt: at}
+	bearer := iam.BearerKey{ID: "ACCAALICE", Alias: "Alice-at-" + account, Account: account, User: "Alice", Hash: []byte{255, 0, 1}, Active: true, CreatedAt: at, ExpiresAt: at.AddDate(0, 0, 30)}
+	bearer2 := iam.BearerKey{ID: "ACCAALICE2", Alias: "Alice+1-at-" + account, Account: account, User: "Alice", Hash: []byte("hash"), CreatedAt: at}
 	allow := iam.UserPolicy{Account: account, User: "Alice", Name: "allow", Document: "{\"é\":\n1}", UpdatedAt: at}
 	deny := iam.UserPolicy{Account: account, User: "Alice", Name: "deny", Document: "{}", UpdatedAt: at}
 
@@ -26,6 +28,7 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		PutAccounts: []iam.Account{account1},
 		PutUsers:    []iam.User{bob, alice},
 		PutKeys:     []iam.AccessKey{rootKey, aliceKey},
+		PutBearers:  []iam.BearerKey{bearer2, bearer},
 		PutPolicies: []iam.UserPolicy{deny, allow},
 	}
 	load := func(t *testing.T, s iam.Store) *iam.State {
@@ -69,6 +72,7 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 			Accounts: []iam.Account{account1},
 			Users:    []iam.User{alice, bob},
 			Keys:     []iam.AccessKey{aliceKey, rootKey},
+			Bearers:  []iam.BearerKey{bearer, bearer2},
 			Policies: []iam.UserPolicy{allow, deny},
 		}
 		if !reflect.DeepEqual(st, want) {
@@ -82,8 +86,10 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		k, p := aliceKey, allow
 		k.Active, k.Secret = true, []byte("other")
 		p.Document, p.UpdatedAt = "{ }", at.Add(time.Hour)
-		st := change(t, s, iam.Changes{PutKeys: []iam.AccessKey{k}, PutPolicies: []iam.UserPolicy{p}})
-		if !reflect.DeepEqual(st.Keys, []iam.AccessKey{k, rootKey}) || !reflect.DeepEqual(st.Policies, []iam.UserPolicy{p, deny}) {
+		b := bearer
+		b.Active, b.ExpiresAt = false, time.Time{}
+		st := change(t, s, iam.Changes{PutKeys: []iam.AccessKey{k}, PutBearers: []iam.BearerKey{b}, PutPolicies: []iam.UserPolicy{p}})
+		if !reflect.DeepEqual(st.Keys, []iam.AccessKey{k, rootKey}) || !reflect.DeepEqual(st.Bearers, []iam.BearerKey{b, bearer2}) || !reflect.DeepEqual(st.Policies, []iam.UserPolicy{p, deny}) {
 			t.Errorf("got %+v", st)
 		}
 	})
@@ -93,6 +99,7 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		change(t, s, full)
 		st := change(t, s, iam.Changes{
 			DeleteKeys:     []string{aliceKey.ID, "AKIANOSUCH"},
+			DeleteBearers:  []string{bearer.ID, bearer2.ID, "ACCANOSUCH"},
 			DeletePolicies: []iam.UserPolicy{{Account: account, User: "Alice", Name: "allow"}, {Account: account, User: "Alice", Name: "deny"}},
 			DeleteUsers:    []iam.User{{Account: account, Name: "Alice"}},
 			PutKeys:        []iam.AccessKey{aliceKey},
@@ -125,6 +132,19 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		err := s.ChangePrincipals(t.Context(), before.Revision, iam.Changes{DeleteKeys: []string{rootKey.ID}, PutUsers: []iam.User{other}})
 		if err == nil {
 			t.Fatal("a second user of the same name was accepted")
+		}
+		if st := load(t, s); !reflect.DeepEqual(st, before) {
+			t.Errorf("got  %+v\nwant %+v", st, before)
+		}
+	})
+
+	t.Run("AliasesAreUnique", func(t *testing.T) {
+		s := open(t)
+		before := change(t, s, full)
+		other := bearer
+		other.ID = "ACCAOTHER"
+		if err := s.ChangePrincipals(t.Context(), before.Revision, iam.Changes{PutBearers: []iam.BearerKey{other}}); err == nil {
+			t.Fatal("a second API key of the same alias was accepted")
 		}
 		if st := load(t, s); !reflect.DeepEqual(st, before) {
 			t.Errorf("got  %+v\nwant %+v", st, before)

@@ -145,7 +145,7 @@ func TestLatency(t *testing.T) {
 // TestUnsupported: nothing that a caller sends is dropped in silence.
 func TestUnsupported(t *testing.T) {
 	p := open(t, Config{})
-	doc := jsontext.Value(`{}`)
+	doc := []byte(`{}`)
 	for field, b := range map[string]converse.ContentBlock{
 		"messages.0.content.0.document": {Document: doc}, "messages.0.content.0.video": {Video: doc}, "messages.0.content.0.audio": {Audio: doc},
 		"messages.0.content.0.guardContent": {GuardContent: doc}, "messages.0.content.0.citationsContent": {CitationsContent: doc},
@@ -359,7 +359,7 @@ func TestRefusedParts(t *testing.T) {
 			r.AdditionalModelRequestFields = jsontext.Value(`{"top_k":1,"tools":[{"type":"bash_20250124"}]}`)
 		},
 		"messages.0.content.0.toolResult.content.1.document": func(r *converse.Request) {
-			r.Messages[0].Content[0] = converse.ContentBlock{ToolResult: &converse.ToolResult{Content: []converse.ToolResultContent{{JSON: jsontext.Value(`1`)}, {Document: jsontext.Value(`{}`)}}}}
+			r.Messages[0].Content[0] = converse.ContentBlock{ToolResult: &converse.ToolResult{Content: []converse.ToolResultContent{{JSON: jsontext.Value(`1`)}, {Document: []byte(`{}`)}}}}
 		},
 	} {
 		if _, err := p.Send(t.Context(), upstreamtest.Request(false, change)); !fault.Is(err, fault.Validation) || !strings.Contains(fmt.Sprint(err), field) {

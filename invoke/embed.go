@@ -1,0 +1,50 @@
+package invoke
+
+import (
+	"context"
+
+	"outcrop/converse"
+	"outcrop/upstream"
+)
+
+// embed asks one candidate for embeddings and gives the outcome the shape of a stream, so that it is settled like every
+// other call. Whoever is no Embedder may still speak the caller's own format.
+func (r *run) embed(ctx context.Context, p upstream.Provider, req *upstream.Request) (converse.Stream, error) {
+	e, ok := p.(upstream.Embedder)
+	if !ok {
+		return p.Send(ctx, req)
+	}
+	vectors, err := e.Embed(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	if vectors.Estimated && vectors.Usage == (converse.Usage{}) {
+		vectors.Usage.InputTokens = req.Embedding.EstimateInputTokens()
+	}
+	r.vectors = vectors
+	return func(yield func(converse.Event, error) bool) {
+		_ = yield(converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant}, nil) &&
+			yield(converse.Event{Kind: converse.Metadata, Usage: vectors.Usage, Estimated: vectors.Estimated}, nil)
+	}, nil
+}
+
+// inputTokens is a quick estimate of the input, for the intent.
+func (c *Call) inputTokens() int64 {
+	if c.Body != nil {
+		return c.Body.Size().InputTokens()
+	}
+	return c.estimateInputTokens()
+}
+
+// estimateInputTokens is what the input counts as when nobody tells.
+func (c *Call) estimateInputTokens() int64 {
+	switch {
+	case c.Body != nil:
+		return c.Body.EstimateInputTokens()
+	case c.Embedding != nil:
+		return c.Embedding.EstimateInputTokens()
+	case c.Native != nil:
+		return int64(len(c.Native.Body)+3) / 4
+	}
+	return 0
+}

@@ -1,0 +1,504 @@
+// Package anthropic is the upstream.Provider for servers that speak Anthropic's Messages API over HTTP/1.1: Anthropic
+// itself and what is compatible with it.
+//
+// A request that came as a Messages body (Native.Format "anthropic") goes out as it is, and its answer comes back as it is,
+// in Chunk events.
+package anthropic
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"outcrop/converse"
+	dialect "outcrop/dialect/anthropic"
+	"outcrop/fault"
+	"outcrop/upstream"
+	"outcrop/upstream/http1"
+	"outcrop/upstream/sse"
+)
+
+// Config describes one server. The zero value of everything but Name is a sensible default.
+type Config struct {
+	Name    string // the upstream's name in errors and logs
+	BaseURL string // up to and without the version; empty is https://api.anthropic.com
+	APIKey  string // sent as x-api-key; empty sends none
+
+	ConnectTimeout time.Duration // for TCP and TLS together; 0 is 5 s
+	AnswerTimeout  time.Duration // from the request until the answer begins, which without streaming is when it is done; 0 is 10 min
+	IdleTimeout    time.Duration // between two pieces of an answer that has begun; 0 is 2 min
+	MaxIdleConns   int           // connections kept for reuse; 0 is 512
+	MaxAnswerBytes int64         // of one answer, framing included; 0 is 64 MiB
+	Clock          func() time.Time
+}
+
+const (
+	apiVersion    = "2023-06-01"
+	maxErrorBody  = 64 << 10
+	maxRetryAfter = time.Hour
+	keepIdle      = 90 * time.Second       // how long a connection waits for the next request; most servers close it sooner
+	drainTime     = 100 * time.Millisecond // for the end of a chunked body after message_stop
+	maxBatch      = 64                     // events decoded before the first of them is handed on
+)
+
+// Provider is one server. It holds a pool of connections.
+type Provider struct {
+	cfg       Config
+	transport *http1.Transport
+
+	// Of what all requests have in common. They share it, and it is never changed.
+	messages, count                                               http.Request
+	apiKey, version, contentType, acceptStream, acceptJSON, agent []string
+}
+
+var (
+	_ upstream.Provider     = (*Provider)(nil)
+	_ upstream.TokenCounter = (*Provider)(nil)
+)
+
+// New checks c and returns its provider. It connects to nothing.
+func New(c Config) (*Provider, error) {
+	if c.BaseURL == "" {
+		c.BaseURL = "https://api.anthropic.com"
+	}
+	u, err := url.Parse(c.BaseURL)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("upstream %s: base_url: %w", c.Name, err)
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return nil, fmt.Errorf("upstream %s: base_url %q is not of the form https://HOST[:PORT]", c.Name, c.BaseURL)
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return nil, fmt.Errorf("upstream %s: base_url has a user, a query or a fragment; a key belongs into api_key_env or api_key_file", c.Name)
+	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1"):
+		return nil, fmt.Errorf("upstream %s: base_url ends in /v1, which is added to it", c.Name)
+	case strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return nil, fmt.Errorf("upstream %s: the API key has a space or another character that no key has", c.Name)
+	}
+	defaults := func(d *time.Duration, to time.Duration) {
+		if *d == 0 {
+			*d = to
+		}
+	}
+	defaults(&c.ConnectTimeout, 5*time.Second)
+	defaults(&c.AnswerTimeout, 10*time.Minute)
+	defaults(&c.IdleTimeout, 2*time.Minute)
+	if c.MaxIdleConns == 0 {
+		c.MaxIdleConns = 512
+	}
+	if c.MaxAnswerBytes == 0 {
+		c.MaxAnswerBytes = 64 << 20
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if u.Path == "" {
+		u.Path = "/" // JoinPath keeps a path without its slash so
+	}
+	post := func(path string) http.Request {
+		u := u.JoinPath(path)
+		return http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	}
+	p := &Provider{
+		cfg:          c,
+		messages:     post("v1/messages"),
+		count:        post("v1/messages/count_tokens"),
+		version:      []string{apiVersion},
+		contentType:  []string{"application/json"},
+		acceptStream: []string{"text/event-stream"},
+		acceptJSON:   []string{"application/json"},
+		agent:        []string{"outcrop"},
+	}
+	if !loopback(u.Hostname()) {
+		if proxy, err := http.ProxyFromEnvironment(&p.messages); err != nil {
+			return nil, fmt.Errorf("upstream %s: the proxy that the environment names: %w", c.Name, err)
+		} else if proxy != nil {
+			return nil, fmt.Errorf("upstream %s: the environment names a proxy for %s, which this kind of upstream cannot use", c.Name, u.Host)
+		}
+	}
+	p.transport = http1.New(http1.Config{
+		ConnectTimeout: c.ConnectTimeout,
+		HeaderTimeout:  c.AnswerTimeout,
+		ReadTimeout:    c.IdleTimeout,
+		IdleTimeout:    keepIdle,
+		MaxIdleConns:   c.MaxIdleConns,
+	})
+	if c.APIKey != "" {
+		p.apiKey = []string{c.APIKey}
+	}
+	return p, nil
+}
+
+// loopback hosts are never reached through a proxy, and the environment is not even asked.
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// Close closes the connections that wait for reuse.
+func (p *Provider) Close() error {
+	p.transport.CloseIdleConnections()
+	return nil
+}
+
+// exchange is one request under way.
+type exchange struct {
+	p       *Provider
+	ctx     context.Context
+	body    http1.Body
+	req     *upstream.Request
+	native  bool   // the answer is passed on as it comes
+	started bool   // something of the answer was handed on
+	held    []byte // message_start, until the event behind it has come
+	dec     dialect.Decoder
+}
+
+// format is the Native.Format of a Messages body.
+const format = "anthropic"
+
+func native(r *upstream.Request) bool { return r.Native != nil && r.Native.Format == format }
+
+// untranslated refuses a body that there is no translation of.
+func (p *Provider) untranslated() error {
+	return fault.New(fault.Validation, "The model doesn't support a request of this format: upstream %q speaks Anthropic's Messages.", p.cfg.Name)
+}
+
+// Send implements upstream.Provider. Without r.Stream the whole answer has arrived when it returns.
+func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+	x := &exchange{p: p, ctx: ctx, req: r, native: native(r)}
+	var body []byte
+	var betas []string
+	var err error
+	switch {
+	case x.native:
+		body, betas, err = dialect.AppendNative(make([]byte, 0, len(r.Native.Body)+128), r.Native.Body, r.Model, r.Stream)
+	case r.Body == nil:
+		err = p.untranslated()
+	default:
+		x.dec.Fields = r.Body.AdditionalModelResponseFieldPaths
+		body, betas, err = dialect.AppendMessages(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, r.Stream, p.cfg.Name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	resp, err := p.transport.RoundTrip(p.request(ctx, &p.messages, r, body, betas, r.Stream))
+	if err != nil {
+		return nil, upstream.Unreachable(ctx, p.cfg.Name, err)
+	}
+	x.body = resp.Body.(http1.Body)
+	contentType := resp.Header.Get("Content-Type")
+	if resp.StatusCode == http.StatusOK && r.Stream && strings.HasPrefix(contentType, "text/event-stream") {
+		return x.stream, nil
+	}
+	defer x.body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, p.refused(resp)
+	}
+	x.native = x.native && !r.Stream // a whole answer is no event of a stream
+	return x.whole(contentType)
+}
+
+// CountTokens implements upstream.TokenCounter. It costs nothing, and runs no model.
+func (p *Provider) CountTokens(ctx context.Context, r *upstream.Request) (int64, error) {
+	var body []byte
+	var betas []string
+	var err error
+	switch {
+	case native(r):
+		body, betas, err = dialect.AppendNativeCount(make([]byte, 0, len(r.Native.Body)+128), r.Native.Body, r.Model)
+	case r.Body == nil:
+		err = p.untranslated()
+	default:
+		body, betas, err = dialect.AppendCountTokens(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, p.cfg.Name)
+	}
+	if err != nil {
+		return 0, err
+	}
+	x := &exchange{p: p, ctx: ctx, req: r}
+	resp, err := p.transport.RoundTrip(p.request(ctx, &p.count, r, body, betas, false))
+	if err != nil {
+		return 0, upstream.Unreachable(ctx, p.cfg.Name, err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return 0, p.refused(resp)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
+	if err != nil {
+		return 0, x.failed(err)
+	}
+	n, err := dialect.ParseCount(b)
+	if err != nil {
+		return 0, x.failed(err)
+	}
+	return n, nil
+}
+
+// request makes an HTTP request after the model of to. X-Idempotency-Key, present but empty, is not sent: it tells the
+// transport that the request may go out again when a kept connection turns out to be closed before any of the answer came.
+func (p *Provider) request(ctx context.Context, to *http.Request, r *upstream.Request, body []byte, betas []string, stream bool) *http.Request {
+	h := make(http.Header, 8)
+	h["Content-Type"] = p.contentType
+	h["User-Agent"] = p.agent
+	h["Anthropic-Version"] = p.version
+	h["X-Idempotency-Key"] = []string{}
+	if stream {
+		h["Accept"] = p.acceptStream
+	} else {
+		h["Accept"] = p.acceptJSON
+	}
+	if p.apiKey != nil {
+		h["X-Api-Key"] = p.apiKey
+	}
+	if native(r) {
+		if v := r.Native.Header["Anthropic-Beta"]; v != "" {
+			betas = append(betas, v) // a list too
+		}
+	}
+	if len(betas) > 0 {
+		h["Anthropic-Beta"] = []string{strings.Join(betas, ",")}
+	}
+	if r.ID != "" {
+		h["X-Request-Id"] = []string{r.ID}
+	}
+	request := to.WithContext(ctx)
+	request.Header = h
+	request.Body, request.ContentLength = newBody(body), int64(len(body))
+	request.GetBody = func() (io.ReadCloser, error) { return newBody(body), nil }
+	return request
+}
+
+// requestBody is a request's body, which can be read but need not be closed.
+type requestBody struct{ bytes.Reader }
+
+func newBody(b []byte) io.ReadCloser {
+	r := new(requestBody)
+	r.Reset(b)
+	return r
+}
+
+func (*requestBody) Close() error { return nil }
+
+// refused turns an answer that is not 200 into its fault.
+func (p *Provider) refused(resp *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what came of it is enough
+	return p.classify(dialect.ParseError(b), resp.StatusCode, p.retryAfter(resp.Header))
+}
+
+func (p *Provider) classify(e *dialect.Error, status int, retryAfter time.Duration) *fault.Error {
+	message := e.Message
+	if p.cfg.APIKey != "" {
+		message = strings.ReplaceAll(message, p.cfg.APIKey, "***")
+	}
+	return upstream.Classify(&upstream.Refusal{Upstream: p.cfg.Name, Status: status, Type: e.Type, Message: message, RetryAfter: retryAfter})
+}
+
+// retryAfter reads Retry-After, in seconds or, as a proxy may write it, as a date.
+func (p *Provider) retryAfter(h http.Header) time.Duration {
+	var d time.Duration
+	v := h.Get("Retry-After")
+	if s, err := strconv.ParseFloat(v, 64); err == nil {
+		d = time.Duration(min(max(s, 0), 1e6) * float64(time.Second))
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(p.cfg.Clock())
+	}
+	return min(max(d, 0), maxRetryAfter)
+}
+
+// failed returns the fault of an answer that broke off or that cannot be read.
+func (x *exchange) failed(err error) error {
+	started := x.started
+	var e *dialect.Error
+	var timeout net.Error
+	switch {
+	case errors.As(err, &e):
+		f := x.p.classify(e, 0, 0)
+		if started {
+			return upstream.InStream(f)
+		}
+		return f
+	case errors.Is(err, dialect.ErrMalformed), errors.Is(err, sse.ErrTooLong):
+		f := fault.Wrap(fmt.Errorf("upstream %s: %w", x.p.cfg.Name, err), fault.ModelError, "The model returned an answer that could not be read.")
+		f.OriginalStatus = http.StatusOK
+		if started {
+			return upstream.InStream(f)
+		}
+		return f
+	case x.ctx.Err() != nil:
+		return upstream.Unreachable(x.ctx, x.p.cfg.Name, err)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return upstream.Timeout(x.p.cfg.Name, "silent for too long")
+	}
+	return upstream.Broken(x.p.cfg.Name, started, err)
+}
+
+var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// whole reads an answer that is not streamed.
+func (x *exchange) whole(contentType string) (converse.Stream, error) {
+	buf := bodies.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= 1<<20 {
+			buf.Reset()
+			bodies.Put(buf)
+		}
+	}()
+	limited := io.LimitedReader{R: x.body, N: x.p.cfg.MaxAnswerBytes + 1}
+	if _, err := buf.ReadFrom(&limited); err != nil {
+		return nil, x.failed(err)
+	}
+	if limited.N == 0 {
+		return nil, x.failed(sse.ErrTooLong)
+	}
+	if x.native {
+		return x.wholeNative(bytes.Clone(buf.Bytes()), contentType)
+	}
+	events, err := x.dec.Append(make([]converse.Event, 0, 6), buf.Bytes())
+	if err == nil && !x.dec.Started() && !x.dec.Finished() {
+		err = errNothing
+	}
+	if err != nil {
+		return nil, x.failed(err)
+	}
+	return sequence(x.dec.Finish(events, x.inputTokens)), nil
+}
+
+// wholeNative is the stream of an answer that is passed on in one piece.
+func (x *exchange) wholeNative(body []byte, contentType string) (converse.Stream, error) {
+	typ, err := x.dec.Meter(body)
+	if err == nil && typ != "message" {
+		err = errNothing
+	}
+	if err != nil {
+		return nil, x.failed(err)
+	}
+	e := []converse.Event{{Kind: converse.Chunk, Native: body, Name: contentType, StopReason: x.dec.StopReason()}, {Kind: converse.Metadata}}
+	e[1].Usage, e[1].Estimated = x.dec.Usage(x.inputTokens)
+	e[0].Usage = e[1].Usage
+	return sequence(e), nil
+}
+
+var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
+
+func sequence(events []converse.Event) converse.Stream {
+	return func(yield func(converse.Event, error) bool) {
+		for i := range events {
+			events[i].More = i+1 < len(events)
+			if !yield(events[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+// inputTokens estimates the request's input, for a server that does not tell it.
+func (x *exchange) inputTokens() int64 {
+	if x.req.Body != nil {
+		return x.req.Body.EstimateInputTokens()
+	}
+	return int64(len(x.req.Native.Body)+3) / 4
+}
+
+// stream is the converse.Stream of a streamed answer. What one read brings is decoded as a whole before its first event
+// is handed on, so that More is exact: a writer that holds its flush back for another event never waits for the server.
+func (x *exchange) stream(yield func(converse.Event, error) bool) {
+	defer x.body.Close()
+	in := sse.NewReader(x.body, x.p.cfg.MaxAnswerBytes)
+	defer in.Release()
+	step := x.translate
+	if x.native {
+		step = x.forward
+	}
+	events := make([]converse.Event, 0, 16)
+	for {
+		var err error
+		events = events[:0]
+		for len(events) < maxBatch && err == nil && !x.dec.Ended() {
+			data, ok := in.Next()
+			if !ok {
+				break
+			}
+			events, err = step(events, data)
+		}
+		done := x.dec.Ended()
+		if err == nil && !done && len(events) == 0 {
+			if err = in.Fill(); err == io.EOF && x.dec.Finished() {
+				err, done = nil, true // a server that says no message_stop
+				events, err = step(events, nil)
+			} else if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+		}
+		for i := range events {
+			events[i].More = i+1 < len(events)
+			x.started = true
+			if !yield(events[i], nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(converse.Event{}, x.failed(err))
+			return
+		}
+		if done {
+			x.body.SetReadTimeout(drainTime)
+			in.Drain() // to the end of the body, so that its connection can be used again
+			return
+		}
+	}
+}
+
+// translate appends what an event of the server's, or with nil the end of its stream, makes for the caller.
+func (x *exchange) translate(events []converse.Event, data []byte) ([]converse.Event, error) {
+	if data != nil {
+		var err error
+		if events, err = x.dec.Append(events, data); err != nil || !x.dec.Ended() {
+			return events, err
+		}
+	}
+	if !x.dec.Started() && !x.dec.Finished() {
+		return events, errNothing
+	}
+	return x.dec.Finish(events, x.inputTokens), nil
+}
+
+// forward is translate for an answer that is passed on as it comes. message_start waits for the event behind it: Anthropic
+// tells that it is overloaded after it too, and then another server may be asked.
+func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Event, error) {
+	e := converse.Event{Kind: converse.Metadata}
+	if data != nil {
+		typ, err := x.dec.Meter(data)
+		if err != nil {
+			return events, err
+		}
+		if typ == "message_start" {
+			x.held = bytes.Clone(data)
+			return events, nil
+		}
+		e.Native, e.Name = data, typ
+	}
+	if x.held != nil {
+		events = append(events, converse.Event{Kind: converse.Chunk, Native: x.held, Name: "message_start"})
+		x.held = nil
+	}
+	switch {
+	case data != nil && !x.dec.Ended():
+		e.Kind = converse.Chunk
+		e.StopReason = x.dec.StopReason()
+		e.Usage, _ = x.dec.Usage(func() int64 { return 0 }) // not worth an estimate yet
+	case !x.dec.Finished() && !x.started && len(events) == 0:
+		return events, errNothing
+	default:
+		e.Usage, e.Estimated = x.dec.Usage(x.inputTokens)
+	}
+	return append(events, e), nil
+}

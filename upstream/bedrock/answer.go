@@ -1,0 +1,169 @@
+package bedrock
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+	"outcrop/fault"
+)
+
+// read reads the whole body of an answer.
+func (x *exchange) read() ([]byte, error) {
+	limited := io.LimitedReader{R: x.body, N: x.p.cfg.MaxAnswerBytes + 1}
+	b, err := io.ReadAll(&limited)
+	if err == nil && limited.N == 0 {
+		err = errTooLong
+	}
+	if err != nil {
+		return nil, x.failed(err, false)
+	}
+	return b, nil
+}
+
+// whole reads an answer that is not streamed.
+func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
+	b, err := x.read()
+	if err != nil {
+		return nil, err
+	}
+	var events []converse.Event
+	switch {
+	case !x.ask.converse:
+		var t tally
+		t.header(resp.Header)
+		if !t.told || t.CacheWriteInputTokens > 0 { // the headers do not say for how long that was written
+			inBody := tally{bytes: outputLen(b)}
+			inBody.body(b)
+			if t.told {
+				t.CacheWrite1hInputTokens = min(inBody.CacheWrite1hInputTokens, t.CacheWriteInputTokens)
+			} else {
+				t = inBody
+			}
+		}
+		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type")}
+		events = []converse.Event{chunk, x.metadata(&t)}
+	default:
+		if events, err = x.message(b); err != nil {
+			return nil, x.failed(err, false)
+		}
+	}
+	return func(yield func(converse.Event, error) bool) {
+		for i := range events {
+			events[i].More = i+1 < len(events)
+			if !yield(events[i], nil) {
+				return
+			}
+		}
+	}, nil
+}
+
+// metadata is the event that ends an answer in a model's own format.
+func (x *exchange) metadata(t *tally) converse.Event {
+	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage}
+	if !t.told {
+		if t.Usage == (converse.Usage{}) {
+			t.guess = x.inputTokens()
+		}
+		e.Usage, e.Estimated = t.soFar(), true
+	}
+	return e
+}
+
+// inputTokens estimates the request.
+func (x *exchange) inputTokens() int64 {
+	if x.req.Body != nil {
+		return x.req.Body.EstimateInputTokens()
+	}
+	return int64(textLen(x.ask.body, true)+3) / 4
+}
+
+// message reads Converse's answer. One that goes on as it is is read for its usage and its stop reason alone.
+func (x *exchange) message(b []byte) ([]converse.Event, error) {
+	var in struct {
+		Output struct {
+			Message *struct {
+				Content jsontext.Value `json:"content"`
+			} `json:"message"`
+		} `json:"output"`
+		StopReason string         `json:"stopReason"`
+		Usage      *tokenUsage    `json:"usage"`
+		Fields     jsontext.Value `json:"additionalModelResponseFields"`
+	}
+	if err := json.Unmarshal(b, &in, jsontext.AllowInvalidUTF8(true)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	if in.Output.Message == nil {
+		return nil, fmt.Errorf("%w: it holds no message", errMalformed)
+	}
+	last := converse.Event{Kind: converse.Metadata}
+	if in.Usage != nil {
+		last.Usage = in.Usage.usage()
+	} else {
+		last = x.metadata(&tally{bytes: outputLen(in.Output.Message.Content)})
+	}
+	if x.ask.native {
+		return []converse.Event{{Kind: converse.Chunk, Native: b, Name: "application/json", StopReason: in.StopReason}, last}, nil
+	}
+	var content []converse.ContentBlock
+	if err := json.Unmarshal(in.Output.Message.Content, &content, jsontext.AllowInvalidUTF8(true)); err != nil {
+		return nil, fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	events := make([]converse.Event, 0, 3*len(content)+3)
+	events = append(events, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
+	for i := range content {
+		delta := func(kind converse.DeltaKind, text string) {
+			events = append(events, converse.Event{Kind: converse.BlockDelta, Index: i, Delta: kind, Text: text})
+		}
+		c := &content[i]
+		switch {
+		case c.Text != nil:
+			delta(converse.TextDelta, *c.Text)
+		case c.ToolUse != nil && c.ToolUse.Type == "":
+			events = append(events, converse.Event{Kind: converse.BlockStart, Index: i, ToolUseID: c.ToolUse.ToolUseID, ToolName: c.ToolUse.Name})
+			delta(converse.ToolInputDelta, string(c.ToolUse.Input))
+		case c.ReasoningContent != nil && c.ReasoningContent.ReasoningText != nil:
+			t := c.ReasoningContent.ReasoningText
+			delta(converse.ReasoningDelta, t.Text)
+			if t.Signature != "" {
+				delta(converse.SignatureDelta, t.Signature)
+			}
+		case c.ReasoningContent != nil && c.ReasoningContent.RedactedContent != nil:
+			delta(converse.RedactedDelta, string(c.ReasoningContent.RedactedContent))
+		case c.CitationsContent != nil:
+			var cited struct {
+				Content   []converse.CitedText `json:"content"`
+				Citations []jsontext.Value     `json:"citations"`
+			}
+			if err := json.Unmarshal(c.CitationsContent, &cited, jsontext.AllowInvalidUTF8(true)); err != nil {
+				return nil, fmt.Errorf("%w: %w", errMalformed, err)
+			}
+			for _, t := range cited.Content {
+				if t.Text != nil {
+					delta(converse.TextDelta, *t.Text)
+				}
+			}
+			for _, v := range cited.Citations {
+				events = append(events, converse.Event{Kind: converse.BlockDelta, Index: i, Delta: converse.CitationDelta, Fields: v})
+			}
+		default:
+			return nil, x.inexpressible("content block")
+		}
+		events = append(events, converse.Event{Kind: converse.BlockStop, Index: i})
+	}
+	events = append(events, converse.Event{Kind: converse.MessageStop, StopReason: in.StopReason, Fields: in.Fields}, last)
+	return events, nil
+}
+
+// inexpressible is the fault of an answer that holds what only Converse itself can tell: the request came in another
+// format. Nothing of an answer is dropped in silence.
+func (x *exchange) inexpressible(what string) error {
+	return &fault.Error{
+		Kind: fault.ModelError, OriginalStatus: http.StatusOK,
+		Message: fmt.Sprintf("The upstream %s answered with a %s that the format of this request cannot express. Use Converse.", x.p.cfg.Name, what),
+	}
+}

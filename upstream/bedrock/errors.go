@@ -1,0 +1,207 @@
+package bedrock
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"outcrop/fault"
+	"outcrop/upstream"
+)
+
+// A refusal is an exception of Bedrock's.
+type refusal struct {
+	Name            string // such as ThrottlingException; inside a stream such as throttlingException
+	Status          int    // of the HTTP answer; 200 inside a stream
+	RequestID       string
+	RetryAfter      time.Duration
+	Message         string `json:"message"`
+	OriginalStatus  int    `json:"originalStatusCode"`
+	OriginalMessage string `json:"originalMessage"`
+	ResourceName    string `json:"resourceName"`
+}
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("Amazon Bedrock answered %d %s: %s (request id %s)", r.Status, r.Name, upstream.Clip(r.Message), r.RequestID)
+}
+
+// read takes the members of the exception's JSON body.
+func (r *refusal) read(body []byte) {
+	var b struct {
+		Message         string `json:"message"`
+		Upper           string `json:"Message"` // what stands before the service writes it so
+		Type            string `json:"__type"`
+		OriginalStatus  int    `json:"originalStatusCode"`
+		OriginalMessage string `json:"originalMessage"`
+		ResourceName    string `json:"resourceName"`
+	}
+	if json.Unmarshal(body, &b) != nil {
+		b.Message = string(bytes.ToValidUTF8(body, []byte("?")))
+	}
+	r.Message, r.OriginalStatus, r.OriginalMessage, r.ResourceName = b.Message, b.OriginalStatus, b.OriginalMessage, b.ResourceName
+	if r.Message == "" {
+		r.Message = b.Upper
+	}
+	if r.Name == "" {
+		r.Name = b.Type
+	}
+}
+
+// exceptionName strips what may stand around an exception's name: "aws.protocoltests#Name:http://...".
+// Source: https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html#operation-error-serialization
+func exceptionName(s string) string {
+	s, _, _ = strings.Cut(s, ":")
+	if _, after, ok := strings.Cut(s, "#"); ok {
+		s = after
+	}
+	return strings.TrimSpace(s)
+}
+
+// refused turns an answer that is not 200 into its fault.
+func (x *exchange) refused(resp *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(x.body, maxErrorBody)) // what came of it is enough
+	r := &refusal{
+		Name: resp.Header.Get("X-Amzn-Errortype"), Status: resp.StatusCode,
+		RequestID: resp.Header.Get("X-Amzn-Requestid"), RetryAfter: x.p.retryAfter(resp.Header),
+	}
+	r.read(b)
+	r.Name = exceptionName(r.Name)
+	return x.fault(r)
+}
+
+// fault returns the fault that r is. Bedrock's words are the caller's to see where they are about his request or about the
+// model's work. What is about the account that this server calls Bedrock with is not: a credential that has expired, a
+// model that the account has no access to or a name that is wrong in the configuration is for the log and for whoever
+// runs the server; the caller learns that the service cannot serve him now, and another target may.
+func (x *exchange) fault(r *refusal) *fault.Error {
+	name := r.Name
+	if name == "" {
+		name = nameOf(r.Status)
+	}
+	// Inside a stream names begin in lower case, and those of frames of the type error may be anything.
+	if name != "" {
+		name = strings.ToUpper(name[:1]) + name[1:]
+	}
+	message := upstream.Clip(x.ask.unname(r.Message))
+	status := 0
+	switch strings.TrimSuffix(name, "Exception") {
+	case "Validation":
+		if operators(r.Message) {
+			return x.misconfigured(r)
+		}
+		return &fault.Error{Kind: fault.Validation, Message: message, OriginalStatus: r.Status, Cause: r}
+	case "ModelError":
+		return &fault.Error{Kind: fault.ModelError, Message: message, OriginalStatus: r.OriginalStatus, Resource: x.ask.unname(r.ResourceName), Cause: r}
+	case "ModelStreamError":
+		return &fault.Error{Kind: fault.ModelStream, Message: message, OriginalStatus: r.OriginalStatus, OriginalMessage: upstream.Clip(x.ask.unname(r.OriginalMessage)), Cause: r}
+	case "ModelNotReady":
+		return &fault.Error{Kind: fault.ModelNotReady, Message: message, OriginalStatus: r.Status, RetryAfter: r.RetryAfter, Cause: r}
+	case "Throttling", "TooManyRequests", "ServiceQuotaExceeded":
+		status = http.StatusTooManyRequests
+	case "ModelTimeout":
+		status = http.StatusRequestTimeout
+	case "ServiceUnavailable", "InternalServer", "InternalFailure":
+		status = http.StatusServiceUnavailable
+	case "ExpiredToken":
+		x.p.forget()
+		return x.misconfigured(r)
+	case "AccessDenied", "UnrecognizedClient", "InvalidSignature", "IncompleteSignature", "MissingAuthenticationToken",
+		"InvalidClientTokenId", "ResourceNotFound", "OptInRequired", "NotAuthorized", "UnknownOperation":
+		return x.misconfigured(r)
+	default:
+		status = r.Status
+	}
+	f := upstream.Classify(&upstream.Refusal{Upstream: x.p.cfg.Name, Status: status, RetryAfter: r.RetryAfter, Message: x.ask.unname(r.Message)})
+	f.OriginalStatus, f.Cause = r.Status, r
+	return f
+}
+
+// nameOf is the exception that a status without a name stands for, as from a proxy on the way.
+func nameOf(status int) string {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusProxyAuthRequired:
+		return "AccessDeniedException"
+	case http.StatusNotFound:
+		return "ResourceNotFoundException"
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable:
+		return "ServiceUnavailableException"
+	}
+	return ""
+}
+
+// operators says that a ValidationException is about the model's name or the account, which the caller has not chosen.
+// Source: recorded answers; see also https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html
+func operators(message string) bool {
+	for _, s := range []string{
+		"model identifier is invalid", "on-demand throughput isn", "Operation not allowed", "is not authorized to", "inference profile",
+	} {
+		if strings.Contains(message, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func (x *exchange) misconfigured(cause error) *fault.Error {
+	if x.ctx.Err() == nil {
+		x.p.cfg.Logger.ErrorContext(x.ctx, "the upstream refuses this server: look at its credentials, its model access and its model names",
+			"upstream", x.p.cfg.Name, "region", x.region, "model", x.ask.model, "request_id", x.req.ID, "error", cause)
+	}
+	f := upstream.Classify(&upstream.Refusal{Upstream: x.p.cfg.Name, Status: http.StatusServiceUnavailable})
+	f.Cause = fmt.Errorf("upstream %s: %w", x.p.cfg.Name, cause)
+	f.OriginalStatus = 0
+	var r *refusal
+	if errors.As(cause, &r) {
+		f.OriginalStatus = r.Status
+	}
+	return f
+}
+
+// retryAfter reads Retry-After, in seconds or as a date.
+func (p *Provider) retryAfter(h http.Header) time.Duration {
+	var d time.Duration
+	v := h.Get("Retry-After")
+	if s, err := strconv.ParseFloat(v, 64); err == nil {
+		d = time.Duration(min(max(s, 0), 1e6) * float64(time.Second))
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(p.cfg.Clock())
+	}
+	return min(max(d, 0), maxRetryAfter)
+}
+
+// errMalformed is of an answer that is not what Bedrock answers.
+var errMalformed = errors.New("the answer could not be read")
+
+// failed returns the fault of an answer that broke off or that cannot be read. started says that the caller has had a
+// part of it.
+func (x *exchange) failed(err error, started bool) error {
+	var r *refusal
+	var f *fault.Error
+	var timeout net.Error
+	switch {
+	case errors.As(err, &r):
+		f = x.fault(r)
+	case errors.As(err, &f):
+	case errors.Is(err, errMalformed), errors.Is(err, errTooLong), errors.Is(err, errFrame):
+		f = fault.Wrap(fmt.Errorf("upstream %s: %w", x.p.cfg.Name, err), fault.ModelError, "The model returned an answer that could not be read.")
+		f.OriginalStatus = http.StatusOK
+	case x.ctx.Err() != nil:
+		return upstream.Unreachable(x.ctx, x.p.cfg.Name, err)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return upstream.Timeout(x.p.cfg.Name, "silent for too long")
+	default:
+		return upstream.Broken(x.p.cfg.Name, started, err)
+	}
+	if started {
+		return upstream.InStream(f)
+	}
+	return f
+}

@@ -1,0 +1,222 @@
+package bedrock
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+
+	"outcrop/converse"
+)
+
+// tokenUsage is Converse's TokenUsage.
+type tokenUsage struct {
+	InputTokens           int64 `json:"inputTokens"`
+	OutputTokens          int64 `json:"outputTokens"`
+	CacheReadInputTokens  int64 `json:"cacheReadInputTokens"`
+	CacheWriteInputTokens int64 `json:"cacheWriteInputTokens"`
+	CacheDetails          []struct {
+		TTL         string `json:"ttl"`
+		InputTokens int64  `json:"inputTokens"`
+	} `json:"cacheDetails"`
+}
+
+func (u *tokenUsage) usage() converse.Usage {
+	out := converse.Usage{
+		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens,
+		CacheReadInputTokens: u.CacheReadInputTokens, CacheWriteInputTokens: u.CacheWriteInputTokens,
+	}
+	for _, d := range u.CacheDetails {
+		if d.TTL == "1h" {
+			out.CacheWrite1hInputTokens += d.InputTokens
+		}
+	}
+	return out
+}
+
+// bodyUsage is where InvokeModel's bodies and chunks tell their usage: Bedrock's own member, which it adds to the last
+// chunk of a stream, and the members that the models' families have. Cached tokens are no part of the input in any of
+// them but OpenAI's.
+type bodyUsage struct {
+	Metrics *struct {
+		Input      int64 `json:"inputTokenCount"`
+		Output     int64 `json:"outputTokenCount"`
+		CacheRead  int64 `json:"cacheReadInputTokenCount"`
+		CacheWrite int64 `json:"cacheWriteInputTokenCount"`
+	} `json:"amazon-bedrock-invocationMetrics"`
+
+	familyUsage
+	Message  struct{ familyUsage } `json:"message"`  // Anthropic's message_start
+	Metadata struct{ familyUsage } `json:"metadata"` // Nova's last event
+
+	// Meta Llama's.
+	PromptTokens     *int64 `json:"prompt_token_count"`
+	GenerationTokens *int64 `json:"generation_token_count"`
+
+	// Titan's, text and embeddings.
+	InputTextTokens *int64 `json:"inputTextTokenCount"`
+	Results         []struct {
+		TokenCount int64 `json:"tokenCount"`
+	} `json:"results"`
+}
+
+type familyUsage struct {
+	Usage *struct {
+		// Anthropic's.
+		Input         int64 `json:"input_tokens"`
+		Output        int64 `json:"output_tokens"`
+		CacheRead     int64 `json:"cache_read_input_tokens"`
+		CacheWrite    int64 `json:"cache_creation_input_tokens"`
+		CacheCreation struct {
+			OneHour int64 `json:"ephemeral_1h_input_tokens"`
+		} `json:"cache_creation"`
+
+		// Nova's.
+		InputTokens      int64 `json:"inputTokens"`
+		OutputTokens     int64 `json:"outputTokens"`
+		CacheReadTokens  int64 `json:"cacheReadInputTokenCount"`
+		CacheWriteTokens int64 `json:"cacheWriteInputTokenCount"`
+
+		// OpenAI's, which AI21 Jamba, Mistral, DeepSeek and others have as well.
+		Prompt        int64 `json:"prompt_tokens"`
+		Completion    int64 `json:"completion_tokens"`
+		PromptDetails struct {
+			Cached int64 `json:"cached_tokens"`
+		} `json:"prompt_tokens_details"`
+	} `json:"usage"`
+}
+
+// largestCounted bounds the bodies that are read for their usage: larger ones are pictures.
+const largestCounted = 1 << 20
+
+// tally is what is known of the usage of an answer in a model's own format.
+type tally struct {
+	converse.Usage
+	told  bool  // the usage is Bedrock's, or the model's own
+	bytes int   // of output seen
+	guess int64 // of the input, until it is told
+}
+
+// chunk reads one chunk of a stream. last says that Bedrock has added its metrics: it does to the last one.
+func (t *tally) chunk(b []byte) (last bool) {
+	t.bytes += outputLen(b)
+	if last = bytes.Contains(b, []byte(`"amazon-bedrock-invocationMetrics"`)); last || bytes.Contains(b, []byte(`"usage"`)) {
+		t.body(b)
+	}
+	return last
+}
+
+// soFar is the usage as far as it is known: what is not told yet is estimated.
+func (t *tally) soFar() converse.Usage {
+	u := t.Usage
+	if u == (converse.Usage{}) {
+		u.InputTokens = t.guess
+	}
+	u.OutputTokens = max(u.OutputTokens, int64(t.bytes+3)/4)
+	return u
+}
+
+// body reads what a body or a chunk tells. A later one adds to what an earlier one told.
+func (t *tally) body(b []byte) {
+	var in bodyUsage
+	if len(b) > largestCounted || json.Unmarshal(b, &in) != nil {
+		return
+	}
+	for i, f := range [...]familyUsage{in.familyUsage, in.Metadata.familyUsage, in.Message.familyUsage} {
+		u := f.Usage
+		if u == nil {
+			continue
+		}
+		t.InputTokens = max(t.InputTokens, u.Input, u.InputTokens, u.Prompt-u.PromptDetails.Cached)
+		t.OutputTokens = max(t.OutputTokens, u.Output, u.OutputTokens, u.Completion)
+		t.CacheReadInputTokens = max(t.CacheReadInputTokens, u.CacheRead, u.CacheReadTokens, u.PromptDetails.Cached)
+		t.CacheWriteInputTokens = max(t.CacheWriteInputTokens, u.CacheWrite, u.CacheWriteTokens)
+		t.CacheWrite1hInputTokens = max(t.CacheWrite1hInputTokens, u.CacheCreation.OneHour)
+		t.told = t.told || i < 2 // what message_start says of the output is of no use
+	}
+	if in.PromptTokens != nil && in.GenerationTokens != nil {
+		t.InputTokens, t.OutputTokens, t.told = *in.PromptTokens, *in.GenerationTokens, true
+	}
+	if in.InputTextTokens != nil {
+		t.InputTokens, t.told = *in.InputTextTokens, true
+		for _, r := range in.Results {
+			t.OutputTokens += r.TokenCount
+		}
+	}
+	if m := in.Metrics; m != nil {
+		t.InputTokens, t.OutputTokens, t.told = m.Input, m.Output, true
+		t.CacheReadInputTokens, t.CacheWriteInputTokens = m.CacheRead, m.CacheWrite
+	}
+}
+
+// header reads the counts that InvokeModel answers in headers. They are in no document of AWS's, but in every recorded
+// answer of a model that counts tokens, for instance in those of dd-trace-js and openllmetry. They say nothing of the
+// time to live of what was written to the cache: that is in the body.
+func (t *tally) header(h http.Header) {
+	count := func(name string) (n int64, ok bool) {
+		n, err := strconv.ParseInt(h.Get("X-Amzn-Bedrock-"+name+"-Token-Count"), 10, 64)
+		return max(n, 0), err == nil
+	}
+	in, ok := count("Input")
+	if !ok {
+		return
+	}
+	t.InputTokens, t.told = in, true
+	t.OutputTokens, _ = count("Output") // embeddings have none
+	t.CacheReadInputTokens, _ = count("Cache-Read-Input")
+	t.CacheWriteInputTokens, _ = count("Cache-Write-Input")
+}
+
+// outputLen returns about how many bytes of a model's text are in an answer or a chunk of one, whatever its format.
+func outputLen(b []byte) int { return textLen(b, false) }
+
+// textLen returns the length of the strings in b that stand under the names by which the families call text: of an
+// answer, or also those of a prompt.
+func textLen(b []byte, prompt bool) (n int) {
+	counts := false
+	for {
+		s, rest, ok := nextString(b)
+		if !ok {
+			return n
+		}
+		b = bytes.TrimLeft(rest, " \n\t\r")
+		if len(b) == 0 || b[0] != ':' {
+			if counts {
+				n += len(s)
+			}
+			continue
+		}
+		switch string(s) {
+		case "text", "input", "partial_json", "thinking", "outputText", "generation", "content", "completion", "arguments", "reasoning", "reasoning_content":
+			counts = true
+		case "prompt", "inputText", "message", "texts", "system", "preamble":
+			counts = prompt
+		default:
+			counts = false
+		}
+	}
+}
+
+// nextString returns the inside of the next JSON string in b and what follows it.
+func nextString(b []byte) (s, rest []byte, ok bool) {
+	i := bytes.IndexByte(b, '"')
+	if i < 0 {
+		return nil, nil, false
+	}
+	b = b[i+1:]
+	for end := 0; ; end++ {
+		i := bytes.IndexByte(b[end:], '"')
+		if i < 0 {
+			return nil, nil, false
+		}
+		end += i
+		escapes := 0
+		for end-escapes > 0 && b[end-escapes-1] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return b[:end], b[end+1:], true
+		}
+	}
+}
