@@ -43,7 +43,7 @@ var arrows = map[string][]string{
 	"store":              {"profile", "iam", "ledger", "cost", "converse", "arn", "fault"},
 	"wire":               {"iam", "fault"},
 	"wire/http1":         {},
-	"api/anthropic":      {"wire", "invoke", "dialect/anthropic", "converse", "fault"},
+	"api/anthropic":      {"wire", "invoke", "upstream", "dialect/anthropic", "converse", "fault"},
 	"api/bedrock":        {"wire", "profile", "catalog", "iam", "policy", "arn", "fault"},
 	"api/bedrockruntime": {"wire", "invoke", "upstream", "catalog", "dialect/*", "converse", "fault"},
 	"api/costexplorer":   {"wire", "cost", "iam", "ledger", "fault"},

@@ -6,6 +6,7 @@
 package anthropic
 
 import (
+	"bytes"
 	"context"
 	"iter"
 	"regexp"
@@ -16,6 +17,7 @@ import (
 	"outcrop/converse"
 	dialect "outcrop/dialect/anthropic"
 	"outcrop/invoke"
+	"outcrop/upstream"
 	"outcrop/wire"
 )
 
@@ -31,6 +33,7 @@ func New(v *invoke.Invoker) *wire.Service {
 		Exception: exception,
 		Ops: []wire.Op{
 			wire.Either(row("Messages", "messages", "bedrock:InvokeModel"), nil, s.messages),
+			wire.Handle(row("CountTokens", "messages/count_tokens", "bedrock:CountTokens"), nil, s.countTokens),
 		},
 	}
 }
@@ -57,23 +60,46 @@ type output struct {
 	Body []byte `json:"-" payload:"blob"`
 }
 
+// call makes the call that m asks for. unread says why m has no Request, nil where it has one: an upstream that speaks the
+// format may take the body all the same.
+func (in *input) call(c *wire.Call, m *dialect.Messages, unread error) (*invoke.Call, error) {
+	if m == nil {
+		return nil, unread
+	}
+	id, err := uuid.Parse(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	ic := &invoke.Call{
+		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: m.Model, Stream: m.Stream,
+		Native: &upstream.Native{Format: "anthropic", Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
+	}
+	if in.Betas != "" {
+		ic.Native.Header = map[string]string{"Anthropic-Beta": in.Betas}
+	}
+	if unread == nil {
+		unread = m.Check()
+	}
+	if ic.Unread = unread; unread == nil {
+		ic.Body = m.Request
+	}
+	return ic, nil
+}
+
 func (s *service) messages(ctx context.Context, c *wire.Call, in *input) (*output, iter.Seq2[*event, error], error) {
 	m, err := dialect.ParseMessages(in.Body, in.betas())
+	ic, err := in.call(c, m, err)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := m.Check(); err != nil {
-		return nil, nil, err
-	}
-	ic, err := call(c, m)
-	if err != nil {
-		return nil, nil, err
-	}
-	info := converse.AnswerInfo{ID: messageID(ic.ID), Created: c.Start}
-	if !m.Stream {
+	info := converse.AnswerInfo{ID: messageID(ic.ID), Created: ic.Start}
+	if !ic.Stream {
 		a, err := s.invoker.Do(ctx, ic)
 		if err != nil {
 			return nil, nil, err
+		}
+		if a.Native != nil {
+			return &output{a.Native}, nil, nil
 		}
 		info.Model = modelName(a.ModelID)
 		return &output{dialect.AppendResponse(nil, &info, a.Response)}, nil, nil
@@ -82,35 +108,57 @@ func (s *service) messages(ctx context.Context, c *wire.Call, in *input) (*outpu
 	if err != nil {
 		return nil, nil, err
 	}
-	info.Model, info.InputTokens = modelName(st.ModelID), m.Size().InputTokens()
-	return nil, stream(st, &dialect.StreamEncoder{AnswerInfo: info, API: true}), nil
+	info.Model = modelName(st.ModelID)
+	if ic.Body != nil {
+		info.InputTokens = ic.Body.Size().InputTokens()
+	}
+	return nil, stream(st.Events, &dialect.StreamEncoder{AnswerInfo: info, API: true}), nil
 }
 
-func call(c *wire.Call, m *dialect.Messages) (*invoke.Call, error) {
-	id, err := uuid.Parse(c.ID)
+// counted is the answer of count_tokens.
+type counted struct {
+	InputTokens int64 `json:"input_tokens"`
+}
+
+func (s *service) countTokens(ctx context.Context, c *wire.Call, in *input) (*counted, error) {
+	m, err := dialect.ParseCountTokens(in.Body, in.betas())
+	ic, err := in.call(c, m, err)
 	if err != nil {
 		return nil, err
 	}
-	return &invoke.Call{ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: m.Model, Stream: m.Stream, Body: m.Request}, nil
+	n, err := s.invoker.CountTokens(ctx, ic)
+	if err != nil {
+		return nil, err
+	}
+	return &counted{n.InputTokens}, nil
 }
 
-// stream encodes the events of an answer. One of them may be two of Anthropic's: each waits for the next, to know whether
-// there is one.
-func stream(st *invoke.Streaming, enc *dialect.StreamEncoder) iter.Seq2[*event, error] {
+// stream encodes the events of an answer, or passes on those that are of the format already. One of the others may be two
+// of Anthropic's: each waits for the next, to know whether there is one.
+func stream(events converse.Stream, enc *dialect.StreamEncoder) iter.Seq2[*event, error] {
 	return func(yield func(*event, error) bool) {
 		var out event
-		gone := false
-		for e, err := range st.Events {
-			if err != nil {
+		gone, passed := false, false
+		for e, err := range events {
+			switch {
+			case err != nil:
 				yield(nil, err)
 				return
+			case e.Native != nil:
+				out, passed = event{name: e.Name, json: append(out.json[:0], e.Native...), more: e.More}, true
+				if !yield(&out, nil) {
+					return
+				}
+				continue
+			case passed:
+				continue // Metadata, of which nothing is said
 			}
 			out.json, out.more = out.json[:0], true
 			enc.Encode(&e, func(text []byte) {
 				if len(out.json) > 0 && !gone {
 					gone = !yield(&out, nil)
 				}
-				out.json = append(out.json[:0], text...)
+				out.name, out.json = nameOf(text), append(out.json[:0], text...)
 			})
 			if out.more = e.More; len(out.json) > 0 && !gone {
 				gone = !yield(&out, nil)
@@ -124,21 +172,28 @@ func stream(st *invoke.Streaming, enc *dialect.StreamEncoder) iter.Seq2[*event, 
 
 // event is one server-sent event. One value serves a whole stream.
 type event struct {
+	name string
 	json []byte
 	more bool
 }
 
-const eventHead = `{"type":"`
-
-// EventType returns the event's name, which is the type that its JSON begins with.
-func (e *event) EventType() string {
-	rest, ok := strings.CutPrefix(string(e.json), eventHead)
-	if !ok {
-		return ""
-	}
-	name, _, _ := strings.Cut(rest, `"`)
-	return name
+// nameOf returns the name of an event that the dialect has written: the type that its JSON begins with.
+func nameOf(json []byte) string {
+	const head = `{"type":"`
+	rest := json[min(len(head), len(json)):]
+	return names[string(rest[:max(0, bytes.IndexByte(rest, '"'))])]
 }
+
+var names = func() map[string]string {
+	m := map[string]string{}
+	for _, n := range []string{"message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta", "message_stop"} {
+		m[n] = n
+	}
+	return m
+}()
+
+// EventType returns the event's name.
+func (e *event) EventType() string { return e.name }
 
 // More reports whether another event is ready.
 func (e *event) More() bool { return e.more }
@@ -147,7 +202,9 @@ func (e *event) More() bool { return e.more }
 func (e *event) AppendJSON(dst []byte) []byte { return append(dst, e.json...) }
 
 // Fail makes e the event that says why the stream ends.
-func (e *event) Fail(f *wire.Failure) { e.json, e.more = appendError(e.json[:0], f), false }
+func (e *event) Fail(f *wire.Failure) {
+	e.name, e.json, e.more = "error", appendError(e.json[:0], f), false
+}
 
 // messageID is the id of a message: AWS prefixes Bedrock's own with msg_bdrk_.
 func messageID(id uuid.UUID) string {

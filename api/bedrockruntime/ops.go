@@ -179,7 +179,10 @@ func (b *body) headers() map[string]string {
 
 // info is what the answer says of itself.
 func (b *body) info(model string) converse.AnswerInfo {
-	a := converse.AnswerInfo{ID: messageID(b.call.ID), Model: modelName(model), Created: b.call.Start, Request: b.call.Body}
+	a := converse.AnswerInfo{ID: b.call.ID.String(), Model: modelName(model), Created: b.call.Start, Request: b.call.Body}
+	if b.name == "anthropic" {
+		a.ID = messageID(b.call.ID)
+	}
 	if b.call.Body != nil {
 		a.InputTokens = b.call.Body.Size().InputTokens()
 	}

@@ -230,7 +230,8 @@ type Messages struct {
 }
 
 // ParseMessages reads the body of POST /v1/messages by the rules of ParseRequest. Refusals are in that API's words. betas
-// is what the header anthropic-beta names, for anthropic_beta.
+// is what the header anthropic-beta names, for anthropic_beta. Of a body that cannot be read, Model and Stream are told
+// along with the error where the body says them: a server of the format may know what is not known here.
 func ParseMessages(body []byte, betas []string) (*Messages, error) {
 	return parseAPI(body, betas, messagesAPI)
 }
@@ -243,11 +244,18 @@ func ParseCountTokens(body []byte, betas []string) (*Messages, error) {
 func parseAPI(body []byte, betas []string, f form) (*Messages, error) {
 	q := request{betas: betas}
 	r, err := q.parse(body, f)
-	if err != nil {
+	if err == nil { // check has seen to the model and the stream
+		m := &Messages{Request: r, Stream: q.Stream.Kind() == 't'}
+		return m, json.Unmarshal(q.Model, &m.Model)
+	}
+	var head struct {
+		Model  string `json:"model"`
+		Stream bool   `json:"stream"`
+	}
+	if json.Unmarshal(body, &head, jsontext.AllowDuplicateNames(true)) != nil || head.Model == "" {
 		return nil, err
 	}
-	m := &Messages{Request: r, Stream: q.Stream.Kind() == 't'}
-	return m, json.Unmarshal(q.Model, &m.Model) // a string: check has seen to it
+	return &Messages{Model: head.Model, Stream: head.Stream}, err
 }
 
 func (q *request) parse(body []byte, f form) (*converse.Request, error) {

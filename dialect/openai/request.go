@@ -606,6 +606,9 @@ func (w *writer) additional(r *converse.Request) (noParallel bool, fields []byte
 		case "response_format":
 			owned = r.OutputConfig != nil
 		case "tool_choice":
+			if v.String() == `"none"` && r.ToolConfig != nil && r.ToolConfig.ToolChoice == nil {
+				break // which toolChoice has no member for
+			}
 			// Anthropic's way to ask for one call at a time, as InvokeModel bodies carry it.
 			var c struct {
 				Type     string `json:"type"`

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -251,7 +252,7 @@ func textDelta(b []byte) (index int, text string, ok bool) {
 		return 0, "", false
 	}
 	inside, rest, ok := nextString(b)
-	if !ok || len(rest) == 0 || rest[0] != '}' {
+	if !ok || len(rest) == 0 || rest[0] != '}' || !utf8.Valid(inside) {
 		return 0, "", false
 	}
 	if bytes.IndexByte(inside, '\\') < 0 {
