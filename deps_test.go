@@ -43,10 +43,11 @@ var arrows = map[string][]string{
 	"store":              {"profile", "iam", "ledger", "cost", "converse", "arn", "fault"},
 	"wire":               {"iam", "fault"},
 	"wire/http1":         {},
-	"api/anthropic":      {"wire", "invoke", "upstream", "dialect/anthropic", "converse", "fault"},
+	"api/anthropic":      {"wire", "invoke", "upstream", "profile", "catalog", "iam", "dialect/anthropic", "converse", "fault"},
 	"api/bedrock":        {"wire", "profile", "catalog", "iam", "policy", "arn", "fault"},
 	"api/bedrockruntime": {"wire", "invoke", "upstream", "catalog", "dialect/*", "converse", "fault"},
 	"api/costexplorer":   {"wire", "cost", "iam", "ledger", "fault"},
+	"api/openai":         {"wire", "invoke", "upstream", "profile", "catalog", "iam", "dialect/openai", "converse", "fault"},
 	"api/sts":            {"wire", "fault"},
 	"cmd/outcrop":        {"*"},
 }

@@ -96,7 +96,7 @@ type Error struct {
 	Message string // shown to the caller; never a secret, never another account's data
 
 	RetryAfter      time.Duration // for Throttled and Unavailable: when to come back, 0 when not known
-	Resource        string        // the resource's name where the exception carries one (TooManyTags, ModelError)
+	Resource        string        // the resource's name where the exception carries one (TooManyTags, ModelError); of a Validation the member, where that API names it
 	OriginalStatus  int           // ModelError, ModelStream: the model server's HTTP status, 0 when there was none
 	OriginalMessage string        // ModelStream: the model server's own words
 	Cause           error         // for the log only

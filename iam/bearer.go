@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"outcrop/arn"
 	"outcrop/fault"
 )
 
@@ -52,6 +53,7 @@ type apiKey struct {
 	caller  *Caller // without Region, Service, BearerTokenType and origin
 	kind    string  // ShortTerm or LongTerm
 	region  string
+	open    bool      // region is only the default
 	expires time.Time // zero: never
 	seen    *snapshot // what it was found good in, or an older one
 }
@@ -93,7 +95,7 @@ func (a *Authenticator) bearer(r *http.Request, token string) (*apiKey, error) {
 	case k.region == "" && host != "":
 		k.region = host
 	case k.region == "":
-		k.region = a.dir.region
+		k.region, k.open = a.dir.region, true
 	}
 	return k, nil
 }
@@ -110,9 +112,21 @@ func (a *Authenticator) holds(k *apiKey) bool {
 // callerOf is who brings k in r.
 func (k *apiKey) callerOf(r *http.Request) Caller {
 	c := *k.caller
-	c.Region, c.Service, c.BearerTokenType = k.region, "bedrock", k.kind
+	c.Region, c.Service, c.BearerTokenType, c.open = k.region, "bedrock", k.kind, k.open
 	c.origin = originOf(r)
 	return c
+}
+
+// Locate makes Region that of the ARN that a call names, where nothing else has said the Region: a client whose only
+// credential is a long-term API key tells its Region by the host's name alone, and there may be but one host. What is no ARN
+// with a Region changes nothing.
+func (c *Caller) Locate(resource string) {
+	if !c.open {
+		return
+	}
+	if a, err := arn.Parse(resource); err == nil && isRegion(a.Region) {
+		c.Region = a.Region
+	}
 }
 
 // longTerm verifies the base64 of "alias:secret".

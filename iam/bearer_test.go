@@ -91,7 +91,7 @@ func TestShortTermKeys(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !caller.Root || caller.Account != account || caller.Region != c.Region || caller.Service != "bedrock" || caller.BearerTokenType != "SHORT_TERM" || caller.AccessKeyID != b.AccessKeyID {
+			if caller.Locate("arn:aws:bedrock:ap-south-1::foundation-model/x"); !caller.Root || caller.Account != account || caller.Region != c.Region || caller.Service != "bedrock" || caller.BearerTokenType != "SHORT_TERM" || caller.AccessKeyID != b.AccessKeyID {
 				t.Errorf("%+v", caller)
 			}
 			hosts := map[string]bool{
@@ -233,6 +233,19 @@ func TestLongTermKeys(t *testing.T) {
 	} {
 		if c, err := bring(d, withKey(host, token)); err != nil || c.Region != region {
 			t.Errorf("%q: %q %v, want %q", host, c.Region, err, region)
+		}
+	}
+	for _, l := range []struct{ host, resource, region string }{
+		{"localhost", "arn:aws:bedrock:eu-west-1:123456789012:application-inference-profile/abcdef123456", "eu-west-1"},
+		{"localhost", "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0", "eu-west-1"},
+		{"localhost", "arn:aws:bedrock:::foundation-model/amazon.nova-lite-v1:0", "us-east-1"}, {"localhost", "arn:aws:bedrock:x y:1:z", "us-east-1"},
+		{"localhost", "eu.amazon.nova-lite-v1:0", "us-east-1"}, {"localhost", "", "us-east-1"},
+		{"bedrock-runtime.eu-west-2.example.com", "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0", "eu-west-2"},
+	} {
+		c, err := bring(d, withKey(l.host, token))
+		must(t, err)
+		if c.Locate(l.resource); c.Region != l.region {
+			t.Errorf("%s at %s: %q, want %q", l.resource, l.host, c.Region, l.region)
 		}
 	}
 	text, err := base64.StdEncoding.DecodeString(token[4:])

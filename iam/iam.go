@@ -19,12 +19,13 @@ type Caller struct {
 	UserName    string // "" for root
 	Root        bool   // the account's root: allowed everything in its own account
 	AccessKeyID string // of a long-term API key its id, of a short-term one that of the access key that signed it
-	Region      string // from the signature's scope: the source Region of the call; of a long-term API key see Config.Region
+	Region      string // from the signature's scope: the source Region of the call; of a long-term API key see Config.Region and Locate
 	Service     string // from the signature's scope: "bedrock", "ce", "sts"; of an API key "bedrock"
 
 	BearerTokenType string // ShortTerm or LongTerm for who came with an API key, else ""
 
 	policies []*policy.Policy // the identity-based policies as of authentication
+	open     bool             // Region is only the default: see Locate
 	origin   origin           // what the request itself said when it was authenticated
 }
 

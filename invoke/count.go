@@ -17,6 +17,7 @@ type Count struct {
 // upstream that serves the model and counts for it is asked; where none does, or its count fails, the answer is an
 // estimate.
 func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
+	c.Caller.Locate(c.ModelID)
 	route, err := v.Profiles.Resolve(c.Caller.Account, c.Caller.Region, c.ModelID)
 	if err != nil {
 		return Count{}, v.unresolved(ctx, c, err)

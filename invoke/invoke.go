@@ -78,6 +78,9 @@ type Call struct {
 	Stream    bool
 	Tier      string // the service tier that is asked for, "" for the default
 
+	// Metadata is what the caller says of the call, at most 16 pairs: it is kept with the call's entry in the ledger.
+	Metadata map[string]string
+
 	// What is asked for, in the canonical form and in the caller's own; at least one of the two.
 	Body      *converse.Request
 	Embedding *converse.EmbeddingRequest // in place of Body
@@ -192,6 +195,7 @@ func (c *candidate) speaks(format string) bool {
 }
 
 func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
+	c.Caller.Locate(c.ModelID)
 	route, err := v.Profiles.Resolve(c.Caller.Account, c.Caller.Region, c.ModelID)
 	if err != nil {
 		return nil, v.unresolved(ctx, c, err)
@@ -233,6 +237,11 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 		intent.Tags = make([]ledger.Tag, len(p.Tags))
 		for i, t := range p.Tags {
 			intent.Tags[i] = ledger.Tag{Key: t.Key, Value: t.Value}
+		}
+	}
+	if len(c.Metadata) > 0 {
+		for _, k := range slices.Sorted(maps.Keys(c.Metadata)) {
+			intent.Metadata = append(intent.Metadata, ledger.Tag{Key: k, Value: c.Metadata[k]})
 		}
 	}
 	switch {

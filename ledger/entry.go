@@ -8,7 +8,7 @@ import (
 	"outcrop/converse"
 )
 
-// Tag is one tag of a profile as of the call.
+// Tag is one tag of a profile as of the call, or one pair of a call's metadata.
 type Tag struct{ Key, Value string }
 
 // Intent is what is known of a call before any upstream is called.
@@ -26,6 +26,7 @@ type Intent struct {
 	ModelID      string // the foundation model's id
 	Scope        string // the price's scope: "region", "global" or a geography ("us", "eu", ...)
 	Tags         []Tag  // the application profile's tags at the time of the call, sorted by key
+	Metadata     []Tag  // what the caller says of the call (requestMetadata), sorted by key
 
 	EstimatedInputTokens int64 // of the request as it came in
 	MaxOutputTokens      int64 // the most the answer may have: the caller's maxTokens or the model's limit; 0 unknown

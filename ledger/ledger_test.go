@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -1216,4 +1217,46 @@ func (h *holding) Apply(ctx context.Context, b *ledger.Batch) error {
 	defer h.mu.Unlock()
 	*h.sizes = append(*h.sizes, len(b.Entries))
 	return h.Index.Apply(ctx, b)
+}
+
+// TestVersion1: testdata/version1 is the journal of a process that was killed, of the release before metadata. Two of its
+// three calls had ended. The release goes on in it, and what it writes is read with it.
+func TestVersion1(t *testing.T) {
+	w := &world{t: t, dir: t.TempDir()}
+	copyFolder(t, filepath.Join("testdata", "version1"), filepath.Join(w.dir, "journal"))
+	var err error
+	if w.store, err = store.Open(t.Context(), filepath.Join(w.dir, "outcrop.db")); err != nil {
+		t.Fatal(err)
+	}
+	defer w.store.Close()
+	w.start(nil)
+	described := intent(number(4))
+	described.Time = time.Date(2026, 11, 23, 13, 0, 0, 0, time.UTC)
+	described.Metadata = []ledger.Tag{{Key: "team", Value: "growth"}, {Key: "user", Value: ""}}
+	if err := w.Open(t.Context(), described); err != nil {
+		t.Fatal(err)
+	}
+	w.abandon()
+	w.start(nil)
+	w.flush()
+	w.want(map[uuid.UUID]ledger.Status{number(1): ledger.Completed, number(2): ledger.Failed, number(3): ledger.Recovered, number(4): ledger.Recovered})
+	i := 0
+	for e, err := range w.store.Calls(t.Context(), "", time.Time{}, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		i++
+		want := *intent(number(i))
+		want.Time = time.Date(2026, 11, 23, 12, 0, i, 123456000, time.UTC)
+		switch i {
+		case 2:
+			want.Tags, want.Operation = nil, "InvokeModel"
+		case 4:
+			want = *described
+		}
+		if !reflect.DeepEqual(e.Intent, want) {
+			t.Errorf("call %d is\n%+v, want\n%+v", i, e.Intent, want)
+		}
+	}
+	w.close()
 }

@@ -26,7 +26,8 @@ import (
 const (
 	frameSize = 9
 
-	// maxRecord bounds a payload. The largest honest one, with 50 tags of 384 characters, is well under it.
+	// maxRecord bounds a payload. The largest honest one, with 50 tags of 384 characters and 16 pairs of metadata of 512,
+	// is well under it.
 	maxRecord = 256 << 10
 )
 
@@ -38,6 +39,10 @@ const (
 )
 
 const recordVersion = 1
+
+// metadataVersion is that of an intent whose metadata follows its last field. An intent without any is of version 1: its
+// record is no longer than before, and a release that knows no metadata reads it.
+const metadataVersion = 2
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -95,7 +100,11 @@ func appendBool(b []byte, v bool) []byte {
 // appendIntent appends in as a framed record.
 func appendIntent(b []byte, in *Intent) []byte {
 	start := len(b)
-	b = append(beginFrame(b, typeIntent), recordVersion)
+	version := byte(recordVersion)
+	if len(in.Metadata) > 0 {
+		version = metadataVersion
+	}
+	b = append(beginFrame(b, typeIntent), version)
 	b = append(b, in.ID[:]...)
 	b = appendTime(b, in.Time)
 	b = appendString(b, in.Account)
@@ -107,17 +116,26 @@ func appendIntent(b []byte, in *Intent) []byte {
 	b = appendString(b, in.ResourceName)
 	b = appendString(b, in.ModelID)
 	b = appendString(b, in.Scope)
-	n := 0 // the tags are one string of strings, so that a reader may recognise a set it has seen
-	for _, t := range in.Tags {
+	b = appendTags(b, in.Tags)
+	b = binary.AppendVarint(b, in.EstimatedInputTokens)
+	b = binary.AppendVarint(b, in.MaxOutputTokens)
+	if version == metadataVersion {
+		b = appendTags(b, in.Metadata)
+	}
+	endFrame(b, start)
+	return b
+}
+
+// appendTags appends tags as one string of strings, so that a reader may recognise a set it has seen.
+func appendTags(b []byte, tags []Tag) []byte {
+	n := 0
+	for _, t := range tags {
 		n += stringSize(t.Key) + stringSize(t.Value)
 	}
 	b = binary.AppendUvarint(b, uint64(n))
-	for _, t := range in.Tags {
+	for _, t := range tags {
 		b = appendString(appendString(b, t.Key), t.Value)
 	}
-	b = binary.AppendVarint(b, in.EstimatedInputTokens)
-	b = binary.AppendVarint(b, in.MaxOutputTokens)
-	endFrame(b, start)
 	return b
 }
 
@@ -288,26 +306,17 @@ func (d *decoder) time() time.Time {
 	return time.Unix(sec, int64(nsec)).UTC()
 }
 
+// tags reads a set that other records have as well.
 func (d *decoder) tags() []Tag {
 	b := d.bytes(d.uvarint())
-	if len(b) == 0 {
-		return nil
+	if d.names == nil || len(b) == 0 {
+		return d.split(b)
 	}
-	if d.names != nil {
-		if tags, ok := d.names.tags[string(b)]; ok {
-			return tags
+	tags, ok := d.names.tags[string(b)]
+	if !ok {
+		if tags = d.split(b); d.err != nil {
+			return nil
 		}
-	}
-	in := decoder{b: b}
-	var tags []Tag
-	for len(in.b) > 0 {
-		tags = append(tags, Tag{in.own(), in.own()})
-	}
-	if in.err != nil {
-		d.fail("malformed tags")
-		return nil
-	}
-	if d.names != nil {
 		if len(d.names.tags) >= maxNames {
 			clear(d.names.tags)
 		}
@@ -316,14 +325,27 @@ func (d *decoder) tags() []Tag {
 	return tags
 }
 
-// begin reads version and id.
-func (d *decoder) begin() (id uuid.UUID) {
-	if v := d.byte(); d.err == nil && v != recordVersion {
-		d.err = fmt.Errorf("record has version %d: it was written by a newer release", v)
+// split reads the tags of which b is the string; nil when there are none.
+func (d *decoder) split(b []byte) (tags []Tag) {
+	in := decoder{b: b}
+	for len(in.b) > 0 {
+		tags = append(tags, Tag{in.own(), in.own()})
+	}
+	if in.err != nil {
+		d.fail("malformed tags")
+		return nil
+	}
+	return tags
+}
+
+// begin reads a version that is at most newest, and the id.
+func (d *decoder) begin(newest byte) (version byte, id uuid.UUID) {
+	if version = d.byte(); d.err == nil && (version < recordVersion || version > newest) {
+		d.err = fmt.Errorf("record has version %d: it was written by a newer release", version)
 		d.b = nil
 	}
 	copy(id[:], d.bytes(uint64(len(id))))
-	return id
+	return version, id
 }
 
 func (d *decoder) end() error {
@@ -336,8 +358,9 @@ func (d *decoder) end() error {
 // decodeIntent reads an Intent's payload. Its Tags may be shared with other Intents: they must not be changed.
 func decodeIntent(payload []byte, n *names) (*Intent, error) {
 	d := decoder{b: payload, names: n}
+	version, id := d.begin(metadataVersion)
 	in := &Intent{
-		ID:           d.begin(),
+		ID:           id,
 		Time:         d.time(),
 		Account:      d.shared(),
 		Principal:    d.shared(),
@@ -353,6 +376,12 @@ func decodeIntent(payload []byte, n *names) (*Intent, error) {
 		EstimatedInputTokens: d.varint(),
 		MaxOutputTokens:      d.varint(),
 	}
+	if version == metadataVersion {
+		// It is not looked up: callers may say something else on every call.
+		if in.Metadata = d.split(d.bytes(d.uvarint())); in.Metadata == nil {
+			d.fail("no metadata in a record of the version that has some")
+		}
+	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("intent: %w", err)
 	}
@@ -362,8 +391,9 @@ func decodeIntent(payload []byte, n *names) (*Intent, error) {
 // decodeSettlement reads a Settlement's payload into s.
 func decodeSettlement(payload []byte, n *names, s *Settlement) error {
 	d := decoder{b: payload, names: n}
+	_, id := d.begin(recordVersion)
 	*s = Settlement{
-		ID:         d.begin(),
+		ID:         id,
 		Time:       d.time(),
 		Status:     Status(d.byte()),
 		Estimated:  d.bool(),

@@ -58,6 +58,9 @@ func randomIntent(r *rand.Rand) *Intent {
 	for range r.IntN(4) {
 		in.Tags = append(in.Tags, Tag{randomString(r), randomString(r)})
 	}
+	for range max(0, r.IntN(6)-3) {
+		in.Metadata = append(in.Metadata, Tag{randomString(r), randomString(r)})
+	}
 	return in
 }
 
@@ -140,6 +143,9 @@ func TestRecordFormat(t *testing.T) {
 		Usage: converse.Usage{InputTokens: 1, OutputTokens: 2}, Charges: []Charge{{UsageType: "u", Quantity: 1, Nano: 300, Price: "v", Unrated: true}},
 	}
 	intentPayload := unhex("01 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01")
+	described := *intent
+	described.Metadata = []Tag{{"t", "m"}, {"u", ""}}
+	describedPayload := unhex("02 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 07 0174 016d 0175 00")
 	settlementPayload := unhex("01 000102030405060708090a0b0c0d0e0f 01 00 02 01 0177 0173 00 00 04 00 8001 00 02 04 00 00 00 01 0175 02 d804 0176 01")
 	for _, c := range []struct {
 		got     []byte
@@ -147,6 +153,7 @@ func TestRecordFormat(t *testing.T) {
 		payload []byte
 	}{
 		{appendIntent(nil, intent), 'I', intentPayload},
+		{appendIntent(nil, &described), 'I', describedPayload},
 		{appendSettlement(nil, settlement), 'S', settlementPayload},
 	} {
 		want := []byte{byte(len(c.payload)), 0, 0, 0}
@@ -206,13 +213,16 @@ func TestRecordDamage(t *testing.T) {
 // The decoder takes only what the encoder writes.
 func TestRecordStrict(t *testing.T) {
 	in := appendIntent(nil, &Intent{Account: "1"})[frameSize:]
+	meta := appendIntent(nil, &Intent{Account: "1", Metadata: []Tag{{"k", "v"}}})[frameSize:]
 	s := appendSettlement(nil, &Settlement{Status: Completed})[frameSize:]
 	change := func(b []byte, at int, to ...byte) []byte {
 		return append(append(bytes.Clone(b[:at]), to...), b[at+1:]...)
 	}
 	const afterID = 1 + 16
 	for name, payload := range map[string][]byte{
-		"empty": {}, "newer version": change(in, 0, 2), "goes on": append(bytes.Clone(in), 0), "cut": in[:len(in)-1],
+		"empty": {}, "newer version": change(in, 0, 3), "version 0": change(in, 0, 0), "no metadata": change(in, 0, 2),
+		"empty metadata": append(change(in, 0, 2), 0), "metadata of an older version": change(meta, 0, 1), "half a pair": change(meta[:len(meta)-2], len(meta)-5, 2),
+		"goes on": append(bytes.Clone(in), 0), "cut": in[:len(in)-1],
 		"long number": change(in, len(in)-1, 0x80, 0x00), "string too long": change(in, len(in)-4, 0x7f),
 		"endless number": append(bytes.Clone(in[:len(in)-1]), bytes.Repeat([]byte{0xff}, 11)...),
 	} {
@@ -223,7 +233,7 @@ func TestRecordStrict(t *testing.T) {
 	zeroTime := appendTime(nil, time.Time{})
 	status := afterID + len(zeroTime)
 	for name, payload := range map[string][]byte{
-		"no status": change(s, status, 0), "unknown status": change(s, status, 5), "boolean 2": change(s, status+1, 2),
+		"newer version": change(s, 0, 2), "no status": change(s, status, 0), "unknown status": change(s, status, 5), "boolean 2": change(s, status+1, 2),
 		"a second of 1e9 ns": append(append(bytes.Clone(s[:afterID]), 0, 0x80, 0x94, 0xeb, 0xdc, 0x03), s[status:]...),
 		"many charges":       change(s, len(s)-1, 0xff, 0xff, 0xff, 0xff, 0x0f),
 	} {

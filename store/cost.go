@@ -171,7 +171,7 @@ func hour(n int64) time.Time { return time.Unix(n*3600, 0).UTC() }
 
 func hours(t time.Time) int64 { return t.Unix() / 3600 }
 
-// decodeTagset reads a tag set's text: [["key","value"],...] sorted by key.
+// decodeTagset reads what appendTags wrote: [["key","value"],...] sorted by key.
 func decodeTagset(raw []byte) ([]ledger.Tag, error) {
 	var pairs [][2]string
 	if err := json.Unmarshal(raw, &pairs); err != nil {

@@ -343,7 +343,7 @@ func (w *batch) charge(e *ledger.Entry, o *origin, c *ledger.Charge) (charge, er
 }
 
 const callColumns = `account, began, id, origin, ending, ended, latency, first_event, reason, estimated_input, max_output,
-	input, output, cache_read, cache_write, cache_write_1h, charges, nano`
+	input, output, cache_read, cache_write, cache_write_1h, charges, nano, metadata`
 
 func (w *batch) appendCall(args []any, c *call) []any {
 	in, s := &c.Intent, &c.Settlement
@@ -361,9 +361,15 @@ func (w *batch) appendCall(args []any, c *call) []any {
 		w.text = append(w.text, ']')
 	}
 	w.text = append(w.text, ']')
+	charges := string(w.text)
+	var metadata any // NULL costs a call without any nothing
+	if len(in.Metadata) > 0 {
+		w.text = appendTags(w.text[:0], in.Metadata)
+		metadata = string(w.text)
+	}
 	return append(args, in.Account, in.Time.UnixMicro(), in.ID[:], c.origin.id, c.ending, s.Time.UnixMicro(), s.Latency.Microseconds(), s.FirstEvent.Microseconds(),
 		valid(s.Reason), in.EstimatedInputTokens, in.MaxOutputTokens, s.Usage.InputTokens, s.Usage.OutputTokens, s.Usage.CacheReadInputTokens,
-		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, string(w.text), nano)
+		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, charges, nano, metadata)
 }
 
 // valid makes what strangers write fit for a TEXT: PostgreSQL takes neither broken UTF-8 nor NUL.
@@ -645,7 +651,7 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 	return nil
 }
 
-// appendTags appends a tag set's text: [["key","value"],...]. Broken UTF-8, which is for those who take tags to refuse, is
+// appendTags appends the text of a tag set, or of a call's metadata: [["key","value"],...]. Broken UTF-8, which is for those who take tags to refuse, is
 // written with U+FFFD: an index that refused it would stand still.
 func appendTags(b []byte, tags []ledger.Tag) []byte {
 	b = append(b, '[')
@@ -696,7 +702,7 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 	}
 	// What a call refers to and is not there is an error of Scan, not a call less.
 	text := `SELECT c.account, c.began, c.id, c.ended, c.latency, c.first_event, c.reason, c.estimated_input, c.max_output,
-			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano,
+			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata,
 			o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, ''),
 			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason
 		FROM call AS c
@@ -719,14 +725,14 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 	_, err = eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) {
 		var (
 			e                                    ledger.Entry
-			id, charges                          []byte
+			id, charges, metadata                []byte
 			began, ended, latency, first, tagset int64
 			nano                                 int64
 			of, status                           string
 		)
 		in, s := &e.Intent, &e.Settlement
 		if err := rows.Scan(&in.Account, &began, &id, &ended, &latency, &first, &s.Reason, &in.EstimatedInputTokens, &in.MaxOutputTokens,
-			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano,
+			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata,
 			&of, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID, &in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.ResourceName,
 			&status, &s.Estimated, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason); err != nil {
 			return false, err
@@ -749,6 +755,11 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 		var ok bool
 		if in.Tags, ok = tagsets[tagset]; !ok {
 			return false, fmt.Errorf("call %s: there is no tag set %d", in.ID, tagset)
+		}
+		if metadata != nil {
+			if in.Metadata, err = decodeTagset(metadata); err != nil {
+				return false, fmt.Errorf("call %s: metadata: %w", in.ID, err)
+			}
 		}
 		if s.Charges, err = decodeCharges(charges, rates); err != nil {
 			return false, fmt.Errorf("call %s: charges: %w", in.ID, err)

@@ -79,9 +79,10 @@ func TestMigrateLedger(t *testing.T) {
 		t.Errorf("the position is %d, %v, want 20", at, err)
 	}
 
-	// Known calls are known, and a new one finds what it has in common with them.
+	// Known calls are known, and a new one, which may have metadata, finds what it has in common with them.
 	more := calls[0]
 	more.Intent.ID, more.Settlement.ID = uuid.UUID{99}, uuid.UUID{99}
+	more.Metadata = []ledger.Tag{{Key: "team", Value: "a"}}
 	again := append(slices.Clone(calls), more)
 	if err := s.Apply(t.Context(), &ledger.Batch{Node: "node", Epoch: "another", To: 5, Entries: again}); err != nil {
 		t.Fatal(err)

@@ -100,7 +100,7 @@ func (x *exchange) fail(err error) {
 	switch x.service.Protocol {
 	case ForeignJSON:
 		h["Content-Type"] = jsonType
-		body = x.service.Foreign.AppendError(nil, &Failure{e, ft.Kind, message, x.ID})
+		body = x.service.Foreign.AppendError(nil, &Failure{Exception: e, Kind: ft.Kind, Message: message, RequestID: x.ID, Member: ft.Resource})
 	case AWSQuery:
 		h["Content-Type"] = xmlType
 		body = x.errorXML(e, message)

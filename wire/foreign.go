@@ -35,6 +35,7 @@ type Failure struct {
 	Kind      fault.Kind
 	Message   string // of an internal error no more than that it is one
 	RequestID string
+	Member    string // the request's member that is wrong, where that is known: fault.Error.Resource
 }
 
 // FailingEvent is the Event of a ForeignJSON stream. When the stream breaks after its first event, Fail turns the one
@@ -47,7 +48,7 @@ type FailingEvent interface {
 // failure is what a foreign caller reads of err. It keeps err for the request event.
 func (x *exchange) failure(err error) *Failure {
 	ft, e, _, message := x.explain(err)
-	return &Failure{Exception: e, Kind: ft.Kind, Message: message, RequestID: x.ID}
+	return &Failure{Exception: e, Kind: ft.Kind, Message: message, RequestID: x.ID, Member: ft.Resource}
 }
 
 // foreignException finds what f, which is foreign, calls a kind. newTable has made sure that it has a word for Internal.

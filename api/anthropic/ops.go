@@ -1,7 +1,7 @@
 // Package anthropic is the front end of Anthropic's Messages API, as Amazon Bedrock has it at /anthropic/v1/messages: for
 // clients that speak to Anthropic, with a base URL that ends in /anthropic and an API key of Bedrock's, or a signature.
 //
-// Every operation checks its access in package invoke, because only there is it known which profile and which models a
+// Every inference checks its access in package invoke, because only there is it known which profile and which models a
 // model's name stands for.
 package anthropic
 
@@ -14,9 +14,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"outcrop/catalog"
 	"outcrop/converse"
 	dialect "outcrop/dialect/anthropic"
 	"outcrop/invoke"
+	"outcrop/profile"
 	"outcrop/upstream"
 	"outcrop/wire"
 )
@@ -24,9 +26,9 @@ import (
 // maxBody is Anthropic's own bound. Source: https://docs.claude.com/en/api/errors (Request size limits)
 const maxBody = 32 << 20
 
-// New returns the service on v.
-func New(v *invoke.Invoker) *wire.Service {
-	s := &service{v}
+// New returns the service on v; profiles and cat say which models there are.
+func New(v *invoke.Invoker, profiles *profile.Service, cat *catalog.Catalog) *wire.Service {
+	s := &service{v, profiles, cat}
 	return &wire.Service{
 		Name: "anthropic", SigningName: "bedrock", Endpoint: "bedrock-runtime", AlsoSigned: []string{"bedrock-mantle"}, Protocol: wire.ForeignJSON,
 		Foreign:   &wire.Foreign{Prefixes: []string{"/anthropic/"}, RequestID: "Request-Id", KeyHeader: "X-Api-Key", AppendError: appendError},
@@ -34,6 +36,8 @@ func New(v *invoke.Invoker) *wire.Service {
 		Ops: []wire.Op{
 			wire.Either(row("Messages", "messages", "bedrock:InvokeModel"), nil, s.messages),
 			wire.Handle(row("CountTokens", "messages/count_tokens", "bedrock:CountTokens"), nil, s.countTokens),
+			wire.Handle(modelsRow("ListModels", ""), accessModels[listModelsInput], s.listModels),
+			wire.Handle(modelsRow("GetModel", "/{model_id}"), accessModels[getModelInput], s.getModel),
 		},
 	}
 }
@@ -42,7 +46,15 @@ func row(name, path, action string) wire.Row {
 	return wire.Row{Name: name, Method: "POST", Path: "/anthropic/v1/" + path, Action: action, Checked: "invoke", MaxBody: maxBody}
 }
 
-type service struct{ invoker *invoke.Invoker }
+func modelsRow(name, path string) wire.Row {
+	return wire.Row{Name: name, Method: "GET", Path: "/anthropic/v1/models" + path, Action: "bedrock:ListFoundationModels"}
+}
+
+type service struct {
+	invoker  *invoke.Invoker
+	profiles *profile.Service
+	catalog  *catalog.Catalog
+}
 
 // input is a body and the headers that change what it means. The version that the header anthropic-version names says
 // nothing: there is one format.

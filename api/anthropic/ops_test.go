@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -68,14 +69,14 @@ func (*scripted) Close() error { return nil }
 // rig is the service on a real directory, store, ledger and catalog, behind the server that serves it.
 type rig struct {
 	*httptest.Server
-	upstream *scripted
 	people   *iam.Directory
+	profiles *profile.Service
 	store    *store.Store
 	ledger   *ledger.Ledger
 	key      string // an API key of alice, who may call models
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, up upstream.Provider) *rig {
 	t.Helper()
 	ctx, dir := t.Context(), t.TempDir()
 	must := func(err error) {
@@ -93,7 +94,7 @@ func newRig(t *testing.T) *rig {
 	must(d.EnsureRoot(ctx, account, "", ""))
 	_, err = d.CreateUser(ctx, account, "alice")
 	must(err)
-	must(d.PutUserPolicy(ctx, account, "alice", "p", []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["bedrock:CallWithBearerToken","bedrock:InvokeModel*","bedrock:CountTokens"],"Resource":"*"}]}`)))
+	must(d.PutUserPolicy(ctx, account, "alice", "p", []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["bedrock:CallWithBearerToken","bedrock:InvokeModel*","bedrock:CountTokens","bedrock:List*"],"Resource":"*"}]}`)))
 	_, key, err := d.CreateBearerKey(ctx, account, "alice", 0)
 	must(err)
 	cat, err := catalog.Load()
@@ -104,15 +105,14 @@ func newRig(t *testing.T) *rig {
 	profiles, err := profile.Open(ctx, profile.Config{Store: st.Profiles(), Catalog: cat})
 	must(err)
 	guard := iam.NewGuard(iam.GuardConfig{})
-	up := &scripted{}
 	services, err := wire.NewServer(wire.Config{
 		Services: []*wire.Service{anthropic.New(invoke.New(invoke.Config{
 			Profiles: profiles, Guard: guard, Ledger: l, Rater: rater, Upstreams: []*upstream.Upstream{{Name: "a", Provider: up}}, Clock: time.Now,
-		}))},
+		}), profiles, cat)},
 		Authenticator: d.Authenticator(), Guard: guard, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	must(err)
-	r := &rig{Server: httptest.NewServer(services), upstream: up, people: d, store: st, ledger: l, key: key}
+	r := &rig{Server: httptest.NewServer(services), people: d, profiles: profiles, store: st, ledger: l, key: key}
 	t.Cleanup(func() {
 		r.Server.Close()
 		if err := errors.Join(l.Close(context.Background()), st.Close()); err != nil {
@@ -163,8 +163,9 @@ const ask = `{"model":"` + haiku + `","max_tokens":256,"messages":[{"role":"user
 
 // TestMessages holds a whole answer against the shape of https://docs.claude.com/en/api/messages.
 func TestMessages(t *testing.T) {
-	r := newRig(t)
-	r.upstream.events = hello()
+	up := &scripted{}
+	r := newRig(t, up)
+	up.events = hello()
 	status, h, body := r.post(t, "/anthropic/v1/messages", ask+`}`)
 	var got struct {
 		ID         string `json:"id"`
@@ -213,8 +214,9 @@ func TestMessages(t *testing.T) {
 
 // TestStream: the events, their names and their order are those of https://docs.claude.com/en/api/messages-streaming.
 func TestStream(t *testing.T) {
-	r := newRig(t)
-	r.upstream.events = hello()
+	up := &scripted{}
+	r := newRig(t, up)
+	up.events = hello()
 	status, h, body := r.post(t, "/anthropic/v1/messages?beta=true", ask+`,"stream":true}`)
 	if status != 200 || h.Get("Content-Type") != "text/event-stream; charset=utf-8" || h.Get("request-id") == "" {
 		t.Fatalf("%d %v %s", status, h, body)
@@ -243,14 +245,15 @@ func TestStream(t *testing.T) {
 
 // TestRequest: what a body and its headers say reaches the upstream.
 func TestRequest(t *testing.T) {
-	r := newRig(t)
-	r.upstream.events = hello()
+	up := &scripted{}
+	r := newRig(t, up)
+	up.events = hello()
 	status, _, body := r.post(t, "/anthropic/v1/messages", ask+`,"system":"Be brief.","temperature":0.5,"stop_sequences":["x"],"thinking":{"type":"enabled","budget_tokens":1024},"anthropic_beta":["a-1"],
 		"tools":[{"name":"f","input_schema":{"type":"object"}}],"tool_choice":{"type":"auto"},"metadata":{"user_id":"u"}}`, "Anthropic-Beta", "b-2, a-1,c-3")
 	if status != 200 {
 		t.Fatal(body)
 	}
-	q := r.upstream.asked.Body
+	q := up.asked.Body
 	var extra struct {
 		Beta     []string `json:"anthropic_beta"`
 		Thinking struct {
@@ -267,7 +270,7 @@ func TestRequest(t *testing.T) {
 		t.Errorf("additional fields %s", q.AdditionalModelRequestFields)
 	}
 	if *q.InferenceConfig.MaxTokens != 256 || *q.InferenceConfig.Temperature != 0.5 || q.InferenceConfig.StopSequences[0] != "x" || *q.System[0].Text != "Be brief." ||
-		*q.Messages[0].Content[0].Text != "Hello" || q.ToolConfig.Tools[0].ToolSpec.Name != "f" || q.ToolConfig.ToolChoice.Auto == nil || r.upstream.asked.Stream {
+		*q.Messages[0].Content[0].Text != "Hello" || q.ToolConfig.Tools[0].ToolSpec.Name != "f" || q.ToolConfig.ToolChoice.Auto == nil || up.asked.Stream {
 		t.Errorf("asked %+v", q)
 	}
 }
@@ -275,7 +278,8 @@ func TestRequest(t *testing.T) {
 // TestErrors: types and statuses are those of https://docs.claude.com/en/api/errors; the texts of what is wrong with a
 // body are those that the API was seen to give.
 func TestErrors(t *testing.T) {
-	r := newRig(t)
+	up := &scripted{}
+	r := newRig(t, up)
 	bob := func() string {
 		if _, err := r.people.CreateUser(t.Context(), account, "bob"); err != nil {
 			t.Fatal(err)
@@ -319,7 +323,7 @@ func TestErrors(t *testing.T) {
 		{name: "a mistake", up: errors.New("secret"), status: 500, kind: "api_error", message: "The system encountered an unexpected error during processing. Try your request again."},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r.upstream.err = c.up
+			up.err = c.up
 			if c.path == "" {
 				c.path = path
 			}
@@ -338,11 +342,214 @@ func TestErrors(t *testing.T) {
 // TestStreamBreaks: what goes wrong after the first event is the last one.
 // Source: https://docs.claude.com/en/api/messages-streaming (Error events)
 func TestStreamBreaks(t *testing.T) {
-	r := newRig(t)
-	r.upstream.events, r.upstream.err = hello()[:2], fault.New(fault.ModelStream, "It broke.")
+	up := &scripted{}
+	r := newRig(t, up)
+	up.events, up.err = hello()[:2], fault.New(fault.ModelStream, "It broke.")
 	status, h, body := r.post(t, "/anthropic/v1/messages", ask+`,"stream":true}`)
 	want := "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"It broke.\"},\"request_id\":\"" + h.Get("request-id") + "\"}\n\n"
 	if status != 200 || !strings.HasSuffix(body, want) || strings.Count(body, "event: ") != 4 {
 		t.Errorf("%d %s", status, body)
+	}
+}
+
+// speaker is an upstream that takes the API's own bodies.
+type speaker struct{ scripted }
+
+func (*speaker) Speaks(format string) bool { return format == "anthropic" }
+
+// counter is one that counts.
+type counter struct{ scripted }
+
+func (*counter) CountTokens(_ context.Context, r *upstream.Request) (int64, error) {
+	return int64(len(r.Native.Body)), nil
+}
+
+// TestPassedOn: a body goes as it is to an upstream that speaks the format, also one that cannot be read here, and so does
+// the answer.
+func TestPassedOn(t *testing.T) {
+	up := &speaker{}
+	r := newRig(t, up)
+	const unread = `{"model":"` + haiku + `","max_tokens":1,"messages":[{"role":"user","content":[{"type":"hologram","depth":3}]}]`
+	up.events = []converse.Event{
+		{Kind: converse.Chunk, Native: []byte(`{"type":"message","id":"msg_1","content":[{"type":"hologram"}]}`), Name: "application/json"},
+		{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: 25, OutputTokens: 15}},
+	}
+	status, _, body := r.post(t, "/anthropic/v1/messages", unread+`}`, "Anthropic-Beta", "holo-2026-01-01")
+	if status != 200 || body != `{"type":"message","id":"msg_1","content":[{"type":"hologram"}]}` {
+		t.Errorf("%d %s", status, body)
+	}
+	if n := up.asked.Native; up.asked.Body != nil || n.Format != "anthropic" || string(n.Body) != unread+`}` || n.Header["Anthropic-Beta"] != "holo-2026-01-01" || n.Operation != "Messages" {
+		t.Errorf("asked %+v", up.asked)
+	}
+	up.events = []converse.Event{
+		{Kind: converse.Chunk, Native: []byte(`{"message":{},"type":"message_start"}`), Name: "message_start"},
+		{Kind: converse.Chunk, Native: []byte("{\n}"), Name: "ping", More: true},
+		{Kind: converse.Metadata, Native: []byte(`{"type":"message_stop"}`), Name: "message_stop", Usage: converse.Usage{InputTokens: 25, OutputTokens: 15}},
+	}
+	const want = "event: message_start\ndata: {\"message\":{},\"type\":\"message_start\"}\n\nevent: ping\ndata: {\ndata: }\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
+	status, _, body = r.post(t, "/anthropic/v1/messages", unread+`,"stream":true}`)
+	if status != 200 || body != want || !up.asked.Stream {
+		t.Errorf("%d %q", status, body)
+	}
+	// Metadata without an event of its own says nothing more.
+	up.events = append(up.events[:2:2], converse.Event{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: 25, OutputTokens: 15}})
+	if _, _, body = r.post(t, "/anthropic/v1/messages", unread+`,"stream":true}`); body != want[:strings.Index(want, "event: message_stop")] {
+		t.Errorf("%q", body)
+	}
+}
+
+// TestCountTokens: https://docs.claude.com/en/api/messages-count-tokens
+func TestCountTokens(t *testing.T) {
+	const body = `{"model":"` + haiku + `","messages":[{"role":"user","content":"Hello, world"}]}`
+	up := &counter{}
+	for name, c := range map[string]struct {
+		up   upstream.Provider
+		body string
+		want string
+	}{
+		"estimated":      {&scripted{}, body, `{"input_tokens":7}`}, // 4 for the turn, and Hello / , / world
+		"counted":        {up, body, fmt.Sprintf(`{"input_tokens":%d}`, len(body))},
+		"no messages":    {up, `{"model":"` + haiku + `"}`, `"message":"messages: Field required"`},
+		"nothing to ask": {up, `{`, `"message":"The request body is not valid JSON."`},
+	} {
+		r := newRig(t, c.up)
+		if _, _, got := r.post(t, "/anthropic/v1/messages/count_tokens", c.body); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+		if status, _, got := r.post(t, "/anthropic/v1/messages/count_tokens", c.body, "X-Api-Key", ""); status != 401 {
+			t.Errorf("%s: without a key: %d %s", name, status, got)
+		}
+		for e := range r.store.Calls(t.Context(), account, time.Time{}, 0) {
+			t.Errorf("%s: counting is in the ledger: %+v", name, e)
+		}
+	}
+}
+
+// TestTooLarge: the bound is that of https://docs.claude.com/en/api/errors, and nothing of such a body is read.
+func TestTooLarge(t *testing.T) {
+	r := newRig(t, &scripted{})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.URL+"/anthropic/v1/messages", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, w := io.Pipe()
+	defer w.Close()
+	req.Body, req.ContentLength = body, 32<<20+1
+	req.Header.Set("X-Api-Key", r.key)
+	req.Header.Set("Expect", "100-continue")
+	resp, err := r.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != 413 || !strings.Contains(string(text), `{"type":"error","error":{"type":"request_too_large",`) {
+		t.Errorf("%d %s %v", resp.StatusCode, text, err)
+	}
+}
+
+// get asks for one of the lists.
+func (r *rig) get(t *testing.T, path string, headers ...string) (status int, answer string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, r.URL+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Api-Key", r.key)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := r.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(b)
+}
+
+// TestModels walks the list as the SDK's pager does: https://docs.claude.com/en/api/models-list
+func TestModels(t *testing.T) {
+	r := newRig(t, &scripted{})
+	p, err := r.profiles.Create(t.Context(), account, "us-east-1", profile.CreateRequest{Name: "team-a", Source: "arn:aws:bedrock:us-east-1::foundation-model/" + haiku})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type list struct {
+		Data []struct {
+			Type        string    `json:"type"`
+			ID          string    `json:"id"`
+			DisplayName string    `json:"display_name"`
+			CreatedAt   time.Time `json:"created_at"`
+		} `json:"data"`
+		FirstID string `json:"first_id"`
+		LastID  string `json:"last_id"`
+		HasMore bool   `json:"has_more"`
+	}
+	page := func(query string) (l list) {
+		t.Helper()
+		status, body := r.get(t, "/anthropic/v1/models"+query)
+		if err := json.Unmarshal([]byte(body), &l); err != nil || status != 200 {
+			t.Fatalf("%s: %d %s", query, status, body)
+		}
+		if n := len(l.Data); n > 0 && (l.FirstID != l.Data[0].ID || l.LastID != l.Data[n-1].ID) || n == 0 && l.FirstID+l.LastID != "" {
+			t.Errorf("%s: from %q to %q", query, l.FirstID, l.LastID)
+		}
+		return l
+	}
+	all := page("?limit=1000")
+	seen := map[string]bool{}
+	for _, m := range all.Data {
+		if m.Type != "model" || m.DisplayName == "" || m.CreatedAt.IsZero() || seen[m.ID] {
+			t.Errorf("%+v", m)
+		}
+		seen[m.ID] = true
+	}
+	if all.HasMore || all.Data[0].ID != p.ARN || all.Data[0].DisplayName != "team-a" || !seen[haiku] || !seen["us."+haiku] || seen["amazon.titan-embed-text-v2:0"] {
+		t.Errorf("%d models, the first is %+v", len(all.Data), all.Data[0])
+	}
+	n := 0
+	for after := ""; ; {
+		l := page("?limit=7&after_id=" + url.QueryEscape(after))
+		for i := range l.Data {
+			if l.Data[i].ID != all.Data[n+i].ID {
+				t.Errorf("at %d: %s, want %s", n+i, l.Data[i].ID, all.Data[n+i].ID)
+			}
+		}
+		n += len(l.Data)
+		if after = l.LastID; !l.HasMore {
+			break
+		}
+	}
+	if n != len(all.Data) {
+		t.Errorf("%d models in pages, %d at once", n, len(all.Data))
+	}
+	if l := page(""); len(l.Data) != 20 || !l.HasMore {
+		t.Errorf("a page has %d", len(l.Data))
+	}
+	if l := page("?limit=2&before_id=" + url.QueryEscape(all.Data[5].ID)); len(l.Data) != 2 || l.Data[0].ID != all.Data[3].ID || !l.HasMore {
+		t.Errorf("before the sixth: %+v", l)
+	}
+	if l := page("?before_id=" + url.QueryEscape(all.Data[2].ID) + "&after_id=" + url.QueryEscape(all.Data[4].ID)); len(l.Data) != 0 || l.HasMore {
+		t.Errorf("between nothing: %+v", l)
+	}
+	for path, want := range map[string]string{
+		"/anthropic/v1/models/" + haiku:                 `{"type":"model","id":"` + haiku + `","display_name":"Claude 3 Haiku","created_at":"1970-01-01T00:00:00Z",`,
+		"/anthropic/v1/models/" + url.PathEscape(p.ARN): `{"type":"model","id":"` + p.ARN + `","display_name":"team-a",`,
+		"/anthropic/v1/models/team-a":                   `{"type":"model","id":"` + p.ARN + `"`,
+		"/anthropic/v1/models/claude-none":              `{"type":"error","error":{"type":"not_found_error","message":"model: claude-none"}`,
+		"/anthropic/v1/models?limit=0":                  `{"type":"error","error":{"type":"invalid_request_error",`,
+		"/anthropic/v1/models?after_id=x":               `{"type":"error","error":{"type":"invalid_request_error","message":"after_id: `,
+		"/anthropic/v1/models?before_id=x":              `{"type":"error","error":{"type":"invalid_request_error","message":"before_id: `,
+	} {
+		if _, body := r.get(t, path); !strings.HasPrefix(body, want) {
+			t.Errorf("%s: %s, want %s", path, body, want)
+		}
+	}
+	if status, body := r.get(t, "/anthropic/v1/models", "X-Api-Key", "x"); status != 401 {
+		t.Errorf("a wrong key: %d %s", status, body)
 	}
 }

@@ -47,6 +47,7 @@ type api struct {
 // names.
 
 func (a *api) accessCreate(c *wire.Call, in *createInferenceProfileInput) ([]iam.Access, error) {
+	c.Caller.Locate(*in.ModelSource.CopyFrom)
 	with := requestTags(in.Tags)
 	profiles := arn.ApplicationProfile(c.Caller.Region, c.Caller.Account, "*")
 	access := []iam.Access{{Resource: profiles, Context: with}}
@@ -82,6 +83,7 @@ func (a *api) accessTags(c *wire.Call, in *resourceInput) ([]iam.Access, error) 
 
 func (a *api) accessModel(c *wire.Call, in *getFoundationModelInput) ([]iam.Access, error) {
 	if strings.HasPrefix(in.Identifier, "arn:") {
+		c.Caller.Locate(in.Identifier)
 		return []iam.Access{{Resource: in.Identifier}}, nil
 	}
 	return []iam.Access{{Resource: arn.FoundationModel(c.Caller.Region, in.Identifier)}}, nil
@@ -90,6 +92,7 @@ func (a *api) accessModel(c *wire.Call, in *getFoundationModelInput) ([]iam.Acce
 // named is the access to the profile that identifier names, with its tags. What is not there is asked for as the ARN it
 // would have, so that a caller learns nothing of what they may not see.
 func (a *api) named(c *wire.Call, identifier string) iam.Access {
+	c.Caller.Locate(identifier)
 	p, err := a.profiles.Get(c.Caller.Account, c.Caller.Region, identifier)
 	switch {
 	case err == nil && p.Type == profile.Application:

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
 	"outcrop/catalog"
@@ -52,8 +53,11 @@ func call(c *wire.Call, modelID string, body *converse.Request, stream bool) (*i
 		return nil, err
 	}
 	ic := &invoke.Call{ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: modelID, Stream: stream, Body: body}
-	if body != nil && body.ServiceTier != nil {
-		ic.Tier = body.ServiceTier.Type
+	if body != nil {
+		ic.Metadata = body.RequestMetadata
+		if body.ServiceTier != nil {
+			ic.Tier = body.ServiceTier.Type
+		}
 	}
 	return ic, nil
 }
@@ -124,6 +128,11 @@ func invocation(c *wire.Call, in *InvokeModelInput, stream bool) (*body, error) 
 	if err != nil {
 		return nil, err
 	}
+	if in.RequestMetadata != "" {
+		if ic.Metadata, err = parseMetadata(in.RequestMetadata); err != nil {
+			return nil, err
+		}
+	}
 	b := &body{InvokeModelInput: in, call: ic}
 	ic.Tier, ic.Read = in.ServiceTier, b.read
 	return b, nil
@@ -168,7 +177,7 @@ func (b *body) headers() map[string]string {
 	h := map[string]string{}
 	for name, value := range map[string]string{
 		"X-Amzn-Bedrock-Trace": b.Trace, "X-Amzn-Bedrock-Performanceconfig-Latency": b.PerformanceConfigLatency,
-		"X-Amzn-Bedrock-Service-Tier": b.ServiceTier,
+		"X-Amzn-Bedrock-Service-Tier": b.ServiceTier, "X-Amzn-Bedrock-Request-Metadata": b.RequestMetadata,
 	} {
 		if value != "" {
 			h[name] = value
@@ -357,16 +366,53 @@ func check(in *ConverseInput) error {
 	case in.ServiceTier != nil && in.ServiceTier.Type != "default":
 		return unsupported("the service tier " + in.ServiceTier.Type)
 	}
-	for k, v := range in.RequestMetadata {
-		// The values are the caller's business: a message does not repeat them.
-		if len(k) < 1 || len(k) > 256 || len(v) > 256 || !metadata.MatchString(k) || !metadata.MatchString(v) {
-			return fault.New(fault.Validation, "1 validation error detected: Value at 'requestMetadata' failed to satisfy constraint: Map keys must have length between 1 and 256, map values at most 256, and both must satisfy regular expression pattern: [a-zA-Z0-9\\s:_@$#=/+,-.]*")
-		}
+	if err := checkMetadata(in.RequestMetadata); err != nil {
+		return err
 	}
 	return in.Request.Check()
 }
 
+// checkMetadata holds metadata against the service model's constraints; nil is none. A message does not repeat keys and
+// values: they are the caller's business.
+func checkMetadata(m map[string]string) error {
+	constraint := ""
+	switch {
+	case m == nil:
+		return nil
+	case len(m) < 1:
+		constraint = "Member must have length greater than or equal to 1"
+	case len(m) > 16:
+		constraint = "Member must have length less than or equal to 16"
+	}
+	for k, v := range m {
+		if len(k) < 1 || len(k) > 256 || len(v) > 256 || !metadata.MatchString(k) || !metadata.MatchString(v) {
+			constraint = `Map keys must have length between 1 and 256, map values at most 256, and both must satisfy regular expression pattern: [a-zA-Z0-9\s:_@$#=/+,-.]*`
+		}
+	}
+	if constraint != "" {
+		return fault.New(fault.Validation, "1 validation error detected: Value at 'requestMetadata' failed to satisfy constraint: %s", constraint)
+	}
+	return nil
+}
+
 var metadata = regexp.MustCompile(`^[a-zA-Z0-9\s:_@$#=/+,.-]*$`)
+
+// parseMetadata reads the header X-Amzn-Bedrock-Request-Metadata, a JSON object of strings.
+func parseMetadata(header string) (map[string]string, error) {
+	malformed := fault.New(fault.Validation, "1 validation error detected: Value at 'requestMetadata' failed to satisfy constraint: Member must be a JSON object whose values are strings")
+	var given map[string]*string // a null is no string
+	if err := json.Unmarshal([]byte(header), &given); err != nil || given == nil {
+		return nil, malformed
+	}
+	m := make(map[string]string, len(given))
+	for k, v := range given {
+		if v == nil {
+			return nil, malformed
+		}
+		m[k] = *v
+	}
+	return m, checkMetadata(m)
+}
 
 func unsupported(what string) error {
 	return fault.New(fault.Validation, "This server does not support %s.", what)

@@ -52,6 +52,9 @@ type Metrics struct {
 }
 
 // InvokeModelInput is the input of InvokeModel. The body is in the model's own format.
+//
+// Source of RequestMetadata, which came later than the service model named above:
+// https://docs.aws.amazon.com/bedrock/latest/userguide/cost-mgmt-request-metadata.html
 type InvokeModelInput struct {
 	ModelID                  string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
 	ContentType              string `json:"-" header:"Content-Type"`
@@ -61,6 +64,7 @@ type InvokeModelInput struct {
 	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(([1-9][0-9]{0,7})|(DRAFT))$"`
 	PerformanceConfigLatency string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency" enum:"standard,optimized"`
 	ServiceTier              string `json:"-" header:"X-Amzn-Bedrock-Service-Tier" enum:"priority,default,flex,reserved"`
+	RequestMetadata          string `json:"-" header:"X-Amzn-Bedrock-Request-Metadata" max:"8500" sensitive:"true"` // a JSON object
 	Body                     []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
 }
 
@@ -89,6 +93,7 @@ type InvokeModelStreamInput struct {
 	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(([1-9][0-9]{0,7})|(DRAFT))$"`
 	PerformanceConfigLatency string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency" enum:"standard,optimized"`
 	ServiceTier              string `json:"-" header:"X-Amzn-Bedrock-Service-Tier" enum:"priority,default,flex,reserved"`
+	RequestMetadata          string `json:"-" header:"X-Amzn-Bedrock-Request-Metadata" max:"8500" sensitive:"true"` // a JSON object
 	Body                     []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
 }
 

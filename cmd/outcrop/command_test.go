@@ -6,10 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"outcrop/fault"
 	"outcrop/store"
@@ -133,5 +138,113 @@ func TestUSD(t *testing.T) {
 		if got := usd(c.nano, c.unrated, c.about); got != c.want {
 			t.Errorf("%d %t: %q, want %q", c.nano, c.unrated, got, c.want)
 		}
+	}
+}
+
+// printed runs the command and returns what it printed to the process's own output.
+func printed(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := os.Stdout
+	os.Stdout = w
+	text := make(chan string)
+	go func() {
+		b, _ := io.ReadAll(r)
+		text <- string(b)
+	}()
+	_, err = run(t.Context(), args...)
+	os.Stdout = out
+	w.Close()
+	defer r.Close()
+	return <-text, err
+}
+
+// TestBearerKeys is the life of an API key, as an administrator sees it beside a server that runs.
+func TestBearerKeys(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	c := defaults()
+	c.Listen, c.Region = "127.0.0.1:0", "eu-west-1"
+	ctx, stop := context.WithCancel(t.Context())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(ctx, c, dir, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() { done <- errors.Join(s.Run(ctx, func(string) {}), s.Close()) }()
+	defer func() {
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}()
+	keys := func(args ...string) string {
+		t.Helper()
+		out, err := printed(t, append(append([]string{"keys"}, args...), "--data", dir)...)
+		if err != nil {
+			t.Fatalf("keys %v: %v", args, err)
+		}
+		return out
+	}
+	var key struct {
+		UserName, ServiceSpecificCredentialId, ServiceCredentialAlias, ServiceCredentialSecret string
+		ExpirationDate                                                                         time.Time
+	}
+	if err := json.Unmarshal([]byte(keys("create", "--bearer", "--days", "30", "--json")), &key); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(key.UserName, "BedrockAPIKey-") || key.ServiceCredentialAlias != key.UserName+"-at-000000000000" ||
+		key.ExpirationDate.Before(time.Now().AddDate(0, 0, 29)) {
+		t.Errorf("%+v", key)
+	}
+	// The Region is the configuration's, unless the host's name has one.
+	call := func(host string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+"/inference-profiles?maxResults=1", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		r.Header.Set("Authorization", "Bearer "+key.ServiceCredentialSecret)
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(b)
+	}
+	for host, want := range map[string]string{"": ":bedrock:eu-west-1:", "bedrock.us-west-2.amazonaws.com": ":bedrock:us-west-2:"} {
+		if status, body := call(host); status != 200 || !strings.Contains(body, want) {
+			t.Errorf("%q: %d %s", host, status, body)
+		}
+	}
+	if out := keys("list", key.UserName); !strings.Contains(out, key.ServiceSpecificCredentialId+"  API key  Active") || strings.Contains(out, key.ServiceCredentialSecret) {
+		t.Error(out)
+	}
+	keys("deactivate", key.UserName, key.ServiceSpecificCredentialId)
+	if out := keys("list", key.UserName); !strings.Contains(out, "Inactive") {
+		t.Error(out)
+	}
+	keys("activate", key.UserName, key.ServiceSpecificCredentialId)
+	if out := keys("create", key.UserName, "--bearer"); !strings.Contains(out, "Expires       never") || !strings.Contains(out, "APIKey        ABSK") {
+		t.Error(out)
+	}
+	keys("delete", key.UserName, key.ServiceSpecificCredentialId)
+	if out := keys("list", key.UserName); strings.Contains(out, key.ServiceSpecificCredentialId) {
+		t.Error(out)
+	}
+	for _, args := range [][]string{{"create"}, {"create", key.UserName, "--days", "3"}, {"create", "--bearer", "--days", "-1"}, {"create", "--bearer", "nobody"}} {
+		if _, err := printed(t, append(append([]string{"keys"}, args...), "--data", dir)...); err == nil {
+			t.Errorf("keys %v went well", args)
+		}
+	}
+	if out, err := printed(t, "users", "list", "--data", dir); err != nil || strings.Count(out, "BedrockAPIKey-") != 2 { // the name and the ARN of one
+		t.Errorf("%s %v", out, err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	anthropicapi "outcrop/api/anthropic"
 	"outcrop/api/bedrock"
 	"outcrop/api/bedrockruntime"
 	"outcrop/api/costexplorer"
@@ -122,7 +123,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	})
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
-			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), costexplorer.New(s.store, time.Now), sts.New(),
+			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), anthropicapi.New(s.invoker, s.profiles, cat), costexplorer.New(s.store, time.Now), sts.New(),
 		},
 		Authenticator: s.people.Authenticator(), Guard: guard, Clock: time.Now, Logger: s.log,
 	})

@@ -13,11 +13,12 @@ import (
 type Chat struct {
 	Model        string
 	Stream       bool
-	IncludeUsage bool // stream_options.include_usage
-	Functions    bool // tools came as functions, the older form: the answer calls them so too
+	IncludeUsage bool   // stream_options.include_usage
+	Tier         string // service_tier, "" for the default
+	Functions    bool   // tools came as functions, the older form: the answer calls them so too
 
-	// Request is the same in Converse. It is nil where Converse has no place for something that the body asks for, and
-	// Unfit then says what, in a fault.Validation. A server that speaks Chat Completions itself may still take the body.
+	// Request is the same in Converse. It is nil where Converse has no place for something that the body asks for, or
+	// Bedrock's rules for a conversation do not allow it, and Unfit then says what, in a fault.Validation. A server that speaks Chat Completions itself may still take the body.
 	Request *converse.Request
 	Unfit   error
 }
@@ -47,7 +48,7 @@ func ParseChat(body []byte) (*Chat, error) {
 	}
 	messages := false
 	err := r.object(func(name string) (err error) {
-		if known, err := r.sampling(t, name); name != "stream_options" && known {
+		if known, err := r.sampling(t, name); known {
 			return err
 		}
 		switch name {
@@ -128,10 +129,14 @@ func ParseChat(body []byte) (*Chat, error) {
 	case !messages:
 		return nil, r.missing("messages")
 	}
+	c.Tier = t.tier
 	if c.Unfit = r.unfit; c.Unfit == nil {
-		c.Request, err = t.finish()
+		c.Request, c.Unfit, err = t.finish()
 	}
-	return c, err
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // ParseRequest reads an InvokeModel body of a model that takes Chat Completions: ParseChat's, where the path has named the
@@ -616,13 +621,13 @@ func appendCached(dst []byte, u *converse.Usage) []byte {
 // StreamEncoder turns the events of one answer into the chunks of a stream. The one with the usage, whose choices are
 // empty, comes where IncludeUsage asks for it. What AppendResponse has no place for has none here either.
 //
-// With Bedrock set the stream is that of InvokeModelWithResponseStream: the chunk with the finish_reason waits for the
-// usage and ends with amazon-bedrock-invocationMetrics.
+// Without API the stream is that of InvokeModelWithResponseStream: the chunk with the finish_reason waits for the usage and
+// ends with amazon-bedrock-invocationMetrics.
 type StreamEncoder struct {
 	converse.AnswerInfo
 	IncludeUsage bool
 	Functions    bool
-	Bedrock      bool
+	API          bool // the API's own stream
 
 	head   []byte // every chunk up to its delta
 	buf    []byte
@@ -632,7 +637,7 @@ type StreamEncoder struct {
 
 // NewStream makes the encoder of the stream that the request asked for.
 func (c *Chat) NewStream(a converse.AnswerInfo) *StreamEncoder {
-	return &StreamEncoder{AnswerInfo: a, IncludeUsage: c.IncludeUsage, Functions: c.Functions}
+	return &StreamEncoder{AnswerInfo: a, API: true, IncludeUsage: c.IncludeUsage, Functions: c.Functions}
 }
 
 // Encode calls emit with the JSON of each chunk that e makes: none, one or two. The bytes are valid until emit returns.
@@ -690,12 +695,12 @@ func (s *StreamEncoder) Encode(e *converse.Event, emit func(chunk []byte)) {
 		}
 		s.chunk(append(b, '}'), "", emit)
 	case converse.MessageStop:
-		if s.finish = finishReason(e.StopReason, s.Functions); !s.Bedrock {
+		if s.finish = finishReason(e.StopReason, s.Functions); s.API {
 			s.chunk(append(s.begin(), `{}`...), s.finish, emit)
 		}
 	case converse.Metadata:
 		switch {
-		case s.Bedrock:
+		case !s.API:
 			b := append(append(s.begin(), `{},"logprobs":null,"finish_reason":"`...), s.finish...)
 			b = converse.AppendInvocationMetrics(append(b, `"}],`...), &s.AnswerInfo, &e.Usage)
 			s.buf = append(b, '}')

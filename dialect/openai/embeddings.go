@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
 	"outcrop/fault"
@@ -119,7 +120,10 @@ func AppendEmbeddings(dst []byte, r *converse.EmbeddingRequest, out *converse.Em
 			if j > 0 {
 				dst = append(dst, ',')
 			}
-			dst = strconv.AppendFloat(dst, float64(x), 'g', -1, 32)
+			if f := float64(x); math.IsNaN(f) || math.IsInf(f, 0) { // what JSON cannot say
+				x = 0
+			}
+			dst = jsontext.AppendFloat(dst, float64(x), 32)
 		}
 		dst = append(dst, `]}`...)
 	}

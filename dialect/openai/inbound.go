@@ -258,6 +258,7 @@ type translation struct {
 	extra  []byte   // the members of additionalModelRequestFields, each behind a comma
 	choice string   // none, auto, required or the name of a tool behind "tool:"
 	only   []string // the tools that tool_choice leaves; nil leaves all
+	tier   string   // service_tier, "" for the default
 }
 
 // add appends a block to the turn of role: what follows in one role is one turn. Text that is blank is no block, as
@@ -326,13 +327,15 @@ func (r *reader) sampling(t *translation, name string) (known bool, err error) {
 		}
 		switch v {
 		case "auto", "default":
+			return true, nil
 		case "flex", "priority":
 			t.ServiceTier = &converse.ServiceTier{Type: v}
 		default:
 			t.additional(name, converse.AppendQuote(nil, v))
 		}
+		t.tier = v
 		return true, nil
-	case "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "store", "stream_options":
+	case "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options", "store":
 		return true, r.skipValue() // hints: see ParseChat
 	case "top_logprobs":
 		if raw, err := r.value(); err != nil || string(raw) == "0" {
@@ -539,26 +542,30 @@ func (r *reader) textFormat(t *translation) error {
 	return nil
 }
 
-// finish makes a Request of what was read, and holds it against Bedrock's rules for a conversation.
-func (t *translation) finish() (*converse.Request, error) {
-	q := &t.Request
+// finish makes a Request of what was read. It is held against Bedrock's rules for a conversation, which are narrower than
+// OpenAI's: unfit says which one it breaks.
+func (t *translation) finish() (q *converse.Request, unfit, err error) {
+	q = &t.Request
 	if c := &t.config; c.MaxTokens != nil || c.Temperature != nil || c.TopP != nil || len(c.StopSequences) > 0 {
 		q.InferenceConfig = c
 	}
 	if err := t.chooseTools(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(t.extra) > 0 {
 		q.AdditionalModelRequestFields = append(t.extra, '}')
 		q.AdditionalModelRequestFields[0] = '{'
 		if !q.AdditionalModelRequestFields.IsValid() {
-			return nil, fault.New(fault.Validation, "A member of the request comes twice.")
+			return nil, nil, fault.New(fault.Validation, "A member of the request comes twice.")
 		}
 	}
 	if len(q.RequestMetadata) == 0 {
 		q.RequestMetadata = nil
 	}
-	return q, q.Check()
+	if unfit := q.Check(); unfit != nil {
+		return nil, unfit, nil
+	}
+	return q, nil, nil
 }
 
 // chooseTools applies tool_choice.

@@ -64,7 +64,7 @@ func Ledger(t *testing.T, open func(*testing.T) LedgerEngine) {
 		check(t, e, nil)
 	})
 
-	// Every field comes back, and calls without charges, usage or tags have their row as well.
+	// Every field comes back, and calls without charges, usage, tags or metadata have their row as well.
 	t.Run("Rows", func(t *testing.T) {
 		e := open(t)
 		entries := randomEntries(1, 300)
@@ -196,9 +196,11 @@ func Ledger(t *testing.T, open func(*testing.T) LedgerEngine) {
 		e := open(t)
 		entries := randomEntries(10, 1)
 		entries[0].Tags = []ledger.Tag{{Key: "k", Value: "a\xff"}}
+		entries[0].Metadata = []ledger.Tag{{Key: "\xff", Value: "a\x00\"b"}}
 		entries[0].Reason, entries[0].StopReason = "b\xff\x00", "\xff"
 		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: entries})
 		entries[0].Tags = []ledger.Tag{{Key: "k", Value: "a\uFFFD"}}
+		entries[0].Metadata = []ledger.Tag{{Key: "\uFFFD", Value: "a\x00\"b"}}
 		entries[0].Reason, entries[0].StopReason = "b\uFFFD\uFFFD", "\uFFFD"
 		check(t, e, entries)
 	})
@@ -248,6 +250,12 @@ func randomEntries(seed uint64, n int) []ledger.Entry {
 		{{Key: "CostCenter", Value: "1\"2"}, {Key: "Project", Value: "日本"}},
 		{{Key: "Project", Value: ""}},
 	}
+	said := func(i int) []ledger.Tag { // as no two calls say it, on some
+		if i%3 > 0 {
+			return nil
+		}
+		return []ledger.Tag{{Key: "Project", Value: "Alpha"}, {Key: "call", Value: fmt.Sprint(i)}, {Key: "empty", Value: ""}}[i%2:]
+	}
 	entries := make([]ledger.Entry, n)
 	for i := range entries {
 		e := &entries[i]
@@ -263,7 +271,7 @@ func randomEntries(seed uint64, n int) []ledger.Entry {
 			Principal: "arn:aws:iam::" + account + ":user/" + pick("alice", "bob"), AccessKeyID: pick("AKIA1", "AKIA2"), Region: pick("us-east-1", "eu-west-1"),
 			Operation:   pick("Converse", "InvokeModel"),
 			ResourceARN: fmt.Sprintf("arn:aws:bedrock:us-east-1:%s:application-inference-profile/%s%d", account, model[:4], number), ResourceName: fmt.Sprint("team ", number),
-			ModelID: model, Scope: pick("region", "us", "global"), Tags: tagsets[r.IntN(len(tagsets))],
+			ModelID: model, Scope: pick("region", "us", "global"), Tags: tagsets[r.IntN(len(tagsets))], Metadata: said(i),
 			EstimatedInputTokens: r.Int64N(1000), MaxOutputTokens: r.Int64N(5000),
 		}
 		s := &e.Settlement

@@ -32,8 +32,11 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 		return nil, err
 	}
 	var events []converse.Event
-	switch {
-	case !x.ask.converse:
+	if x.ask.converse {
+		if events, err = x.message(b); err != nil {
+			return nil, x.failed(err, false)
+		}
+	} else {
 		var t tally
 		t.header(resp.Header)
 		if !t.told || t.CacheWriteInputTokens > 0 { // the headers do not say for how long that was written
@@ -45,12 +48,8 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 				t = inBody
 			}
 		}
-		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type")}
+		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type"), Usage: t.soFar()}
 		events = []converse.Event{chunk, x.metadata(&t)}
-	default:
-		if events, err = x.message(b); err != nil {
-			return nil, x.failed(err, false)
-		}
 	}
 	return func(yield func(converse.Event, error) bool) {
 		for i := range events {

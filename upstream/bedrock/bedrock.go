@@ -60,7 +60,7 @@ type Config struct {
 const (
 	maxErrorBody  = 64 << 10
 	maxRetryAfter = time.Hour
-	keepIdle      = 50 * time.Second       // how long a connection waits for the next request; AWS closes it after 60 s
+	keepIdle      = 50 * time.Second       // how long a connection waits for the next request; AWS's load balancers close it after 60 s by default
 	drainTime     = 100 * time.Millisecond // for the end of the body after the last event
 )
 

@@ -2,6 +2,7 @@ package bedrock
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,10 +24,10 @@ type refusal struct {
 	Status          int    // of the HTTP answer; 200 inside a stream
 	RequestID       string
 	RetryAfter      time.Duration
-	Message         string `json:"message"`
-	OriginalStatus  int    `json:"originalStatusCode"`
-	OriginalMessage string `json:"originalMessage"`
-	ResourceName    string `json:"resourceName"`
+	Message         string
+	OriginalStatus  int
+	OriginalMessage string
+	ResourceName    string
 }
 
 func (r *refusal) Error() string {
@@ -50,6 +51,8 @@ func (r *refusal) read(body []byte) {
 	if r.Message == "" {
 		r.Message = b.Upper
 	}
+	// What AWS would have signed holds the session's token, and a log is no place for that.
+	r.Message, _, _ = strings.Cut(r.Message, "The Canonical String for this request")
 	if r.Name == "" {
 		r.Name = b.Type
 	}
@@ -91,7 +94,7 @@ func (x *exchange) fault(r *refusal) *fault.Error {
 		name = strings.ToUpper(name[:1]) + name[1:]
 	}
 	message := upstream.Clip(x.ask.unname(r.Message))
-	status := 0
+	var status int // that upstream.Classify has a text for
 	switch strings.TrimSuffix(name, "Exception") {
 	case "Validation":
 		if operators(r.Message) {
@@ -99,7 +102,7 @@ func (x *exchange) fault(r *refusal) *fault.Error {
 		}
 		return &fault.Error{Kind: fault.Validation, Message: message, OriginalStatus: r.Status, Cause: r}
 	case "ModelError":
-		return &fault.Error{Kind: fault.ModelError, Message: message, OriginalStatus: r.OriginalStatus, Resource: x.ask.unname(r.ResourceName), Cause: r}
+		return &fault.Error{Kind: fault.ModelError, Message: message, OriginalStatus: cmp.Or(r.OriginalStatus, r.Status), Resource: x.ask.unname(r.ResourceName), Cause: r}
 	case "ModelStreamError":
 		return &fault.Error{Kind: fault.ModelStream, Message: message, OriginalStatus: r.OriginalStatus, OriginalMessage: upstream.Clip(x.ask.unname(r.OriginalMessage)), Cause: r}
 	case "ModelNotReady":

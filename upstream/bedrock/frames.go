@@ -59,7 +59,7 @@ func (f *frames) length() (total, headers int, err error) {
 		return 0, 0, nil
 	}
 	t, h := binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:])
-	if false || h > maxHeaders || t < frameOverhead+h || t-h-frameOverhead > maxPayload {
+	if binary.BigEndian.Uint32(b[8:]) != crc32.ChecksumIEEE(b[:8]) || h > maxHeaders || t < frameOverhead+h || t-h-frameOverhead > maxPayload {
 		return 0, 0, errFrame
 	}
 	return int(t), int(h), nil

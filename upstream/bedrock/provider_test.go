@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -309,9 +310,9 @@ func TestSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for key, bind := range map[string]string{"name": "alpha", "id": "abcdefghijkl", "ARN": "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/abcdefghijkl"} {
-				asked := false
+				var asked atomic.Bool
 				s := &service{answer: func(w http.ResponseWriter, r *http.Request) {
-					asked = true
+					asked.Store(true)
 					body, _ := io.ReadAll(r.Body)
 					if r.URL.EscapedPath() != c.path || string(body) != c.body {
 						t.Errorf("bound by %s: %s\n%s\nwant %s\n%s", key, r.URL.EscapedPath(), body, c.path, c.body)
@@ -324,8 +325,8 @@ func TestSent(t *testing.T) {
 					refuse(w, 503, "ServiceUnavailableException", "")
 				}}
 				p := open(t, s, func(c *Config) { c.Profiles = map[string]string{bind: arn} })
-				if _, err := p.Send(t.Context(), c.request); !asked || !fault.Is(err, fault.Unavailable) {
-					t.Errorf("asked %t, %v", asked, err)
+				if _, err := p.Send(t.Context(), c.request); !asked.Load() || !fault.Is(err, fault.Unavailable) {
+					t.Errorf("asked %t, %v", asked.Load(), err)
 				}
 			}
 		})
@@ -334,6 +335,7 @@ func TestSent(t *testing.T) {
 	// What cannot go out.
 	p := open(t, &service{answer: func(http.ResponseWriter, *http.Request) { t.Error("it was sent") }}, func(c *Config) {
 		c.Profiles = map[string]string{"alpha": arn}
+		c.Credentials, c.APIKey = nil, "ABSKexample"
 	})
 	r := request("anthropic", "InvokeModel", "anthropic.claude-v2", `{}`)
 	r.Model = nova
@@ -450,7 +452,7 @@ func TestFaults(t *testing.T) {
 		{403, "AccessDeniedException", "User: arn:aws:iam::111122223333:user/gateway is not authorized to perform: bedrock:InvokeModel on resource: " + arn, fault.Unavailable, "", true},
 		{403, "UnrecognizedClientException", "The security token included in the request is invalid.", fault.Unavailable, "", true},
 		{403, "ExpiredTokenException", "The security token included in the request is expired", fault.Unavailable, "", true},
-		{403, "InvalidSignatureException", "Signature expired", fault.Unavailable, "", true},
+		{403, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided. The Canonical String for this request should have been\n'POST\n/model\n\nx-amz-security-token:" + testSecret + "'", fault.Unavailable, "", true},
 		{404, "ResourceNotFoundException", "This model version has reached the end of its life.", fault.Unavailable, "", true},
 		{400, "com.amazon.coral.service#UnknownOperationException", "", fault.Unavailable, "", true},
 		{407, "", "", fault.Unavailable, "", true},
@@ -479,7 +481,7 @@ func TestFaults(t *testing.T) {
 				if f == nil || f.Kind != c.kind || c.shown != "" && f.Message != c.shown {
 					t.Fatalf("%v", err)
 				}
-				if f.OriginalStatus != c.status && c.name != "ModelErrorException" {
+				if f.OriginalStatus != c.status {
 					t.Errorf("status %d", f.OriginalStatus)
 				}
 				if strings.Contains(f.Message, "1111") || strings.Contains(f.Message, "gateway") {
@@ -509,6 +511,8 @@ func TestStreamFaults(t *testing.T) {
 	metadata := event("metadata", `{"usage":{"inputTokens":1,"outputTokens":2,"totalTokens":3}}`)
 	flipped := bytes.Clone(delta)
 	flipped[len(flipped)-8] ^= 1
+	longer := bytes.Clone(delta) // nobody shall wait for what is not meant
+	longer[2] ^= 1
 	// Source of the exceptions: botocore's ConverseStreamOutput and ModelStreamErrorException.
 	for name, c := range map[string]struct {
 		body     []byte
@@ -528,12 +532,13 @@ func TestStreamFaults(t *testing.T) {
 		"cut":                   {join(start, delta), fault.ModelStream, 2, 200},
 		"cut in a frame":        {join(start, delta[:40]), fault.ModelStream, 1, 200},
 		"checksum":              {join(start, flipped), fault.ModelStream, 1, 200},
+		"prelude's checksum":    {longer, fault.ModelError, 0, 200},
 		"checksum at once":      {flipped, fault.ModelError, 0, 200},
 		"not an event stream":   {[]byte(`{"message":"hello, I am no event stream at all"}`), fault.ModelError, 0, 200},
 		"not JSON":              {event("contentBlockStart", `{`), fault.ModelError, 0, 200},
 		"image":                 {join(start, event("contentBlockStart", `{"contentBlockIndex":0,"start":{"image":{"format":"png"}}}`)), fault.ModelStream, 1, 200},
 		"tool's result":         {join(start, event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"toolResult":[{"text":"x"}]}}`)), fault.ModelStream, 1, 200},
-		"too long":              {bytes.Repeat(delta, 3000), fault.ModelStream, -1, 200},
+		"too long":              {join(start, bytes.Repeat(delta, 3000), stop, metadata), fault.ModelStream, -1, 200},
 		"message type":          {encode("hello", ":event-type", "messageStart", "{}"), fault.ModelError, 0, 200},
 		"complete":              {join(start, delta, stop, metadata), 255, 4, 0},
 		"no metadata":           {join(start, delta, stop), 255, 4, 0},
@@ -568,6 +573,8 @@ func TestStreamFaults(t *testing.T) {
 		last  string
 		usage converse.Usage
 	}{
+		// What Anthropic's message_start says of the output is no usage.
+		"only a start":  {join(chunk(`{"type":"message_start","message":{"usage":{"input_tokens":14,"output_tokens":1}}}`), chunk(`{"delta":{"text":"abcdefgh"}}`), chunk(`{}`)), "", converse.Usage{InputTokens: 14, OutputTokens: 2}},
 		"early metrics": {join(chunk(`{"text":"a"}`), chunk(`{"text":"b",`+metrics+`}`), chunk(`{"text":"c"}`)), `{"text":"c"}`, converse.Usage{InputTokens: 7, OutputTokens: 9}},
 		"no metrics":    {join(chunk(`{"text":"abcd"}`), chunk(`{"text":"efgh"}`), chunk(`{"x":1}`)), "", converse.Usage{InputTokens: 3, OutputTokens: 2}},
 	} {
@@ -581,7 +588,7 @@ func TestStreamFaults(t *testing.T) {
 				all += string(e.Native)
 			}
 			last := es[len(es)-1]
-			if string(last.Native) != c.last || last.Usage != c.usage || strings.Count(all, "{") < 3 || last.Kind != converse.Metadata {
+			if string(last.Native) != c.last || last.Usage != c.usage || strings.Count(all, "{") < 3 || last.Kind != converse.Metadata || last.Estimated != (c.last == "") {
 				t.Errorf("%q %+v", all, last)
 			}
 		})
@@ -701,6 +708,117 @@ func TestReuse(t *testing.T) {
 	}
 }
 
+// TestRepeat says that a request goes out again when its kept connection ends without a byte of an answer, and no other does.
+func TestRepeat(t *testing.T) {
+	var asked atomic.Int64
+	var breaks atomic.Bool
+	s := &service{}
+	s.answer = func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if breaks.Swap(false) {
+			reset(w)
+			return
+		}
+		(&service{}).ServeHTTP(w, r)
+	}
+	p := open(t, s, nil)
+	for range 2 {
+		if _, err := read(p.Send(t.Context(), upstreamtest.Request(false, nil))); err != nil {
+			t.Fatal(err)
+		}
+		breaks.Store(true)
+	}
+	if n := asked.Load(); n != 3 {
+		t.Errorf("asked %d times", n)
+	}
+	p = open(t, s, nil) // with no connection
+	if _, err := read(p.Send(t.Context(), upstreamtest.Request(false, nil))); !fault.Is(err, fault.Unavailable) || asked.Load() != 4 {
+		t.Errorf("asked %d times: %v", asked.Load(), err)
+	}
+}
+
+// TestProxy reaches Bedrock through a proxy, with the same time limits.
+func TestProxy(t *testing.T) {
+	var model atomic.Pointer[service]
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.RequestURI != "http://bedrock-runtime.us-east-1.invalid/model/model/converse" && r.RequestURI != "http://bedrock-runtime.us-east-1.invalid/model/model/converse-stream" {
+			t.Errorf("the proxy was asked for %s", r.RequestURI)
+		}
+		model.Load().ServeHTTP(w, r)
+	}))
+	defer proxy.Close()
+	u, err := url.Parse(proxy.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := open(t, &service{}, func(c *Config) {
+		c.Endpoint, c.AnswerTimeout = "http://bedrock-runtime.{region}.invalid", 100*time.Millisecond
+	})
+	p.proxied.Proxy = http.ProxyURL(u)
+	for _, stream := range []bool{false, true} {
+		model.Store(&service{})
+		if es, err := read(p.Send(t.Context(), upstreamtest.Request(stream, nil))); err != nil || upstreamtest.CheckOrder(es) != nil {
+			t.Errorf("%v %+v", err, es)
+		}
+	}
+	model.Store(&service{behaviour: upstreamtest.Slow})
+	if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelTimeout) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestOpenEnd has a server that says everything and does not end: the answer is complete all the same.
+func TestOpenEnd(t *testing.T) {
+	s := &service{answer: func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", streamType)
+		_, _ = w.Write(recorded(t, "converse-stream-nova.bin"))
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	es, err := read(open(t, s, nil).Send(ctx, upstreamtest.Request(true, nil)))
+	if err != nil || es[len(es)-1].Usage.OutputTokens != 202 || ctx.Err() != nil {
+		t.Errorf("%v %v %+v", err, ctx.Err(), es)
+	}
+}
+
+// pieces is an answer's body that comes as it is cut here.
+type pieces [][]byte
+
+func (p *pieces) Read(b []byte) (int, error) {
+	if len(*p) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(b, (*p)[0])
+	if (*p)[0] = (*p)[0][n:]; len((*p)[0]) == 0 {
+		*p = (*p)[1:]
+	}
+	return n, nil
+}
+func (*pieces) Close() error                 { return nil }
+func (*pieces) SetReadTimeout(time.Duration) {}
+
+// TestMore says that an event announces another one only where that has come.
+func TestMore(t *testing.T) {
+	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
+	delta := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hello"}}`)
+	body := &pieces{
+		event("messageStart", `{"role":"assistant"}`), join(delta, delta, delta[:50]), delta[50:],
+		join(event("contentBlockStop", `{"contentBlockIndex":0}`), event("messageStop", `{"stopReason":"end_turn"}`), event("metadata", `{"usage":{"inputTokens":1,"outputTokens":2}}`)),
+	}
+	x := &exchange{p: &Provider{cfg: Config{MaxAnswerBytes: 1 << 20}}, ctx: t.Context(), req: &upstream.Request{}, body: body, ask: ask{converse: true}}
+	es, err := read(x.stream, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []bool{false, true, false, false, true, true, false} {
+		if es[i].More != want {
+			t.Errorf("event %d: %+v", i, es[i])
+		}
+	}
+}
+
 // TestCredentials walks the ways in which a request is signed.
 func TestCredentials(t *testing.T) {
 	for _, k := range []string{"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_BEARER_TOKEN_BEDROCK"} {
@@ -710,17 +828,19 @@ func TestCredentials(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("AWS_CONFIG_FILE", filepath.Join(dir, "config"))
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", filepath.Join(dir, "credentials"))
+	var latest atomic.Pointer[http.Header]
 	var seen http.Header
 	s := &service{answer: func(w http.ResponseWriter, r *http.Request) {
-		seen = r.Header
+		latest.Store(&r.Header)
 		(&service{}).ServeHTTP(w, r)
 	}}
 	send := func(t *testing.T, p *Provider) {
 		t.Helper()
-		seen = nil
+		latest.Store(nil)
 		if _, err := read(p.Send(t.Context(), upstreamtest.Request(false, nil))); err != nil {
 			t.Fatal(err)
 		}
+		seen = *latest.Load()
 	}
 	none := func(c *Config) { c.Credentials = nil }
 
@@ -757,9 +877,10 @@ func TestCredentials(t *testing.T) {
 	})
 	t.Run("role", func(t *testing.T) {
 		// Source of the answer: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
-		assumed := 0
+		var assumed atomic.Int64
+		var expired atomic.Bool
 		token := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			assumed++
+			number := assumed.Add(1)
 			if err := r.ParseForm(); err != nil || r.Form.Get("Action") != "AssumeRole" || r.Form.Get("RoleArn") != "arn:aws:iam::111122223333:role/bedrock" ||
 				r.Form.Get("ExternalId") != "ext-1" || r.Form.Get("RoleSessionName") != "outcrop" || !strings.Contains(r.Header.Get("Authorization"), "Credential=AKIDBASE/") {
 				t.Errorf("%v %v", r.Form, r.Header)
@@ -767,14 +888,12 @@ func TestCredentials(t *testing.T) {
 			w.Header().Set("Content-Type", "text/xml")
 			fmt.Fprintf(w, `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><AssumedRoleUser><Arn>arn:aws:sts::111122223333:assumed-role/bedrock/outcrop</Arn><AssumedRoleId>ARO123EXAMPLE123:outcrop</AssumedRoleId></AssumedRoleUser>`+
 				`<Credentials><AccessKeyId>%s</AccessKeyId><SecretAccessKey>%s</SecretAccessKey><SessionToken>token-%d</SessionToken><Expiration>%s</Expiration></Credentials></AssumeRoleResult><ResponseMetadata><RequestId>c6104cbe</RequestId></ResponseMetadata></AssumeRoleResponse>`,
-				testKey, testSecret, assumed, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+				testKey, testSecret, number, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
 		}))
 		defer token.Close()
 		t.Setenv("AWS_ENDPOINT_URL_STS", token.URL)
-		expired := false
 		s := &service{answer: func(w http.ResponseWriter, r *http.Request) {
-			if expired {
-				expired = false
+			if expired.Swap(false) {
 				refuse(w, 403, "ExpiredTokenException", "The security token included in the request is expired")
 				return
 			}
@@ -786,15 +905,15 @@ func TestCredentials(t *testing.T) {
 		})
 		send(t, p)
 		send(t, p)
-		if assumed != 1 || seen.Get("X-Amz-Security-Token") != "token-1" {
-			t.Errorf("assumed %d times, %v", assumed, seen)
+		if assumed.Load() != 1 || seen.Get("X-Amz-Security-Token") != "token-1" {
+			t.Errorf("assumed %d times, %v", assumed.Load(), seen)
 		}
-		expired = true
+		expired.Store(true)
 		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.Unavailable) {
 			t.Errorf("%v", err)
 		}
-		if send(t, p); assumed != 2 || seen.Get("X-Amz-Security-Token") != "token-2" {
-			t.Errorf("assumed %d times, %v", assumed, seen)
+		if send(t, p); assumed.Load() != 2 || seen.Get("X-Amz-Security-Token") != "token-2" {
+			t.Errorf("assumed %d times, %v", assumed.Load(), seen)
 		}
 	})
 	t.Run("wrong secret", func(t *testing.T) { // the fake's verifier can fail
@@ -851,10 +970,10 @@ func TestSilence(t *testing.T) {
 }
 
 func TestCountTokens(t *testing.T) {
-	var body string
+	var body atomic.Value
 	p := open(t, &service{answer: func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
-		body = string(b)
+		body.Store(string(b))
 		if r.URL.EscapedPath() != "/model/amazon.nova-micro-v1%3A0/count-tokens" {
 			t.Error(r.URL)
 		}
@@ -870,8 +989,8 @@ func TestCountTokens(t *testing.T) {
 		"invoke":     {request("nova", "InvokeModel", nova, `{"a":1}`), `{"input":{"invokeModel":{"body":"eyJhIjoxfQ=="}}}`},
 		"translated": {&upstream.Request{Model: nova, ModelID: nova, Region: "us-east-1", Body: upstreamtest.Request(false, nil).Body}, `{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"Say hello to the weather in Paris."}]}]}}}`},
 	} {
-		if n, err := p.CountTokens(t.Context(), c.request); err != nil || n != 15 || body != c.body {
-			t.Errorf("%s: %d %v\n%s", name, n, err, body)
+		if n, err := p.CountTokens(t.Context(), c.request); err != nil || n != 15 || body.Load() != c.body {
+			t.Errorf("%s: %d %v\n%s", name, n, err, body.Load())
 		}
 	}
 	p = open(t, &service{answer: func(w http.ResponseWriter, _ *http.Request) {

@@ -85,10 +85,30 @@ func (p *Provider) forget() {
 }
 
 // roundTrip sends what x asks. Its error is the fault of an attempt that got no answer.
+func (x *exchange) roundTrip() (*http.Response, error) {
+	request, err := x.signed()
+	if err != nil {
+		return nil, err
+	}
+	transport := http.RoundTripper(x.p.direct)
+	if proxy, err := x.p.proxied.Proxy(request); err != nil {
+		return nil, x.misconfigured(fmt.Errorf("the proxy that the environment names: %w", err))
+	} else if proxy != nil {
+		transport = x.p.proxied
+	}
+	resp, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, upstream.Unreachable(x.ctx, x.p.cfg.Name, err)
+	}
+	x.body = resp.Body.(http1.Body)
+	return resp, nil
+}
+
+// signed makes the HTTP request that x asks for.
 //
 // X-Idempotency-Key, present but empty, is not sent: it tells the transport that the request may go out again when a kept
 // connection turns out to be closed before any of the answer came.
-func (x *exchange) roundTrip() (*http.Response, error) {
+func (x *exchange) signed() (*http.Request, error) {
 	request, err := x.request()
 	if err != nil {
 		return nil, x.misconfigured(err)
@@ -108,19 +128,8 @@ func (x *exchange) roundTrip() (*http.Response, error) {
 			return nil, x.misconfigured(fmt.Errorf("credentials: %w", err))
 		}
 	}
-	request.Header["X-Idempotency-Key"] = []string{}
-	transport := http.RoundTripper(x.p.direct)
-	if proxy, err := http.ProxyFromEnvironment(request); err != nil {
-		return nil, x.misconfigured(fmt.Errorf("the proxy that the environment names: %w", err))
-	} else if proxy != nil {
-		transport = x.p.proxied
-	}
-	resp, err := transport.RoundTrip(request)
-	if err != nil {
-		return nil, upstream.Unreachable(x.ctx, x.p.cfg.Name, err)
-	}
-	x.body = resp.Body.(http1.Body)
-	return resp, nil
+	request.Header["X-Idempotency-Key"] = []string{} // once it cannot be signed any more
+	return request, nil
 }
 
 // request makes the HTTP request, without what says who sends it.
