@@ -11,7 +11,7 @@ import (
 // other call. Whoever is no Embedder may still speak the caller's own format.
 func (r *run) embed(ctx context.Context, p upstream.Provider, req *upstream.Request) (converse.Stream, error) {
 	e, ok := p.(upstream.Embedder)
-	if !ok {
+	if !ok || speaks(p, req.Native) {
 		return p.Send(ctx, req)
 	}
 	vectors, err := e.Embed(ctx, req)

@@ -78,7 +78,8 @@ type Call struct {
 	Stream    bool
 	Tier      string // the service tier that is asked for, "" for the default
 
-	// Metadata is what the caller says of the call, at most 16 pairs: it is kept with the call's entry in the ledger.
+	// Metadata is what the caller says of the call, at most 16 pairs; nil means Body's RequestMetadata. It is kept with the
+	// call's entry in the ledger.
 	Metadata map[string]string
 
 	// What is asked for, in the canonical form and in the caller's own; at least one of the two.
@@ -189,9 +190,10 @@ type candidate struct {
 	model  string // the upstream's name of it
 }
 
-func (c *candidate) speaks(format string) bool {
-	s, ok := c.Provider.(upstream.Speaker)
-	return ok && s.Speaks(format)
+// speaks reports whether p passes n, which may be nil, on as it is.
+func speaks(p upstream.Provider, n *upstream.Native) bool {
+	s, ok := p.(upstream.Speaker)
+	return ok && n != nil && s.Speaks(n)
 }
 
 func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
@@ -223,7 +225,7 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
 	}
 	if c.Body == nil && c.Embedding == nil {
-		if r.candidates = slices.DeleteFunc(r.candidates, func(k candidate) bool { return !k.speaks(c.Native.Format) }); len(r.candidates) == 0 {
+		if r.candidates = slices.DeleteFunc(r.candidates, func(k candidate) bool { return !speaks(k.Provider, c.Native) }); len(r.candidates) == 0 {
 			return nil, c.Unread
 		}
 	}
@@ -239,9 +241,13 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 			intent.Tags[i] = ledger.Tag{Key: t.Key, Value: t.Value}
 		}
 	}
-	if len(c.Metadata) > 0 {
-		for _, k := range slices.Sorted(maps.Keys(c.Metadata)) {
-			intent.Metadata = append(intent.Metadata, ledger.Tag{Key: k, Value: c.Metadata[k]})
+	metadata := c.Metadata
+	if metadata == nil && c.Body != nil {
+		metadata = c.Body.RequestMetadata
+	}
+	if len(metadata) > 0 {
+		for _, k := range slices.Sorted(maps.Keys(metadata)) {
+			intent.Metadata = append(intent.Metadata, ledger.Tag{Key: k, Value: metadata[k]})
 		}
 	}
 	switch {

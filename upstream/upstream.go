@@ -59,8 +59,8 @@ type Provider interface {
 
 // Speaker is implemented by a Provider that passes bodies of some formats on as they are.
 type Speaker interface {
-	// Speaks reports whether Send takes a Request whose Native has that format, also without a Body.
-	Speaks(format string) bool
+	// Speaks reports whether Send passes n on as it is, so that its Request needs no Body.
+	Speaks(n *Native) bool
 }
 
 // Embedder is implemented by a Provider whose upstream makes embeddings.

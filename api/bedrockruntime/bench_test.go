@@ -57,8 +57,18 @@ type nowhere struct{}
 func (nowhere) Position(context.Context, string, string) (ledger.Position, error) { return 0, nil }
 func (nowhere) Apply(context.Context, *ledger.Batch) error                        { return nil }
 
-// newServer is the service on a real directory, ledger and catalog, with a user alice whose policy is given.
-func newServer(b *testing.B, policy string) (s *wire.Server, alice iam.Credentials) {
+// rig is the service on a real directory, ledger, store and catalog, with a user alice.
+type rig struct {
+	*wire.Server
+	alice  iam.Credentials
+	ledger *ledger.Ledger
+	store  *store.Store
+}
+
+const alicePolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":["us-east-1","us-west-2"]}}}]}`
+
+// newRig makes a rig whose upstream is p. A nil index is the store.
+func newRig(b testing.TB, p upstream.Provider, index ledger.Index) *rig {
 	ctx, dir := b.Context(), b.TempDir()
 	must := func(err error) {
 		if err != nil {
@@ -68,6 +78,9 @@ func newServer(b *testing.B, policy string) (s *wire.Server, alice iam.Credentia
 	}
 	st, err := store.Open(ctx, filepath.Join(dir, "outcrop.db"))
 	must(err)
+	if index == nil {
+		index = st
+	}
 	sealer, err := iam.OpenSealer(filepath.Join(dir, "key"), true)
 	must(err)
 	d, err := iam.Open(ctx, iam.Config{Store: st, Sealer: sealer})
@@ -75,13 +88,13 @@ func newServer(b *testing.B, policy string) (s *wire.Server, alice iam.Credentia
 	must(d.EnsureRoot(ctx, account, rootKey, secret))
 	_, err = d.CreateUser(ctx, account, "alice")
 	must(err)
-	must(d.PutUserPolicy(ctx, account, "alice", "p", []byte(policy)))
-	alice, err = d.CreateAccessKey(ctx, account, "alice")
+	must(d.PutUserPolicy(ctx, account, "alice", "p", []byte(alicePolicy)))
+	alice, err := d.CreateAccessKey(ctx, account, "alice")
 	must(err)
 	cat, err := catalog.Load()
 	must(err)
 	rater := cost.NewRater(cat)
-	l, err := ledger.New(ctx, ledger.Config{Dir: filepath.Join(dir, "journal"), Index: nowhere{}, Recover: invoke.Recovered(cat, rater)})
+	l, err := ledger.New(ctx, ledger.Config{Dir: filepath.Join(dir, "journal"), Index: index, Recover: invoke.Recovered(cat, rater)})
 	must(err)
 	b.Cleanup(func() {
 		if err := errors.Join(l.Close(context.Background()), st.Close()); err != nil {
@@ -91,18 +104,18 @@ func newServer(b *testing.B, policy string) (s *wire.Server, alice iam.Credentia
 	profiles, err := profile.Open(ctx, profile.Config{Store: st.Profiles(), Catalog: cat})
 	must(err)
 	guard := iam.NewGuard(iam.GuardConfig{})
-	s, err = wire.NewServer(wire.Config{
+	s, err := wire.NewServer(wire.Config{
 		Services: []*wire.Service{bedrockruntime.New(invoke.New(invoke.Config{
-			Profiles: profiles, Guard: guard, Ledger: l, Rater: rater, Upstreams: []*upstream.Upstream{{Name: "a", Provider: instant{}}}, Clock: time.Now,
+			Profiles: profiles, Guard: guard, Ledger: l, Rater: rater, Upstreams: []*upstream.Upstream{{Name: "a", Provider: p}}, Clock: time.Now,
 		}))},
 		Authenticator: d.Authenticator(), Guard: guard, Clock: time.Now, Logger: slog.New(slog.DiscardHandler),
 	})
 	must(err)
-	return s, alice
+	return &rig{s, alice, l, st}
 }
 
-// signed is a request as AWS's SDKs send it, without its body.
-func signed(b *testing.B, id, key, path, body string) *http.Request {
+// signed is a request as AWS's SDKs send it, without its body. metadata is the header of request metadata, "" for none.
+func signed(b testing.TB, id, key, path, body, metadata string) *http.Request {
 	now := time.Now().UTC().Format("20060102T150405Z")
 	hash := func(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
 	r := &http.Request{
@@ -116,7 +129,11 @@ func signed(b *testing.B, id, key, path, body string) *http.Request {
 	if r.URL, err = url.ParseRequestURI(path); err != nil {
 		b.Fatal(err)
 	}
-	const names = "amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;host;x-amz-date"
+	names := "amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;host;x-amz-date"
+	if metadata != "" {
+		names += ";x-amzn-bedrock-request-metadata"
+		r.Header.Set("X-Amzn-Bedrock-Request-Metadata", metadata)
+	}
 	canonical := "POST\n" + strings.ReplaceAll(path, "%", "%25") + "\n\n"
 	for name := range strings.SplitSeq(names, ";") {
 		value := r.Header.Get(name)
@@ -157,16 +174,15 @@ func BenchmarkConverse(b *testing.B) {
 	tools := fmt.Sprintf(`{"system":[{"text":"%[1]s"}],"messages":[{"role":"user","content":[{"text":"%[1]s"}]},{"role":"assistant","content":[{"text":"%[1]s"},{"toolUse":{"toolUseId":"tooluse_1","name":"get_weather","input":{"city":"Paris"}}}]},`+
 		`{"role":"user","content":[{"toolResult":{"toolUseId":"tooluse_1","content":[{"text":"%[1]s"}],"status":"success"}}]}],"inferenceConfig":{"maxTokens":512,"temperature":0.5,"topP":0.9,"stopSequences":["END"]},`+
 		`"toolConfig":{"tools":[{"toolSpec":{"name":"get_weather","description":"%[1]s","inputSchema":{"json":{"type":"object","properties":{"city":{"type":"string"}}}}}}]}}`, prompt)
-	const policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":["us-east-1","us-west-2"]}}}]}`
-	s, alice := newServer(b, policy)
+	s := newRig(b, instant{}, nowhere{})
 	for _, c := range []struct{ name, id, secret, model, body string }{
 		{"root", rootKey, secret, haiku, plain},
 		{"root tools", rootKey, secret, haiku, tools},
-		{"user conditions profile", alice.ID, alice.Secret, "us." + haiku, plain},
+		{"user conditions profile", s.alice.ID, s.alice.Secret, "us." + haiku, plain},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			path := "/model/" + strings.ReplaceAll(c.model, ":", "%3A") + "/converse"
-			r, w, body := signed(b, c.id, c.secret, path, c.body), &sink{header: http.Header{}}, strings.NewReader("")
+			r, w, body := signed(b, c.id, c.secret, path, c.body, ""), &sink{header: http.Header{}}, strings.NewReader("")
 			r.Body = io.NopCloser(body)
 			b.ReportAllocs()
 			for b.Loop() {

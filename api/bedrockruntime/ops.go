@@ -6,6 +6,7 @@
 package bedrockruntime
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"iter"
@@ -53,11 +54,8 @@ func call(c *wire.Call, modelID string, body *converse.Request, stream bool) (*i
 		return nil, err
 	}
 	ic := &invoke.Call{ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: modelID, Stream: stream, Body: body}
-	if body != nil {
-		ic.Metadata = body.RequestMetadata
-		if body.ServiceTier != nil {
-			ic.Tier = body.ServiceTier.Type
-		}
+	if body != nil && body.ServiceTier != nil {
+		ic.Tier = body.ServiceTier.Type
 	}
 	return ic, nil
 }
@@ -169,6 +167,9 @@ func (b *body) read(m *catalog.Model) error {
 	if c.Unread = err; err != nil {
 		c.Body, c.Embedding = nil, nil
 	}
+	if c.Body != nil && c.Metadata != nil {
+		c.Body.RequestMetadata = c.Metadata // for an upstream that takes the body as Converse's
+	}
 	return nil
 }
 
@@ -265,8 +266,13 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 			case err != nil:
 				yield(nil, err)
 				return
+			case e.Kind == converse.Chunk && e.Name == "ping":
+				continue // of Anthropic's API; Bedrock's streams have none
 			case e.Kind == converse.Chunk, e.Kind == converse.Metadata && e.Native != nil:
 				out.json, out.more = append(out.json[:0], e.Native...), e.More
+				if e.Kind == converse.Metadata {
+					out.json = withMetrics(out.json, &converse.AnswerInfo{Latency: st.Latency(), FirstByte: st.FirstEvent()}, &e.Usage)
+				}
 				if !yield(&out, nil) {
 					return
 				}
@@ -323,6 +329,15 @@ func (s *service) countTokens(ctx context.Context, c *wire.Call, in *CountTokens
 		out.Method = "exact"
 	}
 	return out, nil
+}
+
+// withMetrics completes the last chunk of a stream that another API than Bedrock's has sent.
+func withMetrics(chunk []byte, a *converse.AnswerInfo, u *converse.Usage) []byte {
+	end := bytes.TrimRight(chunk, " \t\r\n")
+	if bytes.Contains(chunk, []byte(`"amazon-bedrock-invocationMetrics"`)) || len(end) < 3 || end[len(end)-1] != '}' {
+		return chunk
+	}
+	return append(converse.AppendInvocationMetrics(append(end[:len(end)-1], ','), a, u), '}')
 }
 
 // checkHeaders refuses what InvokeModel's headers ask for and is not offered.

@@ -77,10 +77,11 @@ type UpstreamConfig struct {
 	// Unique; it stands in the ledger and in logs.
 	Name string `yaml:"name"`
 
-	// openai (any server of OpenAI's chat completions: vLLM, llama.cpp, Ollama) or simulated.
+	// openai (any server of OpenAI's chat completions: vLLM, llama.cpp, Ollama), anthropic (its Messages API), bedrock
+	// (Amazon Bedrock itself) or simulated.
 	Provider string `yaml:"provider"`
 
-	// Of provider openai: the URL up to and with /v1.
+	// Of provider openai: the URL up to and with /v1. Of anthropic: the URL before /v1; default https://api.anthropic.com.
 	BaseURL string `yaml:"base_url,omitempty"`
 
 	// The environment variable, or the file, that holds the API key. At most one; none sends no key.
@@ -94,8 +95,28 @@ type UpstreamConfig struct {
 	// the id. Default: every model under its own id.
 	Models map[string]string `yaml:"models,omitempty"`
 
+	// Of provider bedrock.
+	Bedrock *BedrockConfig `yaml:"bedrock,omitempty"`
+
 	// Of provider simulated.
 	Simulated *SimulatedConfig `yaml:"simulated,omitempty"`
+}
+
+// BedrockConfig is how Amazon Bedrock is called. Without api_key_env or api_key_file of the upstream, requests are signed
+// with the credentials that the AWS SDK finds: environment, shared files, web identity, container, instance.
+type BedrockConfig struct {
+	// Default: https://bedrock-runtime.{region}.amazonaws.com. {region} stands for the Region of the call.
+	Endpoint string `yaml:"endpoint,omitempty"`
+	// The profile of the shared AWS configuration files.
+	AWSProfile string `yaml:"aws_profile,omitempty"`
+	// A role that is assumed with those credentials.
+	AssumeRole struct {
+		ARN         string `yaml:"arn"`
+		ExternalID  string `yaml:"external_id,omitempty"`
+		SessionName string `yaml:"session_name,omitempty"`
+	} `yaml:"assume_role,omitempty"`
+	// Application profile here (ARN, id or name) -> ARN of an application profile in AWS, so that AWS's own bill carries it.
+	Profiles map[string]string `yaml:"profiles,omitempty"`
 }
 
 // SimulatedConfig is how a simulated upstream behaves. The zero value answers at once and never fails.
@@ -356,29 +377,43 @@ func (u *UpstreamConfig) check() error {
 			return fmt.Errorf("regions: %q is not the name of a Region", r)
 		}
 	}
+	if u.APIKeyEnv != "" && u.APIKeyFile != "" {
+		return errors.New("api_key_env and api_key_file exclude each other")
+	}
+	if u.Simulated != nil && u.Provider != "simulated" {
+		return errors.New("simulated: only provider simulated has it")
+	}
+	if u.Bedrock != nil && u.Provider != "bedrock" {
+		return errors.New("bedrock: only provider bedrock has it")
+	}
+	key := u.APIKeyEnv != "" || u.APIKeyFile != ""
 	switch u.Provider {
-	case "openai":
+	case "openai", "anthropic":
+		if u.BaseURL == "" && u.Provider == "anthropic" {
+			break
+		}
 		p, err := url.Parse(u.BaseURL)
 		if err != nil || p.Scheme != "http" && p.Scheme != "https" || p.Host == "" {
 			return fmt.Errorf("base_url: %q is not an http or https URL", u.BaseURL)
 		}
-		if u.APIKeyEnv != "" && u.APIKeyFile != "" {
-			return errors.New("api_key_env and api_key_file exclude each other")
+	case "bedrock":
+		if u.BaseURL != "" {
+			return errors.New("provider bedrock has no base_url, but bedrock.endpoint")
 		}
-		if u.Simulated != nil {
-			return errors.New("simulated: only provider simulated has it")
+		if b := u.Bedrock; b != nil && key && (b.AWSProfile != "" || b.AssumeRole.ARN != "") {
+			return errors.New("bedrock: an API key excludes aws_profile and assume_role")
 		}
 	case "simulated":
-		if u.BaseURL != "" || u.APIKeyEnv != "" || u.APIKeyFile != "" {
+		if u.BaseURL != "" || key {
 			return errors.New("provider simulated has no base_url and no API key")
 		}
 		if s := u.Simulated; s != nil {
 			return s.check()
 		}
 	case "":
-		return errors.New("provider is missing: openai or simulated")
+		return errors.New("provider is missing: openai, anthropic, bedrock or simulated")
 	default:
-		return fmt.Errorf("provider: %q is neither openai nor simulated", u.Provider)
+		return fmt.Errorf("provider: %q is none of openai, anthropic, bedrock, simulated", u.Provider)
 	}
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,6 +17,7 @@ import (
 
 	"outcrop/cost"
 	"outcrop/iam"
+	"outcrop/ledger"
 	"outcrop/store"
 )
 
@@ -266,6 +269,7 @@ type callLine struct {
 	ResourceName string            `json:"resource_name,omitempty"`
 	ModelID      string            `json:"model_id"`
 	Tags         map[string]string `json:"tags,omitempty"`
+	Metadata     map[string]string `json:"request_metadata,omitempty"`
 	Upstream     string            `json:"upstream,omitempty"`
 	ServedRegion string            `json:"served_region,omitempty"`
 	Attempts     int               `json:"attempts"`
@@ -284,19 +288,28 @@ type callLine struct {
 func callsCommand() *cobra.Command {
 	var asJSON bool
 	var since time.Duration
+	var metadata []string
 	cmd := folderFlags(&cobra.Command{Use: "calls", Short: "Print the ledger's entries, oldest first", Args: cobra.NoArgs},
 		func(ctx context.Context, f *folder, _ []string) error {
+			for _, m := range metadata {
+				if !strings.Contains(m, "=") {
+					return fmt.Errorf("--metadata %s: want KEY=VALUE", m)
+				}
+			}
 			var from time.Time
 			if since > 0 {
 				from = time.Now().Add(-since)
 			}
 			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 			if !asJSON {
-				fmt.Fprintln(w, "TIME\tSTATUS\tOPERATION\tPROFILE OR MODEL\tCALLER\tIN\tOUT\tUSD")
+				fmt.Fprintln(w, "TIME\tSTATUS\tOPERATION\tPROFILE OR MODEL\tCALLER\tIN\tOUT\tUSD\tMETADATA")
 			}
 			for e, err := range f.store.Calls(ctx, f.account, from, 0) {
 				if err != nil {
 					return err
+				}
+				if !hasAll(e.Metadata, metadata) {
+					continue
 				}
 				nano, unrated := e.Cost()
 				if asJSON {
@@ -308,12 +321,7 @@ func callsCommand() *cobra.Command {
 						Input: e.Usage.InputTokens, Output: e.Usage.OutputTokens, CacheRead: e.Usage.CacheReadInputTokens,
 						CacheWrite: e.Usage.CacheWriteInputTokens, MaxOutput: e.MaxOutputTokens, NanoUSD: nano, Unrated: unrated,
 					}
-					for _, t := range e.Tags {
-						if l.Tags == nil {
-							l.Tags = map[string]string{}
-						}
-						l.Tags[t.Key] = t.Value
-					}
+					l.Tags, l.Metadata = mapOf(e.Tags), mapOf(e.Metadata)
 					if err := printJSON(l); err != nil {
 						return err
 					}
@@ -327,14 +335,58 @@ func callsCommand() *cobra.Command {
 				if e.Estimated {
 					about = "~"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%d\t%[6]s%[8]d\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
-					about, e.Usage.InputTokens, e.Usage.OutputTokens, usd(nano, unrated, about))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%d\t%[6]s%[8]d\t%s\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
+					about, e.Usage.InputTokens, e.Usage.OutputTokens, usd(nano, unrated, about), pairs(e.Metadata))
 			}
 			return w.Flush()
 		})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines with every figure")
 	cmd.Flags().DurationVar(&since, "since", 0, "only calls that began within this time, as 24h (default: all)")
+	cmd.Flags().StringArrayVar(&metadata, "metadata", nil, "only calls with this KEY=VALUE in their request metadata; may be given several times")
 	return cmd
+}
+
+// hasAll says that each of want, "key=value", is in tags.
+func hasAll(tags []ledger.Tag, want []string) bool {
+	for _, w := range want {
+		// A key may have an equals sign as well.
+		if !slices.ContainsFunc(tags, func(t ledger.Tag) bool { return t.Key+"="+t.Value == w }) {
+			return false
+		}
+	}
+	return true
+}
+
+// mapOf returns tags as a map, nil where there are none.
+func mapOf(tags []ledger.Tag) map[string]string {
+	if len(tags) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(tags))
+	for _, t := range tags {
+		m[t.Key] = t.Value
+	}
+	return m
+}
+
+// pairs is tags for people to read: "team=growth,user=alice", with what has spaces or signs of its own in quotes.
+func pairs(tags []ledger.Tag) string {
+	var b strings.Builder
+	for i, t := range tags {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		for k, s := range [2]string{t.Key, t.Value} {
+			if k == 1 {
+				b.WriteByte('=')
+			}
+			if q := strconv.Quote(s); strings.ContainsAny(s, "=, ") || len(q) > len(s)+2 {
+				s = q
+			}
+			b.WriteString(s)
+		}
+	}
+	return b.String()
 }
 
 // usd is what a call cost for people to read. What has no known price is not free.
@@ -361,7 +413,7 @@ func verifyCommand() *cobra.Command {
 
 // printJSON prints v on a line of its own.
 func printJSON(v any) error {
-	text, err := json.Marshal(v)
+	text, err := json.Marshal(v, json.Deterministic(true))
 	if err != nil {
 		return err
 	}

@@ -28,8 +28,6 @@ import (
 	"outcrop/profile"
 	"outcrop/store"
 	"outcrop/upstream"
-	"outcrop/upstream/openai"
-	"outcrop/upstream/simulated"
 	"outcrop/wire"
 	"outcrop/wire/http1"
 )
@@ -93,7 +91,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err = ensureRoot(ctx, s.people, c.AccountID); err != nil {
 		return s, err
 	}
-	if s.upstream, err = upstreams(&c); err != nil {
+	if s.upstream, err = upstreams(ctx, &c, s.log); err != nil {
 		return s, err
 	}
 	for _, u := range s.upstream {
@@ -337,46 +335,6 @@ func ensureRoot(ctx context.Context, people *iam.Directory, account string) erro
 		return errors.New("OUTCROP_ROOT_ACCESS_KEY_ID and OUTCROP_ROOT_SECRET_ACCESS_KEY go together")
 	}
 	return people.EnsureRoot(ctx, account, id, secret)
-}
-
-// upstreams makes the providers that c names, or the simulated one that stands behind everything.
-func upstreams(c *Config) ([]*upstream.Upstream, error) {
-	if len(c.Upstreams) == 0 {
-		p, err := simulated.New(simulated.Config{})
-		if err != nil {
-			return nil, err
-		}
-		return []*upstream.Upstream{{Name: "simulated", Provider: p}}, nil
-	}
-	var us []*upstream.Upstream
-	for i := range c.Upstreams {
-		uc := &c.Upstreams[i]
-		u := &upstream.Upstream{Name: uc.Name, Models: uc.Models}
-		if len(uc.Regions) > 0 {
-			u.Regions = map[string]bool{}
-			for _, r := range uc.Regions {
-				u.Regions[r] = true
-			}
-		}
-		var err error
-		switch uc.Provider {
-		case "openai":
-			var key string
-			if key, err = uc.apiKey(); err == nil {
-				u.Provider, err = openai.New(openai.Config{Name: uc.Name, BaseURL: uc.BaseURL, APIKey: key})
-			}
-		case "simulated":
-			u.Provider, err = simulated.New(uc.simulated())
-		}
-		if err != nil {
-			for _, made := range us {
-				err = errors.Join(err, made.Provider.Close())
-			}
-			return nil, err
-		}
-		us = append(us, u)
-	}
-	return us, nil
 }
 
 func newLogger(c *Config, w io.Writer) *slog.Logger {

@@ -38,7 +38,8 @@ type Chat struct {
 //     additional field. Tools that tool_choice does not allow are left out.
 //   - Left out are hints whose loss changes no answer: user, safety_identifier, the prompt_cache members (these name a
 //     cache, and prefixes are found by what they hold), store (nothing is kept here), a picture's detail, the schema's
-//     strict, which Bedrock always is, and the annotations of earlier answers.
+//     strict, which Bedrock always is, and what earlier answers have beside their text, thinking and tool
+//     calls: clients add members of their own to them.
 func ParseChat(body []byte) (*Chat, error) {
 	c := &Chat{}
 	t := &translation{}
@@ -200,7 +201,8 @@ type message struct {
 	thought            string
 	content            []converse.ContentBlock
 	calls              []converse.ContentBlock
-	called             bool // the older function_call
+	called             bool   // the older function_call
+	other              string // a member that is not known
 }
 
 func (r *reader) messages(t *translation) error {
@@ -244,17 +246,20 @@ func (r *reader) messages(t *translation) error {
 			if id == "" {
 				return r.missing("tool_call_id")
 			}
-			return r.result(t, id, m.content)
+			m.name = "" // the tool's, which its call has told
+			if err := r.result(t, id, m.content); err != nil {
+				return err
+			}
 		case "":
 			return r.missing("role")
 		default:
 			return r.bad("Invalid value: '%.64s'. Supported values are: 'system', 'assistant', 'user', 'function', 'tool', and 'developer'.", m.role)
 		}
-		if m.name != "" && m.role != "tool" && m.role != "function" {
-			r.path = append(r.path, step{name: "name"})
-			err := r.lacks("Those who take part have no names.")
-			r.path = r.path[:len(r.path)-1]
-			return err
+		if m.name != "" {
+			r.lacksMember("name", "Those who take part have no names.")
+		}
+		if m.other != "" && m.role != "assistant" { // an answer comes back with what its client has added to it
+			r.lacksMember(m.other, "There is no equivalent.")
 		}
 		return nil
 	})
@@ -308,10 +313,8 @@ func (r *reader) messageMember(m *message, i int, name string) error {
 					return r.object(func(name string) error { return r.call(&u, name) })
 				case "type":
 					return r.str(&kind)
-				case "index": // of a stream's delta; the place in the list says it
-					return r.skipValue()
 				}
-				return r.cannot("There is no equivalent.")
+				return r.skipValue() // index, of a stream's delta, and what a client has added
 			}); err != nil {
 				return err
 			}
@@ -330,10 +333,11 @@ func (r *reader) messageMember(m *message, i int, name string) error {
 			return err
 		}
 		return r.addCall(m, "call_"+strconv.Itoa(i), &u)
-	case "annotations":
-		return r.skipValue()
+	case "audio":
+		return r.cannot("An answer's recording is not kept here.")
 	}
-	return r.cannot("There is no equivalent.")
+	m.other = name
+	return r.skipValue()
 }
 
 // call reads a member of a tool call's function.
@@ -347,7 +351,7 @@ func (r *reader) call(u *converse.ToolUse, name string) error {
 		u.Input = arguments(s)
 		return err
 	}
-	return r.cannot("There is no equivalent.")
+	return r.skipValue() // what a client has added: parsed_arguments
 }
 
 func (r *reader) addCall(m *message, id string, u *converse.ToolUse) error {
@@ -414,7 +418,7 @@ func (r *reader) part(to *[]converse.ContentBlock) error {
 		case "cache_control", "prompt_cache_breakpoint":
 			cached = true
 			return r.skipValue()
-		case "annotations", "logprobs": // of an answer that comes back
+		case "annotations", "logprobs", "parsed": // of an answer that comes back
 			return r.skipValue()
 		}
 		return r.cannot("There is no equivalent.")

@@ -354,6 +354,13 @@ func (r *reader) lacks(why string) error {
 	return nil
 }
 
+// lacksMember is lacks for a member of the object at hand.
+func (r *reader) lacksMember(name, why string) {
+	r.path = append(r.path, step{name: name})
+	_ = r.lacks(why)
+	r.path = r.path[:len(r.path)-1]
+}
+
 // metadata reads what becomes Converse's requestMetadata. Bedrock takes 16 members of 256 characters out of a set; what it
 // would not take is refused.
 func (r *reader) metadata(t *translation) error {

@@ -213,7 +213,7 @@ func (r *reader) flatTool(t *translation) error {
 
 // item reads one item of the input.
 func (r *reader) item(t *translation) error {
-	var kind, role, callID, thought, seal string
+	var kind, role, callID, thought, seal, other string
 	var content, output []converse.ContentBlock
 	var u converse.ToolUse
 	unfit := r.unfit
@@ -243,9 +243,13 @@ func (r *reader) item(t *translation) error {
 		case "id", "status", "phase":
 			return r.skipValue()
 		}
-		return r.cannot("There is no equivalent.")
+		other = name
+		return r.skipValue()
 	}); err != nil {
 		return err
+	}
+	if other != "" && (role == "user" || role == "system" || role == "developer" || kind == "function_call_output") {
+		r.lacksMember(other, "There is no equivalent.") // an answer comes back with what its client has added to it
 	}
 	switch kind {
 	case "message", "":

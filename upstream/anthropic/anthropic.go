@@ -144,6 +144,9 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// Speaks implements upstream.Speaker.
+func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == "anthropic" }
+
 // Close closes the connections that wait for reuse.
 func (p *Provider) Close() error {
 	p.transport.CloseIdleConnections()

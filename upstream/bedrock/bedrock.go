@@ -229,6 +229,11 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	return x.whole(resp)
 }
 
+// Speaks implements upstream.Speaker: Bedrock takes Converse, and every vendor's bodies by InvokeModel.
+func (p *Provider) Speaks(n *upstream.Native) bool {
+	return n.Format == "converse" || strings.HasPrefix(n.Operation, "InvokeModel")
+}
+
 // CountTokens returns how many tokens Bedrock says that r's input is. It costs nothing. Not every model has it: the
 // error of one that has not is a fault.Validation or a fault.Unavailable.
 // Source: https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_CountTokens.html

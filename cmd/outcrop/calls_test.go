@@ -1,0 +1,114 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+
+	"outcrop/iam"
+	"outcrop/ledger"
+)
+
+// TestCallsMetadata: what callers said of their calls is printed, and finds them.
+func TestCallsMetadata(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	st, sealer, err := openFolder(t.Context(), dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	people, err := iam.Open(t.Context(), iam.Config{Store: st, Sealer: sealer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const account = "000000000000"
+	if err := people.EnsureRoot(t.Context(), account, "admin", "the-secret"); err != nil {
+		t.Fatal(err)
+	}
+	b := ledger.Batch{Node: "n", Epoch: "e", To: 10}
+	for i, said := range [][]ledger.Tag{
+		nil,
+		{{Key: "team", Value: "growth"}, {Key: "user", Value: "alice"}},
+		{{Key: "note", Value: "a b,c=\td"}, {Key: "team", Value: "growth"}},
+		{{Key: "a=b", Value: ""}, {Key: "team", Value: ""}},
+	} {
+		id := uuid.UUID{15: byte(i)}
+		b.Entries = append(b.Entries, ledger.Entry{
+			Intent:     ledger.Intent{ID: id, Time: time.Unix(int64(1800000000+i), 0).UTC(), Account: account, Operation: "Converse", ModelID: "m", ResourceARN: "arn", Metadata: said},
+			Settlement: ledger.Settlement{ID: id, Time: time.Unix(1800000100, 0).UTC(), Status: ledger.Completed},
+		})
+	}
+	if err := st.Apply(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	for _, c := range []struct {
+		args []string
+		want string // numbers of the calls
+	}{
+		{nil, "0 1 2 3"},
+		{[]string{"--metadata", "team=growth"}, "1 2"},
+		{[]string{"--metadata", "team=growth", "--metadata", "user=alice"}, "1"},
+		{[]string{"--metadata", "team="}, "3"},
+		{[]string{"--metadata", "a=b="}, "3"},
+		{[]string{"--metadata", "note=a b,c=\td"}, "2"},
+		{[]string{"--metadata", "team=growt"}, ""},
+		{[]string{"--metadata", "team=growth", "--metadata", "user=bob"}, ""},
+	} {
+		out, err := printed(t, append([]string{"calls", "--json", "--data", dir}, c.args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for line := range strings.Lines(out) {
+			var l struct {
+				ID       string            `json:"id"`
+				Metadata map[string]string `json:"request_metadata"`
+			}
+			if err := json.Unmarshal([]byte(line), &l); err != nil {
+				t.Fatal(err)
+			}
+			n := strings.TrimLeft(l.ID, "0-")
+			if n == "" {
+				n = "0"
+			}
+			got = append(got, n)
+			if want := b.Entries[n[0]-'0'].Metadata; len(l.Metadata) != len(want) {
+				t.Errorf("call %s: %v, want %v", n, l.Metadata, want)
+			} else {
+				for _, p := range want {
+					if v, ok := l.Metadata[p.Key]; !ok || v != p.Value {
+						t.Errorf("call %s: %v, want %v", n, l.Metadata, want)
+					}
+				}
+			}
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%q: calls %v, want %s", c.args, got, c.want)
+		}
+	}
+	if _, err := printed(t, "calls", "--data", dir, "--metadata", "team"); err == nil || !strings.Contains(err.Error(), "KEY=VALUE") {
+		t.Errorf("a key alone: %v", err)
+	}
+
+	out, err := printed(t, "calls", "--data", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if len(lines) != 5 {
+		t.Fatalf("%d lines, want 5:\n%s", len(lines), out)
+	}
+	at := strings.Index(lines[0], "METADATA")
+	for i, want := range []string{"METADATA", "", "team=growth,user=alice", `note="a b,c=\td",team=growth`, `"a=b"=,team=`} {
+		if at < 0 || len(lines[i]) < at || lines[i][at:] != want {
+			t.Errorf("line %d is\n%q, want it to end in %q", i, lines[i], want)
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"outcrop/upstream"
+	"outcrop/upstream/anthropic"
+	"outcrop/upstream/bedrock"
+	"outcrop/upstream/openai"
+	"outcrop/upstream/simulated"
+)
+
+// upstreams makes the providers that c names, or the simulated one that stands behind everything.
+func upstreams(ctx context.Context, c *Config, log *slog.Logger) ([]*upstream.Upstream, error) {
+	if len(c.Upstreams) == 0 {
+		p, err := simulated.New(simulated.Config{})
+		if err != nil {
+			return nil, err
+		}
+		return []*upstream.Upstream{{Name: "simulated", Provider: p}}, nil
+	}
+	var us []*upstream.Upstream
+	for i := range c.Upstreams {
+		uc := &c.Upstreams[i]
+		u := &upstream.Upstream{Name: uc.Name, Models: uc.Models}
+		if len(uc.Regions) > 0 {
+			u.Regions = map[string]bool{}
+			for _, r := range uc.Regions {
+				u.Regions[r] = true
+			}
+		}
+		key, err := uc.apiKey()
+		if err == nil {
+			u.Provider, err = uc.provider(ctx, key, log)
+		}
+		if err != nil {
+			for _, made := range us {
+				err = errors.Join(err, made.Provider.Close())
+			}
+			return nil, err
+		}
+		us = append(us, u)
+	}
+	return us, nil
+}
+
+// provider makes the upstream's provider. None connects yet.
+func (u *UpstreamConfig) provider(ctx context.Context, key string, log *slog.Logger) (upstream.Provider, error) {
+	switch u.Provider {
+	case "openai":
+		return openai.New(openai.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key})
+	case "anthropic":
+		return anthropic.New(anthropic.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key})
+	case "bedrock":
+		b := u.Bedrock
+		if b == nil {
+			b = &BedrockConfig{}
+		}
+		return bedrock.New(ctx, bedrock.Config{
+			Name: u.Name, Endpoint: b.Endpoint, APIKey: key, AWSProfile: b.AWSProfile, Profiles: b.Profiles, Logger: log,
+			AssumeRole: bedrock.Role{ARN: b.AssumeRole.ARN, ExternalID: b.AssumeRole.ExternalID, SessionName: b.AssumeRole.SessionName},
+		})
+	case "simulated":
+		return simulated.New(u.simulated())
+	}
+	return nil, fmt.Errorf("upstream %s: no provider %q", u.Name, u.Provider) // check() has refused it
+}
