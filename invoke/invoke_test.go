@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -337,5 +338,37 @@ func TestNothingIsWritten(t *testing.T) {
 	}
 	if es := r.entries(t); len(es) != 0 {
 		t.Errorf("%d entries, want none", len(es))
+	}
+}
+
+// TestMetadata: the entry has what the front end read, or else what the request itself has.
+func TestMetadata(t *testing.T) {
+	header, body := map[string]string{"c": "3", "a": "", "b": "2"}, map[string]string{"z": "9"}
+	fromHeader, fromBody := []ledger.Tag{{Key: "a", Value: ""}, {Key: "b", Value: "2"}, {Key: "c", Value: "3"}}, []ledger.Tag{{Key: "z", Value: "9"}}
+	r := newRig(t, up("a", nil, func(context.Context, *upstream.Request) (converse.Stream, error) {
+		return events(nil, whole(12, 5)...), nil
+	}))
+	want := map[uuid.UUID][]ledger.Tag{}
+	for _, c := range []struct {
+		header, body map[string]string
+		want         []ledger.Tag
+	}{
+		{nil, nil, nil}, {header, nil, fromHeader}, {nil, body, fromBody}, {header, body, fromHeader}, {nil, map[string]string{}, nil},
+	} {
+		call := r.call(haiku, false)
+		call.Metadata, call.Body.RequestMetadata = c.header, c.body
+		if _, err := r.Do(t.Context(), call); err != nil {
+			t.Fatal(err)
+		}
+		want[call.ID] = c.want
+	}
+	for _, e := range r.entries(t) {
+		if !slices.Equal(e.Metadata, want[e.Intent.ID]) {
+			t.Errorf("metadata %v, want %v", e.Metadata, want[e.Intent.ID])
+		}
+		delete(want, e.Intent.ID)
+	}
+	if len(want) > 0 {
+		t.Errorf("%d calls have no entry", len(want))
 	}
 }

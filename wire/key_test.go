@@ -18,7 +18,7 @@ func (keys) Authenticate(r *http.Request, _ iam.Claim, _ []byte, _ string) (iam.
 	case "":
 		return iam.Caller{}, fault.New(fault.MissingToken, "Missing Authentication Token")
 	case "Bearer good":
-		return iam.Caller{Account: "000000000000", ARN: "arn:aws:iam::000000000000:user/alice", Region: "us-east-1", Service: "bedrock"}, nil
+		return iam.Caller{Account: "000000000000", ARN: "arn:aws:iam::000000000000:user/alice", Region: "us-east-1", Service: "bedrock", BearerTokenType: iam.LongTerm}, nil
 	}
 	return iam.Caller{}, fault.New(fault.InvalidAPIKey, "Authentication failed: Please make sure your API Key is valid.")
 }
@@ -40,7 +40,10 @@ func TestKeyHeader(t *testing.T) {
 	}
 	list := Handle(Row{Name: "List", Method: "POST", Path: "/list", Action: "bedrock:List"}, nil,
 		func(_ context.Context, _ *Call, in *listIn) (*listOut, error) { return &listOut{in.Marks}, nil })
-	s := newTestServer(t, nil, restService("bedrock", "", list), door)
+	other := restService("other", "", Handle(Row{Name: "Other", Method: "POST", Path: "/other", Action: "other:Other"}, nil,
+		func(context.Context, *Call, *listIn) (*listOut, error) { return nil, nil }))
+	other.SigningName = "other"
+	s := newTestServer(t, nil, restService("bedrock", "", list), door, other)
 	s.auth = keys{}
 	for _, c := range []struct {
 		path, auth, key string
@@ -54,6 +57,7 @@ func TestKeyHeader(t *testing.T) {
 		{"/foreign/speak", "", "bad", 400, `{"error":{"code":"invalid_api_key","message":"Authentication failed: Please make sure your API Key is valid.","id":"`},
 		{"/foreign/speak", "Bearer bad", "good", 400, `{"error":{"code":"invalid_api_key",`},
 		{"/list", "Bearer good", "", 200, `{"marks":""}`},
+		{"/other", "Bearer good", "", 403, `{"message":"Missing Authentication Token"}`}, // a key is Bedrock's alone
 		{"/list", "", "good", 403, `{"message":"Missing Authentication Token"}`},
 		// As seen in https://github.com/ai4s-research/open-science/issues/53.
 		{"/list", "Bearer bad", "", 403, `{"Message":"Authentication failed: Please make sure your API Key is valid."}`},
@@ -66,7 +70,7 @@ func TestKeyHeader(t *testing.T) {
 		if body := w.Body.String(); w.Code != c.status || len(body) < len(c.want) || body[:len(c.want)] != c.want {
 			t.Errorf("%s %q %q: %d %s, want %d %s", c.path, c.auth, c.key, w.Code, body, c.status, c.want)
 		}
-		if kind := w.Header().Get("X-Amzn-Errortype"); w.Code == 403 && c.auth != "" && kind != "AccessDeniedException:http://internal.amazon.com/coral/com.amazon.coral.service/" {
+		if kind := w.Header().Get("X-Amzn-Errortype"); w.Code == 403 && c.auth == "Bearer bad" && kind != "AccessDeniedException:http://internal.amazon.com/coral/com.amazon.coral.service/" {
 			t.Errorf("the type is %q", kind)
 		}
 	}

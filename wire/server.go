@@ -142,6 +142,9 @@ func (x *exchange) serve() error {
 		return err
 	}
 	if got := x.Caller.Service; got != "" && !x.service.signs(got) {
+		if x.Caller.BearerTokenType != "" { // which other services do not know
+			return fault.New(fault.MissingToken, "Missing Authentication Token")
+		}
 		return fault.New(fault.InvalidSignature, "Credential should be scoped to correct service: '%s'.", x.service.SigningName)
 	}
 	return x.op.serve(x)

@@ -355,7 +355,9 @@ func TestStreamBreaks(t *testing.T) {
 // speaker is an upstream that takes the API's own bodies.
 type speaker struct{ scripted }
 
-func (*speaker) Speaks(format string) bool { return format == "anthropic" }
+func (*speaker) Speaks(n *upstream.Native) bool { return n.Format == "anthropic" }
+
+var _ upstream.Speaker = (*speaker)(nil)
 
 // counter is one that counts.
 type counter struct{ scripted }
@@ -377,6 +379,9 @@ func TestPassedOn(t *testing.T) {
 	status, _, body := r.post(t, "/anthropic/v1/messages", unread+`}`, "Anthropic-Beta", "holo-2026-01-01")
 	if status != 200 || body != `{"type":"message","id":"msg_1","content":[{"type":"hologram"}]}` {
 		t.Errorf("%d %s", status, body)
+	}
+	if up.asked == nil {
+		t.Fatal("it was not asked")
 	}
 	if n := up.asked.Native; up.asked.Body != nil || n.Format != "anthropic" || string(n.Body) != unread+`}` || n.Header["Anthropic-Beta"] != "holo-2026-01-01" || n.Operation != "Messages" {
 		t.Errorf("asked %+v", up.asked)

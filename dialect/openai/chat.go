@@ -635,7 +635,8 @@ type StreamEncoder struct {
 
 	head   []byte // every chunk up to its delta
 	buf    []byte
-	tools  int // begun
+	tools  int  // begun
+	bare   bool // the open tool's input has not begun
 	finish string
 }
 
@@ -652,6 +653,7 @@ func (s *StreamEncoder) Encode(e *converse.Event, emit func(chunk []byte)) {
 		s.head = append(appendHead(nil, &s.AnswerInfo, "chat.completion.chunk"), `,"choices":[{"index":0,"delta":`...)
 		s.chunk(append(s.begin(), `{"role":"assistant","content":"","refusal":null}`...), "", emit)
 	case converse.BlockStart:
+		s.bare = true
 		if s.tools++; s.Functions && s.tools > 1 {
 			return
 		}
@@ -680,24 +682,16 @@ func (s *StreamEncoder) Encode(e *converse.Event, emit func(chunk []byte)) {
 			b = append(b, `{"reasoning_content":`...)
 			b = converse.AppendQuote(b, e.Text)
 		case converse.ToolInputDelta:
-			switch {
-			case !s.Functions:
-				b = append(b, `{"tool_calls":[{"index":`...)
-				b = strconv.AppendInt(b, int64(s.tools-1), 10)
-				b = append(b, `,"function":{"arguments":`...)
-				b = converse.AppendQuote(b, e.Text)
-				b = append(b, `}}]`...)
-			case s.tools > 1:
-				return
-			default:
-				b = append(b, `{"function_call":{"arguments":`...)
-				b = converse.AppendQuote(b, e.Text)
-				b = append(b, '}')
-			}
+			s.input(e.Text, emit)
+			return
 		default:
 			return
 		}
 		s.chunk(append(b, '}'), "", emit)
+	case converse.BlockStop:
+		if s.bare { // a tool without arguments streams no input at all, and clients read JSON
+			s.input("{}", emit)
+		}
 	case converse.MessageStop:
 		if s.finish = finishReason(e.StopReason, s.Functions); s.API {
 			s.chunk(append(s.begin(), `{}`...), s.finish, emit)
@@ -715,6 +709,25 @@ func (s *StreamEncoder) Encode(e *converse.Event, emit func(chunk []byte)) {
 			emit(s.buf)
 		}
 	}
+}
+
+// input writes a piece of the open tool's input.
+func (s *StreamEncoder) input(text string, emit func([]byte)) {
+	s.bare = false
+	b := s.begin()
+	switch {
+	case !s.Functions:
+		b = append(b, `{"tool_calls":[{"index":`...)
+		b = strconv.AppendInt(b, int64(s.tools-1), 10)
+		b = append(b, `,"function":{"arguments":`...)
+		b = append(converse.AppendQuote(b, text), `}}]}`...)
+	case s.tools > 1:
+		return
+	default:
+		b = append(b, `{"function_call":{"arguments":`...)
+		b = append(converse.AppendQuote(b, text), `}}`...)
+	}
+	s.chunk(b, "", emit)
 }
 
 // begin begins a chunk, up to its delta.

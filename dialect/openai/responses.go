@@ -517,6 +517,9 @@ func (w *ResponsesEncoder) closeItem(status string, emit func(string, []byte)) {
 		return
 	}
 	w.open = false
+	if w.kind == converse.ToolInputDelta && len(w.text) == 0 { // a tool without arguments streams no input at all
+		w.piece("response.function_call_arguments.delta", "", "", "{}", emit)
+	}
 	text := string(w.text)
 	done := func(name, head, tail string) {
 		b := append(w.place(w.begin(name)), head...)
