@@ -68,6 +68,7 @@ type sample struct {
 	P99      float64 `json:"p99_us"`
 	CPU      float64 `json:"cpu_us"`        // of the load, an answer (a stream: an event)
 	CPUAll   float64 `json:"cpu_all_in_us"` // the same with what was done after the load
+	Kernel   float64 `json:"kernel_us"`     // of the kernel's own threads, likewise, from the load's begin until the gateway was still
 	Busy     float64 `json:"busy"`          // share of its processor during the load
 	Load     float64 `json:"load_busy"`     // processors that the load generator and the upstream used
 	Foreign  float64 `json:"foreign"`       // share of the machine that went to other processes
@@ -354,18 +355,20 @@ func (b *bench) measure(g *gateway, w workload) (sample, error) {
 	c.spread = w.Gap
 	still(g.pid())
 	resetPeak(g.pid())
+	kernel0 := kernelTime()
 	cpu0, up0, self0, busy0, t0 := cpuTime(g.pid()), cpuTime(b.upstream.pid()), cpuTime(os.Getpid()), machineBusy(), time.Now()
 	res := c.load(time.Duration(b.seconds * w.Long * float64(time.Second)))
 	cpu1, up1, self1, busy1, t1 := cpuTime(g.pid()), cpuTime(b.upstream.pid()), cpuTime(os.Getpid()), machineBusy(), time.Now()
+	kernel1 := kernelTime()
 	deferred := still(g.pid())
-	cpu2 := cpuTime(g.pid())
+	cpu2, kernel2 := cpuTime(g.pid()), kernelTime()
 
 	took := t1.Sub(t0).Seconds()
 	s := sample{
 		Gateway: g.Name, Workload: w.Name, Answers: len(res.latency), Errors: warm.errors + res.errors, Error: cmpOr(res.first, warm.first),
 		Rate: float64(len(res.latency)) / took, P50: res.quantile(.5), P99: res.quantile(.99),
 		Busy: (cpu1 - cpu0).Seconds() / took, Load: (up1 - up0 + self1 - self0).Seconds() / took,
-		Foreign: max(0, (busy1-busy0-(cpu1-cpu0)-(up1-up0)-(self1-self0)).Seconds()/took/float64(onlineCPUs())),
+		Foreign: max(0, (busy1-busy0-(cpu1-cpu0)-(kernel1-kernel0)-(up1-up0)-(self1-self0)).Seconds()/took/float64(onlineCPUs())),
 		PeakMiB: peak(g.pid()), Deferred: deferred.Seconds(),
 	}
 	g.Answers += len(res.latency) + len(warm.latency)
@@ -382,6 +385,7 @@ func (b *bench) measure(g *gateway, w workload) (sample, error) {
 	}
 	s.CPU = (cpu1 - cpu0).Seconds() * 1e6 / float64(n)
 	s.CPUAll = (cpu2 - cpu0).Seconds() * 1e6 / float64(n)
+	s.Kernel = (kernel2 - kernel0).Seconds() * 1e6 / float64(n)
 	return s, nil
 }
 

@@ -26,6 +26,8 @@ type measure struct {
 var measures = []measure{
 	{name: "CPU a request, 1 connection", unit: "µs", workload: "one", of: func(s sample) float64 { return s.CPUAll }},
 	{name: "CPU a request, 32 connections", unit: "µs", workload: "many", of: func(s sample) float64 { return s.CPUAll }},
+	{name: "with the kernel's threads, 1 connection", unit: "µs", workload: "one", of: func(s sample) float64 { return s.CPUAll + s.Kernel }},
+	{name: "with the kernel's threads, 32 connections", unit: "µs", workload: "many", of: func(s sample) float64 { return s.CPUAll + s.Kernel }},
 	{name: "CPU a request at 2,000 a second", unit: "µs", workload: "rate", of: func(s sample) float64 { return s.CPUAll }},
 	{name: "CPU a streamed event, as fast as it goes", unit: "µs", workload: "burst", of: func(s sample) float64 { return s.CPUAll }},
 	{name: "CPU a streamed event, one each 10 ms", unit: "µs", workload: "paced", of: func(s sample) float64 { return s.CPUAll }},
@@ -198,8 +200,8 @@ func (r *report) print(w io.Writer) {
 	row(w, append(idle, slices.Repeat([]string{""}, 2*len(against))...))
 
 	fmt.Fprint(w, "\n### Every workload (medians)\n\n")
-	row(w, []string{"workload", "gateway", "answers/s", "p50 µs", "p99 µs", "CPU µs", "all-in µs", "busy %", "load %", "foreign %", "peak MiB", "errors"})
-	row(w, slices.Repeat([]string{"---"}, 12))
+	row(w, []string{"workload", "gateway", "answers/s", "p50 µs", "p99 µs", "CPU µs", "all-in µs", "kernel µs", "busy %", "load %", "foreign %", "peak MiB", "errors"})
+	row(w, slices.Repeat([]string{"---"}, 13))
 	for _, work := range r.Work {
 		for _, g := range r.Gateways {
 			of := func(f func(sample) float64) string {
@@ -222,7 +224,7 @@ func (r *report) print(w io.Writer) {
 			}
 			row(w, []string{work.Name + ": " + work.What, g.Name, of(func(s sample) float64 { return s.Rate }), of(func(s sample) float64 { return s.P50 }),
 				of(func(s sample) float64 { return s.P99 }), of(func(s sample) float64 { return s.CPU }), of(func(s sample) float64 { return s.CPUAll }),
-				of(func(s sample) float64 { return 100 * s.Busy }), of(func(s sample) float64 { return 100 * s.Load }),
+				of(func(s sample) float64 { return s.Kernel }), of(func(s sample) float64 { return 100 * s.Busy }), of(func(s sample) float64 { return 100 * s.Load }),
 				of(func(s sample) float64 { return 100 * s.Foreign }), of(func(s sample) float64 { return s.PeakMiB }), fmt.Sprint(errors)})
 		}
 	}

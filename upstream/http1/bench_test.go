@@ -22,7 +22,7 @@ func BenchmarkCall(b *testing.B) {
 		w.Write(answer)
 	}))
 	defer s.Close()
-	ours := New(Config{HeaderTimeout: time.Minute, ReadTimeout: time.Minute, IdleTimeout: time.Minute, MaxIdleConns: 64})
+	ours := New(Config{AnswerTimeout: time.Minute, IdleTimeout: time.Minute, MaxIdleConns: 64})
 	defer ours.Close()
 	theirs := &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true, DialContext: (&net.Dialer{}).DialContext}
 	defer theirs.CloseIdleConnections()

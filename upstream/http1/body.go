@@ -15,7 +15,8 @@ import (
 type Body interface {
 	io.ReadCloser
 
-	// SetReadTimeout limits how long each Read from now on waits; 0 is no limit.
+	// SetReadTimeout limits how long each Read from now on waits; 0 is no limit. Until it is called, Reads share the
+	// AnswerTimeout with the head: the answer has begun when its reader says so.
 	SetReadTimeout(d time.Duration)
 }
 
@@ -52,7 +53,7 @@ var (
 	errClosed = errors.New("http1: read of a closed body")
 )
 
-func (a *answer) SetReadTimeout(d time.Duration) { a.timeout = d }
+func (a *answer) SetReadTimeout(d time.Duration) { a.timeout, a.timed = d, true }
 
 func (a *answer) Read(p []byte) (int, error) {
 	if a.err != nil {
@@ -238,7 +239,7 @@ func unexpected(err error) error {
 
 // fill waits for more of the body.
 func (a *answer) fill() error {
-	if a.timeout > 0 || a.t.cfg.HeaderTimeout > 0 {
+	if a.timed { // else the limit is still the head's
 		if err := a.wait(a.timeout); err != nil {
 			return err
 		}

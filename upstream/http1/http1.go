@@ -28,8 +28,7 @@ type Config struct {
 	DialContext    func(ctx context.Context, network, address string) (net.Conn, error) // nil is a net.Dialer's
 	TLS            *tls.Config                                                          // for https; nil is the default one
 	ConnectTimeout time.Duration                                                        // for TCP and TLS together
-	HeaderTimeout  time.Duration                                                        // from the call of RoundTrip to its return
-	ReadTimeout    time.Duration                                                        // for each piece of a body; see Body.SetReadTimeout
+	AnswerTimeout  time.Duration                                                        // from the call of RoundTrip until Body.SetReadTimeout is called
 	IdleTimeout    time.Duration                                                        // a connection that has waited longer is not used again
 	MaxIdleConns   int                                                                  // connections kept for reuse, of all servers together
 }
@@ -182,7 +181,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 				return nil, err
 			}
 		}
-		a := &answer{t: t, c: c, ctx: ctx, timeout: t.cfg.ReadTimeout}
+		a := &answer{t: t, c: c, ctx: ctx}
 		err := a.exchange(r, body, now)
 		if err == nil {
 			return &a.resp, nil
@@ -316,8 +315,8 @@ func appendHead(b []byte, r *http.Request) ([]byte, error) {
 	if host == "" {
 		host = r.URL.Host
 	}
-	if !isVisible(uri) {
-		return nil, errors.New("http1: the request's URL has a character that has to be escaped")
+	if !isVisible(uri) || uri[0] != '/' {
+		return nil, errors.New("http1: the request's URL has a character that has to be escaped, or a path without its slash")
 	}
 	b = append(append(append(append(b, method...), ' '), uri...), " HTTP/1.1\r\nHost: "...)
 	if i := strings.IndexByte(host, '%'); i >= 0 && host[0] == '[' { // an IPv6 zone means nothing to the server (RFC 6874, section 4)

@@ -297,7 +297,7 @@ func TestMalformed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serveRaw(t, "close", answer)
-			tr := newTransport(t, Config{HeaderTimeout: 20 * time.Second})
+			tr := newTransport(t, Config{AnswerTimeout: 20 * time.Second})
 			resp, body, err := do(tr, post(t, s.url, "x"))
 			if err == nil {
 				t.Errorf("accepted: %+v, %q", resp, body)
@@ -322,6 +322,7 @@ func TestRequestsThatCannotBeSent(t *testing.T) {
 		"line break in a name":   func(r *http.Request) { r.Header["A\n"] = []string{"b"} },
 		"line break in the host": func(r *http.Request) { r.Host = "a\r\nb" },
 		"host not ASCII":         func(r *http.Request) { r.Host = "bücher.example" },
+		"path without a slash":   func(r *http.Request) { r.URL.Path = "a" },
 		"space in the query":     func(r *http.Request) { r.URL.RawQuery = "a b" },
 		"length unknown":         func(r *http.Request) { r.ContentLength = -1 },
 		"length missing":         func(r *http.Request) { r.ContentLength = 0 },
@@ -395,7 +396,7 @@ func TestAgainstNetHTTP(t *testing.T) {
 					conns++
 				}
 			}
-			cfg := Config{HeaderTimeout: time.Minute, ReadTimeout: time.Minute, IdleTimeout: time.Minute}
+			cfg := Config{AnswerTimeout: time.Minute, IdleTimeout: time.Minute}
 			if scheme == "https" {
 				s.EnableHTTP2 = true // offered and not taken
 				s.StartTLS()
@@ -727,7 +728,7 @@ func TestWaiting(t *testing.T) {
 		// answer plays the server's side after the request; nil never takes the request.
 		answer  func(net.Conn)
 		endBy   time.Duration // when the context ends
-		timeout time.Duration // for SetReadTimeout
+		timeout time.Duration // for SetReadTimeout, -1 for one of 0; 0 does not call it
 		after   time.Duration // when the call fails
 		want    error         // nil is any that is a timeout
 		body    string        // that came before
@@ -737,10 +738,10 @@ func TestWaiting(t *testing.T) {
 		{name: "cancelled before the answer", answer: func(net.Conn) {}, endBy: time.Second, after: time.Second, want: cause},
 		{name: "cancelled within the head", answer: func(c net.Conn) { io.WriteString(c, head[:20]) }, endBy: time.Second, after: time.Second, want: cause},
 		{name: "cancelled within the body", answer: func(c net.Conn) { io.WriteString(c, head+"5\r\nhel") }, endBy: time.Second, after: time.Second, want: cause, body: "hel"},
-		{name: "cancelled, with limits", cfg: Config{HeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second}, answer: func(c net.Conn) { io.WriteString(c, head+"5\r\nhel") }, endBy: time.Second, after: time.Second, want: cause, body: "hel"},
-		{name: "nobody takes the request", cfg: Config{HeaderTimeout: 3 * time.Second}, after: 3 * time.Second},
-		{name: "no answer", cfg: Config{HeaderTimeout: 3 * time.Second}, answer: func(net.Conn) {}, after: 3 * time.Second},
-		{name: "an answer a byte a second", cfg: Config{HeaderTimeout: 3 * time.Second}, answer: func(c net.Conn) {
+		{name: "cancelled, with limits", cfg: Config{AnswerTimeout: 5 * time.Second}, timeout: 5 * time.Second, answer: func(c net.Conn) { io.WriteString(c, head+"5\r\nhel") }, endBy: time.Second, after: time.Second, want: cause, body: "hel"},
+		{name: "nobody takes the request", cfg: Config{AnswerTimeout: 3 * time.Second}, after: 3 * time.Second},
+		{name: "no answer", cfg: Config{AnswerTimeout: 3 * time.Second}, answer: func(net.Conn) {}, after: 3 * time.Second},
+		{name: "an answer a byte a second", cfg: Config{AnswerTimeout: 3 * time.Second}, answer: func(c net.Conn) {
 			for _, b := range []byte(head) {
 				time.Sleep(time.Second)
 				if _, err := c.Write([]byte{b}); err != nil {
@@ -748,16 +749,23 @@ func TestWaiting(t *testing.T) {
 				}
 			}
 		}, after: 3 * time.Second},
-		{name: "no body", cfg: Config{HeaderTimeout: 3 * time.Second, ReadTimeout: 2 * time.Second}, answer: func(c net.Conn) { io.WriteString(c, head) }, after: 2 * time.Second},
-		{name: "a body with a break", cfg: Config{HeaderTimeout: 3 * time.Second, ReadTimeout: 2 * time.Second}, answer: func(c net.Conn) {
+		{name: "no body", cfg: Config{AnswerTimeout: 3 * time.Second}, timeout: 2 * time.Second, answer: func(c net.Conn) { io.WriteString(c, head) }, after: 2 * time.Second},
+		{name: "an answer that its reader does not say has begun", cfg: Config{AnswerTimeout: 3 * time.Second}, answer: func(c net.Conn) {
+			io.WriteString(c, head)
+			for range 5 {
+				time.Sleep(800 * time.Millisecond)
+				io.WriteString(c, "1\r\nx\r\n")
+			}
+		}, after: 3 * time.Second, body: "xxx"},
+		{name: "a body with a break", cfg: Config{AnswerTimeout: 3 * time.Second}, timeout: 2 * time.Second, answer: func(c net.Conn) {
 			io.WriteString(c, head)
 			for range 5 {
 				time.Sleep(time.Second)
 				io.WriteString(c, "1\r\nx\r\n")
 			}
 		}, after: 7 * time.Second, body: "xxxxx"},
-		{name: "another limit", cfg: Config{ReadTimeout: 2 * time.Second}, answer: func(c net.Conn) { io.WriteString(c, head) }, timeout: 4 * time.Second, after: 4 * time.Second},
-		{name: "a limit for the head alone", cfg: Config{HeaderTimeout: time.Second}, answer: func(c net.Conn) {
+		{name: "a limit for the body alone", answer: func(c net.Conn) { io.WriteString(c, head) }, timeout: 4 * time.Second, after: 4 * time.Second},
+		{name: "a limit for the head alone", cfg: Config{AnswerTimeout: time.Second}, timeout: -1, answer: func(c net.Conn) {
 			io.WriteString(c, head)
 			time.Sleep(time.Hour)
 			c.Close()
@@ -790,8 +798,8 @@ func TestWaiting(t *testing.T) {
 				start := time.Now()
 				resp, err := tr.RoundTrip(get(t, "GET", "http://h").WithContext(ctx))
 				if err == nil {
-					if c.timeout > 0 {
-						resp.Body.(Body).SetReadTimeout(c.timeout)
+					if c.timeout != 0 {
+						resp.Body.(Body).SetReadTimeout(max(c.timeout, 0))
 					}
 					var b []byte
 					b, err = io.ReadAll(resp.Body)
@@ -829,12 +837,13 @@ func TestCancelledBetweenReads(t *testing.T) {
 			http.ReadRequest(bufio.NewReader(far))
 			io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n")
 		}()
-		tr := newTransport(t, Config{ReadTimeout: time.Minute, DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }})
+		tr := newTransport(t, Config{DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		resp, err := tr.RoundTrip(get(t, "GET", "http://h").WithContext(ctx))
 		if err != nil {
 			t.Fatal(err)
 		}
+		resp.Body.(Body).SetReadTimeout(time.Minute)
 		cancel(cause)
 		synctest.Wait()
 		start := time.Now()

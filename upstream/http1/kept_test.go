@@ -99,7 +99,7 @@ func TestEndsAtAnyMoment(t *testing.T) {
 				})
 				io.Copy(io.Discard, c)
 			})
-			tr := newTransport(t, Config{HeaderTimeout: time.Minute, ReadTimeout: time.Minute})
+			tr := newTransport(t, Config{AnswerTimeout: time.Minute})
 			var wg sync.WaitGroup
 			for i := range 4 {
 				wg.Go(func() {
@@ -128,7 +128,7 @@ func TestSocketTakesAPart(t *testing.T) {
 	serve(t, l, func(c net.Conn) {
 		echo(c, func() { time.Sleep(5 * time.Millisecond) }) // the socket fills meanwhile
 	})
-	tr := newTransport(t, Config{HeaderTimeout: time.Minute, DialContext: func(context.Context, string, string) (net.Conn, error) {
+	tr := newTransport(t, Config{AnswerTimeout: time.Minute, DialContext: func(context.Context, string, string) (net.Conn, error) {
 		c, err := net.Dial("unix", l.Addr().String())
 		if err == nil {
 			c.(*net.UnixConn).SetWriteBuffer(1)
@@ -168,9 +168,14 @@ func TestEarlierDeadline(t *testing.T) {
 				}
 			}
 		})
-		tr := newTransport(t, Config{HeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }})
+		tr := newTransport(t, Config{AnswerTimeout: 5 * time.Second, DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }})
 		for range 3 {
-			if _, got, err := do(tr, get(t, "GET", "http://h")); err != nil || got != "ok" {
+			resp, err := tr.RoundTrip(get(t, "GET", "http://h"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp.Body.(Body).SetReadTimeout(10 * time.Second)
+			if got, err := io.ReadAll(resp.Body); err != nil || string(got) != "ok" {
 				t.Fatalf("%q, %v", got, err)
 			}
 			time.Sleep(2 * time.Second)
@@ -192,7 +197,7 @@ func TestEarlierDeadline(t *testing.T) {
 			}
 			io.Copy(io.Discard, c)
 		})
-		tr := newTransport(t, Config{HeaderTimeout: limit})
+		tr := newTransport(t, Config{AnswerTimeout: limit})
 		for range 2 {
 			if _, got, err := do(tr, get(t, "GET", url)); err != nil || got != "ok" {
 				t.Fatalf("%q, %v", got, err)
@@ -219,7 +224,7 @@ func TestCancelledOnAKeptConnection(t *testing.T) {
 		}
 		io.Copy(io.Discard, c)
 	})
-	tr := newTransport(t, Config{HeaderTimeout: time.Hour})
+	tr := newTransport(t, Config{AnswerTimeout: time.Hour})
 	if _, got, err := do(tr, get(t, "GET", url)); err != nil || got != "ok" {
 		t.Fatalf("%q, %v", got, err)
 	}

@@ -28,6 +28,7 @@ type answer struct {
 	begun   bool // a byte of the answer came
 	keep    bool // the connection may be used again when the body has ended
 	timeout time.Duration
+	timed   bool // timeout was set
 
 	framing framing
 	phase   phase
@@ -45,8 +46,8 @@ func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error 
 		return errStale
 	}
 	var deadline time.Time
-	if a.t.cfg.HeaderTimeout > 0 {
-		deadline = now.Add(a.t.cfg.HeaderTimeout)
+	if a.t.cfg.AnswerTimeout > 0 {
+		deadline = now.Add(a.t.cfg.AnswerTimeout)
 	}
 	if err := c.within(deadline, now); err != nil {
 		return err
@@ -66,11 +67,16 @@ func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error 
 		if err := a.wait(lateAnswer); err != nil {
 			return sent
 		}
-	}
-	if err := a.head(r); err != nil {
-		if sent != nil {
+		if err := a.head(r); err != nil {
 			return sent
 		}
+		if err := c.within(deadline, time.Now()); err != nil {
+			return sent
+		}
+		if err := a.ctx.Err(); err != nil {
+			return err
+		}
+	} else if err := a.head(r); err != nil {
 		return err
 	}
 	a.keep = a.keep && sent == nil && !r.Close
