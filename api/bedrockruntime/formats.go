@@ -1,6 +1,8 @@
 package bedrockruntime
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 
 	"outcrop/catalog"
@@ -12,6 +14,7 @@ import (
 	"outcrop/dialect/llama"
 	"outcrop/dialect/mistral"
 	"outcrop/dialect/nova"
+	"outcrop/dialect/openai"
 	"outcrop/dialect/titan"
 	"outcrop/fault"
 )
@@ -42,7 +45,7 @@ var formats = []struct {
 	{"anthropic.", format{name: "anthropic", parse: anthropic.ParseRequest, answer: anthropic.AppendResponse,
 		stream: func(a converse.AnswerInfo) encoder { return &anthropic.StreamEncoder{AnswerInfo: a} }}},
 	{"amazon.nova-canvas", format{}}, {"amazon.nova-reel", format{}}, {"amazon.nova-sonic", format{}}, {"amazon.nova-2-sonic", format{}},
-	{"amazon.nova-2-multimodal-embeddings", format{}},
+	{"amazon.nova-2-multimodal-embeddings", format{}}, {"amazon.rerank", format{}}, {"cohere.rerank", format{}}, {"twelvelabs.", format{}},
 	{"amazon.nova-", format{name: "nova", parse: nova.ParseRequest, answer: nova.AppendResponse,
 		stream: func(a converse.AnswerInfo) encoder { return &nova.StreamEncoder{AnswerInfo: a} }}},
 	{"amazon.titan-text-", format{name: "titan", parse: titan.ParseRequest, answer: titan.AppendResponse,
@@ -67,12 +70,19 @@ var formats = []struct {
 var (
 	mistralText = format{name: "mistral", parse: mistral.ParseRequest, answer: mistral.AppendResponse,
 		stream: func(a converse.AnswerInfo) encoder { return &mistral.StreamEncoder{AnswerInfo: a} }}
+	// Of the models that came to Bedrock with OpenAI's format: OpenAI's own, Qwen, Gemma, DeepSeek V3 and many more.
+	chat = format{name: "openai-chat", parse: openai.ParseRequest, answer: openai.AppendResponse,
+		stream: func(a converse.AnswerInfo) encoder { return &openai.StreamEncoder{AnswerInfo: a} }}
 	mistralChat = format{name: "mistral", parse: mistral.ParseRequest, answer: mistral.AppendChatResponse,
 		stream: func(a converse.AnswerInfo) encoder { return &mistral.ChatStreamEncoder{AnswerInfo: a} }}
 )
 
-// formatOf returns the format of m's InvokeModel bodies, as this one body shows it where a model has two.
+// formatOf returns the format of m's InvokeModel bodies, as this one body shows it where a model has two. A body that
+// says that it is Anthropic Messages is taken as such for every model: AWS takes it for Anthropic's own.
 func formatOf(m *catalog.Model, body []byte) *format {
+	if bytes.Contains(body, []byte(`"anthropic_version"`)) {
+		return &formats[0].format
+	}
 	for i := range formats {
 		f := &formats[i].format
 		if !strings.HasPrefix(m.ID, formats[i].prefix) {
@@ -87,6 +97,9 @@ func formatOf(m *catalog.Model, body []byte) *format {
 			return &pieces
 		}
 		return f
+	}
+	if slices.Contains(m.OutputModalities, "TEXT") && slices.Contains(m.InputModalities, "TEXT") {
+		return &chat
 	}
 	return &format{}
 }
