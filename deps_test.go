@@ -30,11 +30,12 @@ var arrows = map[string][]string{
 	"catalog":            {"arn", "fault"},
 	"ledger":             {"converse", "fault"},
 	"upstream":           {"converse", "fault"},
+	"upstream/client":    {"upstream/http1"},
 	"upstream/http1":     {},
 	"upstream/sse":       {},
-	"upstream/anthropic": {"upstream", "upstream/http1", "upstream/sse", "dialect/*", "converse", "fault"},
-	"upstream/bedrock":   {"upstream", "upstream/http1", "dialect/*", "converse", "fault"},
-	"upstream/openai":    {"upstream", "upstream/http1", "dialect/*", "converse", "fault"},
+	"upstream/anthropic": {"upstream", "upstream/client", "upstream/http1", "upstream/sse", "dialect/*", "converse", "fault"},
+	"upstream/bedrock":   {"upstream", "upstream/client", "upstream/http1", "dialect/*", "converse", "fault"},
+	"upstream/openai":    {"upstream", "upstream/client", "upstream/http1", "upstream/sse", "dialect/*", "converse", "fault"},
 	"upstream/simulated": {"upstream", "dialect/*", "converse", "fault"},
 	"iam":                {"policy", "arn", "fault"},
 	"profile":            {"catalog", "arn", "fault"},
@@ -54,7 +55,7 @@ var arrows = map[string][]string{
 
 // outside says which packages alone may import a package that shapes what it touches.
 var outside = map[string][]string{
-	"net/http":     {"wire", "wire/http1", "iam", "upstream", "upstream/http1", "upstream/openai", "upstream/anthropic", "upstream/bedrock", "cmd/outcrop"},
+	"net/http":     {"wire", "wire/http1", "iam", "upstream", "upstream/client", "upstream/http1", "upstream/openai", "upstream/anthropic", "upstream/bedrock", "cmd/outcrop"},
 	"database/sql": {"store"},
 }
 

@@ -3,7 +3,9 @@ package upstream
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -144,14 +146,47 @@ type unreachable struct {
 func (u *unreachable) Error() string { return "upstream " + u.name + ": " + u.err.Error() }
 func (u *unreachable) Unwrap() error { return u.err }
 
-// Broken returns the fault of an answer that ended before it was complete. started says that the caller has had a part
-// of it: then it is a ModelStream, else another target may be asked.
-func Broken(name string, started bool, err error) *fault.Error {
+// Broken returns the fault of an answer that ended before it was complete: err is the transport's. Once ctx is done it is
+// Unreachable's, and a silence that was too long a ModelTimeout. Else started, which says that the caller has had a part of
+// the answer, makes it a ModelStream; without it another target may be asked.
+func Broken(ctx context.Context, name string, started bool, err error) *fault.Error {
 	cause := &unreachable{name, err}
-	if !started {
+	var timeout net.Error
+	switch {
+	case ctx.Err() != nil:
+		return Unreachable(ctx, name, err)
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return Timeout(name, "silent for too long")
+	case !started:
 		return fault.Wrap(cause, fault.Unavailable, textUnavailable)
 	}
 	return &fault.Error{Kind: fault.ModelStream, Message: textStream, OriginalStatus: 200, OriginalMessage: "The connection to the model ended early.", Cause: cause}
+}
+
+// Unreadable returns the fault of an answer that is not what its format says.
+func Unreadable(name string, err error) *fault.Error {
+	return &fault.Error{
+		Kind: fault.ModelError, Message: "The model returned an answer that could not be read.", OriginalStatus: http.StatusOK,
+		Cause: fmt.Errorf("upstream %s: %w", name, err),
+	}
+}
+
+// maxRetryAfter is the longest wait that a server is believed.
+const maxRetryAfter = time.Hour
+
+// RetryAfter reads when a server wants to be asked again: Retry-After in seconds or as a date, or OpenAI's finer
+// retry-after-ms. It is 0 without one.
+func RetryAfter(h http.Header, now time.Time) time.Duration {
+	var d time.Duration
+	v := h.Get("Retry-After")
+	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
+		d = time.Duration(min(max(ms, 0), 1e9) * float64(time.Millisecond))
+	} else if s, err := strconv.ParseFloat(v, 64); err == nil {
+		d = time.Duration(min(max(s, 0), 1e6) * float64(time.Second))
+	} else if t, err := http.ParseTime(v); err == nil {
+		d = t.Sub(now)
+	}
+	return min(max(d, 0), maxRetryAfter)
 }
 
 // InStream returns e as it is told after a stream's first event: a fault of the model's side becomes a ModelStream that

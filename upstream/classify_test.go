@@ -188,10 +188,10 @@ func TestUnreachable(t *testing.T) {
 
 // TestAfterTheFirstEvent: what a stream can say of an error is less than what an answer's status can.
 func TestAfterTheFirstEvent(t *testing.T) {
-	if f := Broken("gpu-a", false, io.ErrUnexpectedEOF); f.Kind != fault.Unavailable {
+	if f := Broken(t.Context(), "gpu-a", false, io.ErrUnexpectedEOF); f.Kind != fault.Unavailable {
 		t.Errorf("broken before: %v", f.Kind)
 	}
-	f := Broken("gpu-a", true, io.ErrUnexpectedEOF)
+	f := Broken(t.Context(), "gpu-a", true, io.ErrUnexpectedEOF)
 	if f.Kind != fault.ModelStream || f.OriginalStatus != 200 || f.OriginalMessage == "" || !errors.Is(f, io.ErrUnexpectedEOF) {
 		t.Errorf("broken after: %+v", f)
 	}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,6 +20,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	upstreamclient "outcrop/upstream/client"
 	"outcrop/upstream/simulated"
 )
 
@@ -95,11 +99,60 @@ type UpstreamConfig struct {
 	// the id. Default: every model under its own id.
 	Models map[string]string `yaml:"models,omitempty"`
 
+	// How the server is reached. Not of provider simulated.
+	ServerConfig `yaml:",inline"`
+
 	// Of provider bedrock.
 	Bedrock *BedrockConfig `yaml:"bedrock,omitempty"`
 
 	// Of provider simulated.
 	Simulated *SimulatedConfig `yaml:"simulated,omitempty"`
+}
+
+// ServerConfig is how an upstream's server is reached. Its keys stand beside the upstream's others.
+type ServerConfig struct {
+	// Headers that are sent with every request. Those that the protocol, the key or the signature need cannot be set.
+	Headers map[string]string `yaml:"headers,omitempty"`
+	// Header -> environment variable that holds its value, for what is secret.
+	HeadersEnv map[string]string `yaml:"headers_env,omitempty"`
+
+	TLS *ServerTLSConfig `yaml:"tls,omitempty"`
+
+	// http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ where it asks for them; or none. Default:
+	// what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say, which never concerns a server on this machine.
+	Proxy string `yaml:"proxy,omitempty"`
+
+	// A call whose first event has not come when its time is over goes to the next target.
+	Timeouts struct {
+		// For a connection, with TLS and the proxy; and for one of max_connections. Default: 5s.
+		Connect time.Duration `yaml:"connect,omitempty"`
+		// From the call until the first token; where the answer is not streamed, until all of it is there. Default: 10m.
+		FirstToken time.Duration `yaml:"first_token,omitempty"`
+		// Between two pieces of a streamed answer that has begun. Default: 2m.
+		BetweenTokens time.Duration `yaml:"between_tokens,omitempty"`
+		// From the call until the answer's end. Default: none.
+		Total time.Duration `yaml:"total,omitempty"`
+	} `yaml:"timeouts,omitempty"`
+
+	// Calls that may be under way at once, each on a connection of its own. One more waits for timeouts.connect, and goes to
+	// the next target then. Default: no limit.
+	MaxConnections int `yaml:"max_connections,omitempty"`
+	// Connections that are kept for the next calls. Default: 512.
+	MaxIdleConnections int `yaml:"max_idle_connections,omitempty"`
+}
+
+// ServerTLSConfig is how an upstream's server is known, and how this one is known to it. The files are PEM, and read when
+// the server starts.
+type ServerTLSConfig struct {
+	// Authorities to trust in the place of the system's.
+	CAFile string `yaml:"ca_file,omitempty"`
+	// The certificate to show to the server. Both or neither.
+	CertFile string `yaml:"cert_file,omitempty"`
+	KeyFile  string `yaml:"key_file,omitempty"`
+	// The name that the server's certificate is for. Default: the URL's host.
+	ServerName string `yaml:"server_name,omitempty"`
+	// Trust whatever answers. Only for a server on this machine.
+	InsecureSkipVerify bool `yaml:"insecure_skip_verify,omitempty"`
 }
 
 // BedrockConfig is how Amazon Bedrock is called. Without api_key_env or api_key_file of the upstream, requests are signed
@@ -248,9 +301,10 @@ func checkKeys(n ast.Node, t reflect.Type, path string) error {
 			return nil // a map's keys are free; anything else is the decoder's to refuse
 		}
 		fields := map[string]reflect.Type{}
-		for i := range t.NumField() {
-			name, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-			fields[name] = t.Field(i).Type
+		for _, f := range reflect.VisibleFields(t) {
+			if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" { // else it is inline
+				fields[name] = f.Type
+			}
 		}
 		for _, v := range n.Values {
 			tok := v.Key.GetToken()
@@ -387,14 +441,20 @@ func (u *UpstreamConfig) check() error {
 		return errors.New("bedrock: only provider bedrock has it")
 	}
 	key := u.APIKeyEnv != "" || u.APIKeyFile != ""
+	if u.Provider == "simulated" {
+		if !reflect.ValueOf(u.ServerConfig).IsZero() {
+			return errors.New("provider simulated has no server: headers, headers_env, tls, proxy, timeouts, max_connections and max_idle_connections are none of its keys")
+		}
+	} else if err := u.checkServer(); err != nil {
+		return err
+	}
 	switch u.Provider {
 	case "openai", "anthropic":
 		if u.BaseURL == "" && u.Provider == "anthropic" {
 			break
 		}
-		p, err := url.Parse(u.BaseURL)
-		if err != nil || p.Scheme != "http" && p.Scheme != "https" || p.Host == "" {
-			return fmt.Errorf("base_url: %q is not an http or https URL", u.BaseURL)
+		if _, err := upstreamclient.BaseURL(u.BaseURL); err != nil {
+			return err
 		}
 	case "bedrock":
 		if u.BaseURL != "" {
@@ -481,6 +541,113 @@ func defaultData() (string, error) {
 		return filepath.Join(d, "outcrop"), nil
 	}
 	return filepath.Join(home, ".local", "share", "outcrop"), nil
+}
+
+// checkServer checks what does not depend on secrets and files, and puts in the defaults that depend on nothing.
+func (u *UpstreamConfig) checkServer() error {
+	for name, env := range u.HeadersEnv {
+		for other := range u.Headers {
+			if strings.EqualFold(name, other) {
+				return fmt.Errorf("headers_env: %s stands in headers too", name)
+			}
+		}
+		if err := upstreamclient.CheckHeader(name); err != nil {
+			return err
+		}
+		if env == "" {
+			return fmt.Errorf("headers_env: %s: the name of an environment variable is missing", name)
+		}
+	}
+	for _, names := range []map[string]string{u.Headers, u.HeadersEnv} {
+		seen := map[string]string{}
+		for name := range names {
+			if other, ok := seen[strings.ToLower(name)]; ok {
+				return fmt.Errorf("headers: %s and %s are the same header", min(name, other), max(name, other))
+			}
+			seen[strings.ToLower(name)] = name
+		}
+	}
+	cc := u.client()
+	if t := u.TLS; t != nil {
+		at, err := url.Parse(u.address())
+		switch {
+		case (t.CertFile == "") != (t.KeyFile == ""):
+			return errors.New("tls: cert_file and key_file go together")
+		case err == nil && at.Scheme == "http":
+			return fmt.Errorf("tls: %s is not https", u.address())
+		case t.InsecureSkipVerify && (err != nil || !upstreamclient.Loopback(at.Hostname())):
+			return errors.New("tls.insecure_skip_verify: only a server on this machine (localhost, 127.0.0.1, ::1) may go unverified; name its authority with tls.ca_file")
+		case t.InsecureSkipVerify && (t.CAFile != "" || t.ServerName != ""):
+			return errors.New("tls: insecure_skip_verify excludes ca_file and server_name")
+		}
+		cc.TLS = &tls.Config{ServerName: t.ServerName}
+	}
+	if err := cc.Check(); err != nil {
+		return err
+	}
+	cc = cc.WithDefaults()
+	t := &u.Timeouts
+	t.Connect, t.FirstToken, t.BetweenTokens, u.MaxIdleConnections = cc.ConnectTimeout, cc.FirstToken, cc.BetweenTokens, cc.MaxIdleConns
+	return nil
+}
+
+// address is the URL of the upstream's server in one of its Regions.
+func (u *UpstreamConfig) address() string {
+	switch {
+	case u.BaseURL != "":
+		return u.BaseURL
+	case u.Bedrock != nil && u.Bedrock.Endpoint != "":
+		return strings.ReplaceAll(u.Bedrock.Endpoint, "{region}", "us-east-1")
+	}
+	return "https://default" // of every provider that has one
+}
+
+// client is how the upstream's server is reached, without what comes from files and the environment.
+func (u *UpstreamConfig) client() upstreamclient.Config {
+	c := upstreamclient.Config{
+		Header: make(http.Header, len(u.Headers)+len(u.HeadersEnv)), Proxy: u.Proxy,
+		ConnectTimeout: u.Timeouts.Connect, FirstToken: u.Timeouts.FirstToken, BetweenTokens: u.Timeouts.BetweenTokens, Total: u.Timeouts.Total,
+		MaxConns: u.MaxConnections, MaxIdleConns: u.MaxIdleConnections,
+	}
+	for name, value := range u.Headers {
+		c.Header[name] = []string{value}
+	}
+	return c
+}
+
+// server is client with the files and the environment read.
+func (u *UpstreamConfig) server() (upstreamclient.Config, error) {
+	c := u.client()
+	for name, env := range u.HeadersEnv {
+		value := os.Getenv(env)
+		if value == "" {
+			return c, fmt.Errorf("upstream %s: headers_env: %s: the environment variable %s is not set", u.Name, name, env)
+		}
+		c.Header[name] = []string{value}
+	}
+	t := u.TLS
+	if t == nil {
+		return c, nil
+	}
+	c.TLS = &tls.Config{ServerName: t.ServerName, InsecureSkipVerify: t.InsecureSkipVerify} //nolint:gosec // check has refused it but for this machine
+	if t.CAFile != "" {
+		text, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return c, fmt.Errorf("upstream %s: tls.ca_file: %w", u.Name, err)
+		}
+		c.TLS.RootCAs = x509.NewCertPool()
+		if !c.TLS.RootCAs.AppendCertsFromPEM(text) {
+			return c, fmt.Errorf("upstream %s: tls.ca_file: %s holds no certificate in PEM", u.Name, t.CAFile)
+		}
+	}
+	if t.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return c, fmt.Errorf("upstream %s: tls.cert_file: %w", u.Name, err)
+		}
+		c.TLS.Certificates = []tls.Certificate{cert}
+	}
+	return c, nil
 }
 
 // simulated is the upstream's behaviour as package simulated takes it.

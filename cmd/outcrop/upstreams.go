@@ -49,18 +49,22 @@ func upstreams(ctx context.Context, c *Config, log *slog.Logger) ([]*upstream.Up
 
 // provider makes the upstream's provider. None connects yet.
 func (u *UpstreamConfig) provider(ctx context.Context, key string, log *slog.Logger) (upstream.Provider, error) {
+	server, err := u.server()
+	if err != nil {
+		return nil, err
+	}
 	switch u.Provider {
 	case "openai":
-		return openai.New(openai.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key})
+		return openai.New(openai.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Client: server})
 	case "anthropic":
-		return anthropic.New(anthropic.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key})
+		return anthropic.New(anthropic.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Client: server})
 	case "bedrock":
 		b := u.Bedrock
 		if b == nil {
 			b = &BedrockConfig{}
 		}
 		return bedrock.New(ctx, bedrock.Config{
-			Name: u.Name, Endpoint: b.Endpoint, APIKey: key, AWSProfile: b.AWSProfile, Profiles: b.Profiles, Logger: log,
+			Name: u.Name, Endpoint: b.Endpoint, APIKey: key, AWSProfile: b.AWSProfile, Profiles: b.Profiles, Client: server, Logger: log,
 			AssumeRole: bedrock.Role{ARN: b.AssumeRole.ARN, ExternalID: b.AssumeRole.ExternalID, SessionName: b.AssumeRole.SessionName},
 		})
 	case "simulated":

@@ -33,7 +33,7 @@ type Chat struct {
 //     prompt_cache_breakpoint becomes a cachePoint.
 //   - max_completion_tokens is max_tokens, and metadata is requestMetadata.
 //   - A temperature beyond 1, where Converse's ends, response_format json_object and every member that Converse has none
-//     for go to AdditionalModelRequestFields.
+//     for go to AdditionalModelRequestFields, unless its value is the default, which some clients send with every request.
 //   - tool_choice "none" leaves the tools out, unless the messages use them: to the model it is the same. It then is an
 //     additional field. Tools that tool_choice does not allow are left out.
 //   - Left out are hints whose loss changes no answer: user, safety_identifier, the prompt_cache members (these name a
@@ -108,6 +108,21 @@ func ParseChat(body []byte) (*Chat, error) {
 				return err
 			}
 			return r.lacks("Log probabilities are not available.")
+		case "frequency_penalty", "presence_penalty":
+			start := r.i
+			v, err := r.number(-2, 2)
+			if v != 0 {
+				t.additional(name, r.b[start:r.i])
+			}
+			return err
+		case "logit_bias":
+			raw, err := r.value()
+			if len(raw) > len("{}") {
+				t.additional(name, raw)
+			}
+			return err
+		case "verbosity":
+			return r.verbosity(t)
 		case "modalities":
 			return r.array(func(int) error {
 				var m string
@@ -148,6 +163,15 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		return nil, err
 	}
 	return c.Request, c.Unfit
+}
+
+func (r *reader) verbosity(t *translation) error {
+	var v string
+	if err := r.str(&v); err != nil || v == "medium" {
+		return err
+	}
+	t.additional("verbosity", converse.AppendQuote(nil, v))
+	return nil
 }
 
 func (r *reader) stop(t *translation) error {
@@ -436,7 +460,7 @@ func (r *reader) part(to *[]converse.ContentBlock) error {
 		b.Text = text
 	case "image_url", "input_image":
 		if image == nil {
-			if referred || r.unfit != nil {
+			if referred { // and noted
 				return nil
 			}
 			return r.missing("image_url")

@@ -63,6 +63,7 @@ func TestParseChat(t *testing.T) {
 		{"older parameters", `{` + hi + `,"max_tokens":7,"stop":"a"}`, `{` + hiThere + `,"inferenceConfig":{"maxTokens":7,"stopSequences":["a"]}}`},
 		{"beyond Converse", `{` + hi + `,"temperature":1.5,"seed":5,"frequency_penalty":0.1,"logit_bias":{"5":-100},"reasoning_effort":"low","verbosity":"low","parallel_tool_calls":false,"top_k":4}`,
 			`{` + hiThere + `,"additionalModelRequestFields":{"temperature":1.5,"seed":5,"frequency_penalty":0.1,"logit_bias":{"5":-100},"reasoning_effort":"low","verbosity":"low","parallel_tool_calls":false,"top_k":4}}`},
+		{"defaults", `{` + hi + `,"frequency_penalty":0,"presence_penalty":0.0,"logit_bias":{},"verbosity":"medium","tools":[],"stop":[],"tool_choice":"auto"}`, `{` + hiThere + `}`},
 		{"tools", `{` + hi + `,"tools":[` + weather + `],"tool_choice":"auto","parallel_tool_calls":true}`,
 			`{` + hiThere + `,"toolConfig":{"tools":[` + weatherSpec + `],"toolChoice":{"auto":{}}}}`},
 		{"a tool without parameters", `{` + hi + `,"tools":[{"type":"function","function":{"name":"f","strict":false}}],"tool_choice":"required"}`,
@@ -190,6 +191,22 @@ func TestWrongChat(t *testing.T) {
 		_, err := ParseChat([]byte(c.body))
 		if f := fault.From(err); err == nil || f.Kind != c.kind || f.Resource != c.param || !strings.Contains(f.Message, c.says) {
 			t.Errorf("%s: %+v", c.body, err)
+		}
+	}
+}
+
+// TestBounds: what a body holds may cost no more than its size.
+func TestBounds(t *testing.T) {
+	for _, body := range []string{
+		`{"tool_choice":` + strings.Repeat(`{"allowed_tools":`, 1<<20),
+		`{"tool_choice":` + strings.Repeat(`{"tools":[`, 1<<20),
+		`{"response_format":` + strings.Repeat(`{"json_schema":`, 1<<20),
+		`{"messages":[{"role":"user","content":[` + strings.Repeat(`{"file":`, 1<<20),
+		`{"messages":[{"role":"user","content":[` + strings.Repeat(`{"type":"text","text":"a"},`, 1<<19),
+		`{"seed":` + strings.Repeat(`[`, 1<<20),
+	} {
+		if _, err := ParseChat([]byte(body)); err == nil || strings.Contains(body, "seed") != fault.Is(err, fault.Serialization) {
+			t.Errorf("%.60s: %v", body, err)
 		}
 	}
 }

@@ -22,6 +22,13 @@ type reader struct {
 	unfit error // the first thing in the body that Converse has no place for
 }
 
+// What a request needs is bounded, for an entry of a list takes many times the memory of a body's "{},", and a nested value
+// stack.
+const (
+	maxNesting = 32
+	maxEntries = 10_000
+)
+
 // step is a member's name, or where that is empty an index.
 type step struct {
 	name  string
@@ -57,15 +64,14 @@ func notJSON() error {
 func (r *reader) where() string {
 	var b []byte
 	for _, s := range r.path {
-		switch {
-		case s.name == "":
+		if s.name == "" {
 			b = append(strconv.AppendInt(append(b, '['), int64(s.index), 10), ']')
-		default:
-			if len(b) > 0 {
-				b = append(b, '.')
-			}
-			b = append(b, s.name...)
+			continue
 		}
+		if len(b) > 0 {
+			b = append(b, '.')
+		}
+		b = append(b, s.name...)
 	}
 	const most = 200
 	return strings.ToValidUTF8(string(b[:min(len(b), most)]), "")
@@ -154,6 +160,9 @@ func (r *reader) object(f func(name string) error) error {
 	if r.kind() != '{' {
 		return r.expected("an object")
 	}
+	if len(r.path) == maxNesting {
+		return r.bad("Invalid '%s': nested too deeply.", r.where())
+	}
 	for more := r.enter('}'); more; {
 		raw, err := r.name()
 		if err != nil {
@@ -185,8 +194,14 @@ func (r *reader) array(f func(i int) error) error {
 	if r.kind() != '[' {
 		return r.expected("an array")
 	}
+	if len(r.path) == maxNesting {
+		return r.bad("Invalid '%s': nested too deeply.", r.where())
+	}
 	i := 0
 	for more := r.enter(']'); more; i++ {
+		if i == maxEntries {
+			return r.bad("Invalid '%s': array too long. Expected an array with maximum length %d.", r.where(), maxEntries)
+		}
 		r.path = append(r.path, step{index: i})
 		err := f(i)
 		if err != nil {

@@ -115,7 +115,7 @@ func ParseResponses(body []byte) (*Responses, error) {
 				case "format":
 					return r.textFormat(t)
 				case "verbosity":
-					return r.keep(t, "verbosity")
+					return r.verbosity(t)
 				}
 				return r.cannot("There is no equivalent.")
 			})

@@ -11,11 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +21,7 @@ import (
 	dialect "outcrop/dialect/anthropic"
 	"outcrop/fault"
 	"outcrop/upstream"
+	"outcrop/upstream/client"
 	"outcrop/upstream/http1"
 	"outcrop/upstream/sse"
 )
@@ -34,31 +32,30 @@ type Config struct {
 	BaseURL string // up to and without the version; empty is https://api.anthropic.com
 	APIKey  string // sent as x-api-key; empty sends none
 
-	ConnectTimeout time.Duration // for TCP and TLS together; 0 is 5 s
-	AnswerTimeout  time.Duration // from the request until the answer begins, which without streaming is when it is done; 0 is 10 min
-	IdleTimeout    time.Duration // between two pieces of an answer that has begun; 0 is 2 min
-	MaxIdleConns   int           // connections kept for reuse; 0 is 512
-	MaxAnswerBytes int64         // of one answer, framing included; 0 is 64 MiB
+	Client client.Config // how the server is reached
+
+	MaxAnswerBytes int64 // of one answer, framing included; 0 is 64 MiB
 	Clock          func() time.Time
 }
 
 const (
-	apiVersion    = "2023-06-01"
-	maxErrorBody  = 64 << 10
-	maxRetryAfter = time.Hour
-	keepIdle      = 90 * time.Second       // how long a connection waits for the next request; most servers close it sooner
-	drainTime     = 100 * time.Millisecond // for the end of a chunked body after message_stop
-	maxBatch      = 64                     // events decoded before the first of them is handed on
+	apiVersion   = "2023-06-01"
+	maxErrorBody = 64 << 10
+	drainTime    = 100 * time.Millisecond // for the end of a chunked body after message_stop
+	maxBatch     = 64                     // events decoded before the first of them is handed on
 )
 
 // Provider is one server. It holds a pool of connections.
 type Provider struct {
 	cfg       Config
-	transport *http1.Transport
+	client    *client.Client
+	transport http.RoundTripper
+	between   time.Duration // client.Config's BetweenTokens
 
 	// Of what all requests have in common. They share it, and it is never changed.
-	messages, count                                               http.Request
+	messages, count                                               *url.URL
 	apiKey, version, contentType, acceptStream, acceptJSON, agent []string
+	betas                                                         []string // that the configuration names
 }
 
 var (
@@ -68,32 +65,25 @@ var (
 
 // New checks c and returns its provider. It connects to nothing.
 func New(c Config) (*Provider, error) {
+	p, err := newProvider(c)
+	if err != nil {
+		return nil, fmt.Errorf("upstream %s: %w", c.Name, err)
+	}
+	return p, nil
+}
+
+func newProvider(c Config) (*Provider, error) {
 	if c.BaseURL == "" {
 		c.BaseURL = "https://api.anthropic.com"
 	}
-	u, err := url.Parse(c.BaseURL)
+	u, err := client.BaseURL(c.BaseURL)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("upstream %s: base_url: %w", c.Name, err)
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, fmt.Errorf("upstream %s: base_url %q is not of the form https://HOST[:PORT]", c.Name, c.BaseURL)
-	case u.User != nil, u.RawQuery != "", u.Fragment != "":
-		return nil, fmt.Errorf("upstream %s: base_url has a user, a query or a fragment; a key belongs into api_key_env or api_key_file", c.Name)
+		return nil, err
 	case strings.HasSuffix(strings.TrimSuffix(u.Path, "/"), "/v1"):
-		return nil, fmt.Errorf("upstream %s: base_url ends in /v1, which is added to it", c.Name)
+		return nil, errors.New("base_url ends in /v1, which is added to it")
 	case strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, fmt.Errorf("upstream %s: the API key has a space or another character that no key has", c.Name)
-	}
-	defaults := func(d *time.Duration, to time.Duration) {
-		if *d == 0 {
-			*d = to
-		}
-	}
-	defaults(&c.ConnectTimeout, 5*time.Second)
-	defaults(&c.AnswerTimeout, 10*time.Minute)
-	defaults(&c.IdleTimeout, 2*time.Minute)
-	if c.MaxIdleConns == 0 {
-		c.MaxIdleConns = 512
+		return nil, errors.New("the API key has a space or another character that no key has")
 	}
 	if c.MaxAnswerBytes == 0 {
 		c.MaxAnswerBytes = 64 << 20
@@ -101,57 +91,45 @@ func New(c Config) (*Provider, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	if u.Path == "" {
-		u.Path = "/" // JoinPath keeps a path without its slash so
-	}
-	post := func(path string) http.Request {
-		u := u.JoinPath(path)
-		return http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-	}
 	p := &Provider{
 		cfg:          c,
-		messages:     post("v1/messages"),
-		count:        post("v1/messages/count_tokens"),
+		messages:     u.JoinPath("v1/messages"),
+		count:        u.JoinPath("v1/messages/count_tokens"),
 		version:      []string{apiVersion},
 		contentType:  []string{"application/json"},
 		acceptStream: []string{"text/event-stream"},
 		acceptJSON:   []string{"application/json"},
 		agent:        []string{"outcrop"},
 	}
-	if !loopback(u.Hostname()) {
-		if proxy, err := http.ProxyFromEnvironment(&p.messages); err != nil {
-			return nil, fmt.Errorf("upstream %s: the proxy that the environment names: %w", c.Name, err)
-		} else if proxy != nil {
-			return nil, fmt.Errorf("upstream %s: the environment names a proxy for %s, which this kind of upstream cannot use", c.Name, u.Host)
-		}
-	}
-	p.transport = http1.New(http1.Config{
-		ConnectTimeout: c.ConnectTimeout,
-		HeaderTimeout:  c.AnswerTimeout,
-		ReadTimeout:    c.IdleTimeout,
-		IdleTimeout:    keepIdle,
-		MaxIdleConns:   c.MaxIdleConns,
-	})
 	if c.APIKey != "" {
 		p.apiKey = []string{c.APIKey}
 	}
+	// The request's own betas are not replaced by those of the configuration: both are sent.
+	c.Client.Header = c.Client.Header.Clone()
+	for name, values := range c.Client.Header {
+		switch http.CanonicalHeaderKey(name) {
+		case "Anthropic-Beta":
+			p.betas = values
+			delete(c.Client.Header, name)
+		case "X-Api-Key":
+			return nil, fmt.Errorf("headers: %s: a key belongs into api_key_env or api_key_file", name)
+		}
+	}
+	if p.client, err = client.New(c.Client); err != nil {
+		return nil, err
+	}
+	if p.transport, err = p.client.Transport(u); err != nil {
+		return nil, err
+	}
+	p.between = p.client.Config().BetweenTokens
 	return p, nil
-}
-
-// loopback hosts are never reached through a proxy, and the environment is not even asked.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // Speaks implements upstream.Speaker.
 func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == "anthropic" }
 
 // Close closes the connections that wait for reuse.
-func (p *Provider) Close() error {
-	p.transport.CloseIdleConnections()
-	return nil
-}
+func (p *Provider) Close() error { return p.client.Close() }
 
 // exchange is one request under way.
 type exchange struct {
@@ -193,7 +171,7 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	if err != nil {
 		return nil, err
 	}
-	resp, err := p.transport.RoundTrip(p.request(ctx, &p.messages, r, body, betas, r.Stream))
+	resp, err := p.transport.RoundTrip(p.request(ctx, p.messages, r, body, betas, r.Stream))
 	if err != nil {
 		return nil, upstream.Unreachable(ctx, p.cfg.Name, err)
 	}
@@ -227,7 +205,7 @@ func (p *Provider) CountTokens(ctx context.Context, r *upstream.Request) (int64,
 		return 0, err
 	}
 	x := &exchange{p: p, ctx: ctx, req: r}
-	resp, err := p.transport.RoundTrip(p.request(ctx, &p.count, r, body, betas, false))
+	resp, err := p.transport.RoundTrip(p.request(ctx, p.count, r, body, betas, false))
 	if err != nil {
 		return 0, upstream.Unreachable(ctx, p.cfg.Name, err)
 	}
@@ -246,14 +224,12 @@ func (p *Provider) CountTokens(ctx context.Context, r *upstream.Request) (int64,
 	return n, nil
 }
 
-// request makes an HTTP request after the model of to. X-Idempotency-Key, present but empty, is not sent: it tells the
-// transport that the request may go out again when a kept connection turns out to be closed before any of the answer came.
-func (p *Provider) request(ctx context.Context, to *http.Request, r *upstream.Request, body []byte, betas []string, stream bool) *http.Request {
+// request makes the HTTP request to u.
+func (p *Provider) request(ctx context.Context, u *url.URL, r *upstream.Request, body []byte, betas []string, stream bool) *http.Request {
 	h := make(http.Header, 8)
 	h["Content-Type"] = p.contentType
 	h["User-Agent"] = p.agent
 	h["Anthropic-Version"] = p.version
-	h["X-Idempotency-Key"] = []string{}
 	if stream {
 		h["Accept"] = p.acceptStream
 	} else {
@@ -267,34 +243,20 @@ func (p *Provider) request(ctx context.Context, to *http.Request, r *upstream.Re
 			betas = append(betas, v) // a list too
 		}
 	}
+	betas = append(betas, p.betas...)
 	if len(betas) > 0 {
 		h["Anthropic-Beta"] = []string{strings.Join(betas, ",")}
 	}
 	if r.ID != "" {
 		h["X-Request-Id"] = []string{r.ID}
 	}
-	request := to.WithContext(ctx)
-	request.Header = h
-	request.Body, request.ContentLength = newBody(body), int64(len(body))
-	request.GetBody = func() (io.ReadCloser, error) { return newBody(body), nil }
-	return request
+	return p.client.Post(ctx, u, h, body)
 }
-
-// requestBody is a request's body, which can be read but need not be closed.
-type requestBody struct{ bytes.Reader }
-
-func newBody(b []byte) io.ReadCloser {
-	r := new(requestBody)
-	r.Reset(b)
-	return r
-}
-
-func (*requestBody) Close() error { return nil }
 
 // refused turns an answer that is not 200 into its fault.
 func (p *Provider) refused(resp *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what came of it is enough
-	return p.classify(dialect.ParseError(b), resp.StatusCode, p.retryAfter(resp.Header))
+	return p.classify(dialect.ParseError(b), resp.StatusCode, upstream.RetryAfter(resp.Header, p.cfg.Clock()))
 }
 
 func (p *Provider) classify(e *dialect.Error, status int, retryAfter time.Duration) *fault.Error {
@@ -305,43 +267,23 @@ func (p *Provider) classify(e *dialect.Error, status int, retryAfter time.Durati
 	return upstream.Classify(&upstream.Refusal{Upstream: p.cfg.Name, Status: status, Type: e.Type, Message: message, RetryAfter: retryAfter})
 }
 
-// retryAfter reads Retry-After, in seconds or, as a proxy may write it, as a date.
-func (p *Provider) retryAfter(h http.Header) time.Duration {
-	var d time.Duration
-	v := h.Get("Retry-After")
-	if s, err := strconv.ParseFloat(v, 64); err == nil {
-		d = time.Duration(min(max(s, 0), 1e6) * float64(time.Second))
-	} else if t, err := http.ParseTime(v); err == nil {
-		d = t.Sub(p.cfg.Clock())
-	}
-	return min(max(d, 0), maxRetryAfter)
-}
-
 // failed returns the fault of an answer that broke off or that cannot be read.
 func (x *exchange) failed(err error) error {
-	started := x.started
+	name := x.p.cfg.Name
 	var e *dialect.Error
-	var timeout net.Error
+	var f *fault.Error
 	switch {
 	case errors.As(err, &e):
-		f := x.p.classify(e, 0, 0)
-		if started {
-			return upstream.InStream(f)
-		}
-		return f
+		f = x.p.classify(e, 0, 0)
 	case errors.Is(err, dialect.ErrMalformed), errors.Is(err, sse.ErrTooLong):
-		f := fault.Wrap(fmt.Errorf("upstream %s: %w", x.p.cfg.Name, err), fault.ModelError, "The model returned an answer that could not be read.")
-		f.OriginalStatus = http.StatusOK
-		if started {
-			return upstream.InStream(f)
-		}
-		return f
-	case x.ctx.Err() != nil:
-		return upstream.Unreachable(x.ctx, x.p.cfg.Name, err)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return upstream.Timeout(x.p.cfg.Name, "silent for too long")
+		f = upstream.Unreadable(name, err)
+	default:
+		return upstream.Broken(x.ctx, name, x.started, err)
 	}
-	return upstream.Broken(x.p.cfg.Name, started, err)
+	if x.started {
+		return upstream.InStream(f)
+	}
+	return f
 }
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
@@ -440,6 +382,9 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 			} else if err == io.EOF {
 				err = io.ErrUnexpectedEOF
 			}
+		}
+		if n := len(events); n > 0 && events[n-1].Kind != converse.MessageStart {
+			x.body.SetReadTimeout(x.p.between) // the first token is there
 		}
 		for i := range events {
 			events[i].More = i+1 < len(events)

@@ -364,7 +364,7 @@ func TestSilence(t *testing.T) {
 		io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	}
-	p := open(t, http.HandlerFunc(hang), func(c *Config) { c.AnswerTimeout = short })
+	p := open(t, http.HandlerFunc(hang), func(c *Config) { c.Client.FirstToken = short })
 	for _, stream := range []bool{false, true} {
 		if _, err := ask(t, p, stream); !fault.Is(err, fault.ModelTimeout) {
 			t.Errorf("before the answer, stream=%t: %v, want a ModelTimeout", stream, err)
@@ -377,7 +377,7 @@ func TestSilence(t *testing.T) {
 		events(begin1+text1)(w, r)
 		w.(http.Flusher).Flush()
 		hang(w, r)
-	}), func(c *Config) { c.IdleTimeout = short })
+	}), func(c *Config) { c.Client.BetweenTokens = short })
 	if es, err := ask(t, p, true); !fault.Is(err, fault.ModelTimeout) || textOf(es) != "Hel" {
 		t.Errorf("in the answer: %+v, %v, want a ModelTimeout", es, err)
 	}

@@ -5,7 +5,6 @@ package bedrock
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,7 @@ import (
 	"outcrop/converse"
 	"outcrop/fault"
 	"outcrop/upstream"
+	"outcrop/upstream/client"
 	"outcrop/upstream/http1"
 )
 
@@ -47,21 +47,17 @@ type Config struct {
 	// AWS, which are called in the place of the model: so AWS's own bill carries their tags.
 	Profiles map[string]string
 
-	TLS            *tls.Config   // nil is the default one
-	ConnectTimeout time.Duration // for TCP and TLS together; 0 is 5 s
-	AnswerTimeout  time.Duration // from the request until the answer begins, which without streaming is when it is done; 0 is 10 min
-	IdleTimeout    time.Duration // between two pieces of an answer that has begun; 0 is 2 min
-	MaxIdleConns   int           // connections kept for reuse; 0 is 512
-	MaxAnswerBytes int64         // of one answer, framing included; 0 is 64 MiB
+	Client client.Config // how the endpoint is reached; the AWS SDK's own calls for credentials follow the environment
+
+	MaxAnswerBytes int64 // of one answer, framing included; 0 is 64 MiB
 	Clock          func() time.Time
 	Logger         *slog.Logger // for what only the operator can mend; nil discards it
 }
 
 const (
-	maxErrorBody  = 64 << 10
-	maxRetryAfter = time.Hour
-	keepIdle      = 50 * time.Second       // how long a connection waits for the next request; AWS's load balancers close it after 60 s by default
-	drainTime     = 100 * time.Millisecond // for the end of the body after the last event
+	maxErrorBody = 64 << 10
+	keepIdle     = 50 * time.Second       // how long a connection waits for the next request; AWS's load balancers close it after 60 s by default
+	drainTime    = 100 * time.Millisecond // for the end of the body after the last event
 )
 
 // Provider is Amazon Bedrock in all Regions. It holds a pool of connections.
@@ -69,8 +65,8 @@ type Provider struct {
 	cfg         Config
 	credentials aws.CredentialsProvider // nil with an API key
 	signer      *v4.Signer
-	direct      *http1.Transport
-	proxied     *proxied // where the environment names a proxy
+	client      *client.Client
+	between     time.Duration // client.Config's BetweenTokens
 }
 
 var (
@@ -82,17 +78,6 @@ var (
 // New checks c and returns its provider. It reads the AWS SDK's configuration, from files and the environment, and
 // connects to nothing. ctx is for that reading alone.
 func New(ctx context.Context, c Config) (*Provider, error) {
-	defaults := func(d *time.Duration, to time.Duration) {
-		if *d == 0 {
-			*d = to
-		}
-	}
-	defaults(&c.ConnectTimeout, 5*time.Second)
-	defaults(&c.AnswerTimeout, 10*time.Minute)
-	defaults(&c.IdleTimeout, 2*time.Minute)
-	if c.MaxIdleConns == 0 {
-		c.MaxIdleConns = 512
-	}
 	if c.MaxAnswerBytes == 0 {
 		c.MaxAnswerBytes = 64 << 20
 	}
@@ -105,18 +90,14 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", c.Name, err)
 	}
-	p := &Provider{
-		cfg: c,
-		direct: http1.New(http1.Config{
-			TLS:            c.TLS,
-			ConnectTimeout: c.ConnectTimeout,
-			HeaderTimeout:  c.AnswerTimeout,
-			ReadTimeout:    c.IdleTimeout,
-			IdleTimeout:    keepIdle,
-			MaxIdleConns:   c.MaxIdleConns,
-		}),
-		proxied: newProxied(&c),
+	if c.Client.KeepIdle == 0 {
+		c.Client.KeepIdle = keepIdle
 	}
+	k, err := client.New(c.Client)
+	if err != nil {
+		return nil, fmt.Errorf("upstream %s: %w", c.Name, err)
+	}
+	p := &Provider{cfg: c, client: k, between: k.Config().BetweenTokens}
 	if c.APIKey == "" {
 		credentials, err := c.credentials(ctx)
 		if err != nil {
@@ -167,10 +148,7 @@ func (c *Config) endpoint(region string) (*url.URL, error) {
 }
 
 // Close closes the connections that wait for reuse.
-func (p *Provider) Close() error {
-	p.proxied.CloseIdleConnections()
-	return p.direct.Close()
-}
+func (p *Provider) Close() error { return p.client.Close() }
 
 // exchange is one request under way.
 type exchange struct {

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -73,7 +71,7 @@ func (x *exchange) refused(resp *http.Response) error {
 	b, _ := io.ReadAll(io.LimitReader(x.body, maxErrorBody)) // what came of it is enough
 	r := &refusal{
 		Name: resp.Header.Get("X-Amzn-Errortype"), Status: resp.StatusCode,
-		RequestID: resp.Header.Get("X-Amzn-Requestid"), RetryAfter: x.p.retryAfter(resp.Header),
+		RequestID: resp.Header.Get("X-Amzn-Requestid"), RetryAfter: upstream.RetryAfter(resp.Header, x.p.cfg.Clock()),
 	}
 	r.read(b)
 	r.Name = exceptionName(r.Name)
@@ -168,18 +166,6 @@ func (x *exchange) misconfigured(cause error) *fault.Error {
 	return f
 }
 
-// retryAfter reads Retry-After, in seconds or as a date.
-func (p *Provider) retryAfter(h http.Header) time.Duration {
-	var d time.Duration
-	v := h.Get("Retry-After")
-	if s, err := strconv.ParseFloat(v, 64); err == nil {
-		d = time.Duration(min(max(s, 0), 1e6) * float64(time.Second))
-	} else if t, err := http.ParseTime(v); err == nil {
-		d = t.Sub(p.cfg.Clock())
-	}
-	return min(max(d, 0), maxRetryAfter)
-}
-
 // errMalformed is of an answer that is not what Bedrock answers.
 var errMalformed = errors.New("the answer could not be read")
 
@@ -188,20 +174,14 @@ var errMalformed = errors.New("the answer could not be read")
 func (x *exchange) failed(err error, started bool) error {
 	var r *refusal
 	var f *fault.Error
-	var timeout net.Error
 	switch {
 	case errors.As(err, &r):
 		f = x.fault(r)
 	case errors.As(err, &f):
 	case errors.Is(err, errMalformed), errors.Is(err, errTooLong), errors.Is(err, errFrame):
-		f = fault.Wrap(fmt.Errorf("upstream %s: %w", x.p.cfg.Name, err), fault.ModelError, "The model returned an answer that could not be read.")
-		f.OriginalStatus = http.StatusOK
-	case x.ctx.Err() != nil:
-		return upstream.Unreachable(x.ctx, x.p.cfg.Name, err)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return upstream.Timeout(x.p.cfg.Name, "silent for too long")
+		f = upstream.Unreadable(x.p.cfg.Name, err)
 	default:
-		return upstream.Broken(x.p.cfg.Name, started, err)
+		return upstream.Broken(x.ctx, x.p.cfg.Name, started, err)
 	}
 	if started {
 		return upstream.InStream(f)

@@ -13,7 +13,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -747,14 +746,9 @@ func TestProxy(t *testing.T) {
 		model.Load().ServeHTTP(w, r)
 	}))
 	defer proxy.Close()
-	u, err := url.Parse(proxy.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
 	p := open(t, &service{}, func(c *Config) {
-		c.Endpoint, c.AnswerTimeout = "http://bedrock-runtime.{region}.invalid", 100*time.Millisecond
+		c.Endpoint, c.Client.FirstToken, c.Client.Proxy = "http://bedrock-runtime.{region}.invalid", 100*time.Millisecond, proxy.URL
 	})
-	p.proxied.Proxy = http.ProxyURL(u)
 	for _, stream := range []bool{false, true} {
 		model.Store(&service{})
 		if es, err := read(p.Send(t.Context(), upstreamtest.Request(stream, nil))); err != nil || upstreamtest.CheckOrder(es) != nil {
@@ -939,7 +933,7 @@ func TestTLS(t *testing.T) {
 	for _, trusted := range []bool{true, false} {
 		c := Config{Name: "aws", Endpoint: s.URL, Credentials: credentials.NewStaticCredentialsProvider(testKey, testSecret, "")}
 		if trusted {
-			c.TLS = &tls.Config{RootCAs: pool}
+			c.Client.TLS = &tls.Config{RootCAs: pool}
 		}
 		p, err := New(t.Context(), c)
 		if err != nil {
@@ -953,7 +947,7 @@ func TestTLS(t *testing.T) {
 }
 
 func TestSilence(t *testing.T) {
-	p := open(t, &service{behaviour: upstreamtest.Slow}, func(c *Config) { c.AnswerTimeout = 20 * time.Millisecond })
+	p := open(t, &service{behaviour: upstreamtest.Slow}, func(c *Config) { c.Client.FirstToken = 20 * time.Millisecond })
 	if _, err := read(p.Send(t.Context(), upstreamtest.Request(false, nil))); !fault.Is(err, fault.ModelTimeout) {
 		t.Errorf("%v", err)
 	}
@@ -963,7 +957,7 @@ func TestSilence(t *testing.T) {
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}}
-	p = open(t, s, func(c *Config) { c.IdleTimeout = 20 * time.Millisecond })
+	p = open(t, s, func(c *Config) { c.Client.FirstToken = 20 * time.Millisecond })
 	if es, err := read(p.Send(t.Context(), upstreamtest.Request(true, nil))); !fault.Is(err, fault.ModelTimeout) || len(es) != 1 {
 		t.Errorf("%v %+v", err, es)
 	}

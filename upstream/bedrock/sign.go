@@ -1,13 +1,11 @@
 package bedrock
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -90,11 +88,9 @@ func (x *exchange) roundTrip() (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := http.RoundTripper(x.p.direct)
-	if proxy, err := x.p.proxied.Proxy(request); err != nil {
-		return nil, x.misconfigured(fmt.Errorf("the proxy that the environment names: %w", err))
-	} else if proxy != nil {
-		transport = x.p.proxied
+	transport, err := x.p.client.Transport(request.URL)
+	if err != nil {
+		return nil, x.misconfigured(err)
 	}
 	resp, err := transport.RoundTrip(request)
 	if err != nil {
@@ -105,9 +101,6 @@ func (x *exchange) roundTrip() (*http.Response, error) {
 }
 
 // signed makes the HTTP request that x asks for.
-//
-// X-Idempotency-Key, present but empty, is not sent: it tells the transport that the request may go out again when a kept
-// connection turns out to be closed before any of the answer came.
 func (x *exchange) signed() (*http.Request, error) {
 	request, err := x.request()
 	if err != nil {
@@ -128,11 +121,11 @@ func (x *exchange) signed() (*http.Request, error) {
 			return nil, x.misconfigured(fmt.Errorf("credentials: %w", err))
 		}
 	}
-	request.Header["X-Idempotency-Key"] = []string{} // once it cannot be signed any more
-	return request, nil
+	// The headers that Post adds are not in the signature, so that a gateway on the way may take them off.
+	return x.p.client.Post(x.ctx, request.URL, request.Header, x.ask.body), nil
 }
 
-// request makes the HTTP request, without what says who sends it.
+// request makes what is signed of the HTTP request.
 func (x *exchange) request() (*http.Request, error) {
 	u, err := x.p.cfg.endpoint(x.region)
 	if err != nil {
@@ -145,7 +138,8 @@ func (x *exchange) request() (*http.Request, error) {
 	}
 	h := make(http.Header, 10)
 	for name, value := range x.ask.header {
-		if strings.HasPrefix(name, "X-Amzn-Bedrock-") { // nothing else of the caller's is Bedrock's business
+		_, configured := x.p.client.Config().Header[name] // what Post puts in its place later may not be signed
+		if strings.HasPrefix(name, "X-Amzn-Bedrock-") && !configured { // nothing else of the caller's is Bedrock's business
 			h[name] = []string{value}
 		}
 	}
@@ -160,13 +154,7 @@ func (x *exchange) request() (*http.Request, error) {
 		}
 		h[name] = []string{n.Accept}
 	}
-	body := x.ask.body
-	r := &http.Request{
-		Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: h,
-		Body: newBody(body), ContentLength: int64(len(body)),
-		GetBody: func() (io.ReadCloser, error) { return newBody(body), nil },
-	}
-	return r.WithContext(x.ctx), nil
+	return &http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Header: h, ContentLength: int64(len(x.ask.body))}, nil
 }
 
 // escape writes s as one segment of a path the way the AWS SDKs do, which the signature is over: with every character
@@ -184,17 +172,3 @@ func escape(s string) string {
 	}
 	return string(b)
 }
-
-// requestBody is a request's body, which can be read but need not be closed.
-type requestBody struct{ bytes.Reader }
-
-func newBody(b []byte) io.ReadCloser {
-	if len(b) == 0 {
-		return http.NoBody
-	}
-	r := new(requestBody)
-	r.Reset(b)
-	return r
-}
-
-func (*requestBody) Close() error { return nil }

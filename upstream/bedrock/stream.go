@@ -52,6 +52,9 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		if !ok {
 			continue
 		}
+		if e.Kind != converse.MessageStart {
+			x.body.SetReadTimeout(x.p.between) // the first token is there
+		}
 		e.More = d.ended || in.ready()
 		started = true
 		if !yield(e, nil) {

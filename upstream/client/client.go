@@ -205,7 +205,7 @@ func (k *Client) Transport(u *url.URL) (http.RoundTripper, error) {
 		return k.direct, nil
 	case k.fixed != nil:
 		return k.proxied, nil
-	case loopback(u.Hostname()):
+	case Loopback(u.Hostname()):
 		return k.direct, nil // the environment is not even asked
 	}
 	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
@@ -218,7 +218,8 @@ func (k *Client) Transport(u *url.URL) (http.RoundTripper, error) {
 	return k.direct, nil
 }
 
-func loopback(host string) bool {
+// Loopback says that host is this machine, by its usual name or by address.
+func Loopback(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }

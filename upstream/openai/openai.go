@@ -1,4 +1,4 @@
-// Package openai is the upstream.Provider for servers that speak OpenAI's Chat Completions over HTTP/1.1: OpenAI
+// Package openai is the upstream.Provider for servers that speak OpenAI's Chat Completions and embeddings over HTTP/1.1: OpenAI
 // itself, vLLM, SGLang, llama.cpp, Ollama and gateways to them.
 package openai
 
@@ -8,11 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +18,9 @@ import (
 	dialect "outcrop/dialect/openai"
 	"outcrop/fault"
 	"outcrop/upstream"
+	"outcrop/upstream/client"
 	"outcrop/upstream/http1"
+	"outcrop/upstream/sse"
 )
 
 // Config describes one server. The zero value of everything but Name and BaseURL is a sensible default.
@@ -30,65 +29,51 @@ type Config struct {
 	BaseURL string // up to and with the version, such as http://127.0.0.1:8080/v1
 	APIKey  string // sent as a bearer token; empty sends none
 
-	ConnectTimeout time.Duration // for TCP and TLS together; 0 is 5 s
-	AnswerTimeout  time.Duration // from the request until the answer begins, which without streaming is when it is done; 0 is 10 min
-	IdleTimeout    time.Duration // between two pieces of an answer that has begun; 0 is 2 min
-	MaxIdleConns   int           // connections kept for reuse; 0 is 512
-	MaxAnswerBytes int64         // of one answer, framing included; 0 is 64 MiB
+	Client client.Config // how the server is reached
+
+	MaxAnswerBytes int64 // of one answer, framing included; 0 is 64 MiB
 	Clock          func() time.Time
 }
 
 const (
-	maxLine       = 1 << 20 // of one event in a stream: a token with its log probabilities is some KiB
-	maxErrorBody  = 64 << 10
-	maxRetryAfter = time.Hour
-	keepIdle      = 90 * time.Second       // how long a connection waits for the next request; most servers close it sooner
-	drainTime     = 100 * time.Millisecond // for the end of a chunked body after [DONE]
-	maxBatch      = 64                     // events decoded before the first of them is handed on
+	maxErrorBody = 64 << 10
+	drainTime    = 100 * time.Millisecond // for the end of a chunked body after [DONE]
+	maxBatch     = 64                     // events decoded before the first of them is handed on
 )
 
 // Provider is one server. It holds a pool of connections.
 type Provider struct {
 	cfg       Config
-	transport transport
+	client    *client.Client
+	transport http.RoundTripper
+	between   time.Duration // client.Config's BetweenTokens
 
 	// Of what all requests have in common. They share it, and it is never changed.
-	common                                                          http.Request
+	chat, embeddings                                                *url.URL
 	authorization, contentType, acceptStream, acceptJSON, userAgent []string
 }
 
-var _ upstream.Provider = (*Provider)(nil)
-
-// transport is an http1.Transport, or net/http's where a proxy stands between. It keeps the time limits itself; its
-// answers' bodies are http1.Bodies.
-type transport interface {
-	http.RoundTripper
-	CloseIdleConnections()
-}
+var (
+	_ upstream.Provider = (*Provider)(nil)
+	_ upstream.Embedder = (*Provider)(nil)
+)
 
 // New checks c and returns its provider. It connects to nothing.
 func New(c Config) (*Provider, error) {
-	u, err := url.Parse(c.BaseURL)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("upstream %s: base_url: %w", c.Name, err)
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, fmt.Errorf("upstream %s: base_url %q is not of the form http://HOST[:PORT]/v1", c.Name, c.BaseURL)
-	case u.User != nil, u.RawQuery != "", u.Fragment != "":
-		return nil, fmt.Errorf("upstream %s: base_url has a user, a query or a fragment; a key belongs into api_key_env or api_key_file", c.Name)
-	case strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return nil, fmt.Errorf("upstream %s: the API key has a space or another character that no key has", c.Name)
+	p, err := newProvider(c)
+	if err != nil {
+		return nil, fmt.Errorf("upstream %s: %w", c.Name, err)
 	}
-	defaults := func(d *time.Duration, to time.Duration) {
-		if *d == 0 {
-			*d = to
-		}
+	return p, nil
+}
+
+func newProvider(c Config) (*Provider, error) {
+	u, err := client.BaseURL(c.BaseURL)
+	if err != nil {
+		return nil, err
 	}
-	defaults(&c.ConnectTimeout, 5*time.Second)
-	defaults(&c.AnswerTimeout, 10*time.Minute)
-	defaults(&c.IdleTimeout, 2*time.Minute)
-	if c.MaxIdleConns == 0 {
-		c.MaxIdleConns = 512
+	if strings.ContainsFunc(c.APIKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, errors.New("the API key has a space or another character that no key has")
 	}
 	if c.MaxAnswerBytes == 0 {
 		c.MaxAnswerBytes = 64 << 20
@@ -96,51 +81,30 @@ func New(c Config) (*Provider, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
-	u = u.JoinPath("chat/completions")
 	p := &Provider{
 		cfg:          c,
-		common:       http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
+		chat:         u.JoinPath("chat/completions"),
+		embeddings:   u.JoinPath("embeddings"),
 		contentType:  []string{"application/json"},
 		acceptStream: []string{"text/event-stream"},
 		acceptJSON:   []string{"application/json"},
 		userAgent:    []string{"outcrop"},
 	}
-	proxied := false
-	if !loopback(u.Hostname()) {
-		proxy, err := http.ProxyFromEnvironment(&p.common)
-		if err != nil {
-			return nil, fmt.Errorf("upstream %s: the proxy that the environment names: %w", c.Name, err)
-		}
-		proxied = proxy != nil
+	if p.client, err = client.New(c.Client); err != nil {
+		return nil, err
 	}
-	if proxied {
-		p.transport = newProxied(&p.cfg)
-	} else {
-		p.transport = http1.New(http1.Config{
-			ConnectTimeout: c.ConnectTimeout,
-			HeaderTimeout:  c.AnswerTimeout,
-			ReadTimeout:    c.IdleTimeout,
-			IdleTimeout:    keepIdle,
-			MaxIdleConns:   c.MaxIdleConns,
-		})
+	if p.transport, err = p.client.Transport(u); err != nil {
+		return nil, err
 	}
+	p.between = p.client.Config().BetweenTokens
 	if c.APIKey != "" {
 		p.authorization = []string{"Bearer " + c.APIKey}
 	}
 	return p, nil
 }
 
-// loopback hosts are never reached through a proxy, and the environment is not even asked.
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
-}
-
 // Close closes the connections that wait for reuse.
-func (p *Provider) Close() error {
-	p.transport.CloseIdleConnections()
-	return nil
-}
+func (p *Provider) Close() error { return p.client.Close() }
 
 // exchange is one request under way.
 type exchange struct {
@@ -153,6 +117,9 @@ type exchange struct {
 
 // Send implements upstream.Provider. Without r.Stream the whole answer has arrived when it returns.
 func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+	if r.Body == nil {
+		return nil, fault.New(fault.Validation, "The model doesn't support a request of this format: upstream %q speaks OpenAI's Chat Completions.", p.cfg.Name)
+	}
 	body, err := dialect.AppendRequest(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, r.Stream, p.cfg.Name)
 	if err != nil {
 		return nil, err
@@ -161,7 +128,7 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	if c := r.Body.InferenceConfig; c != nil {
 		x.dec.Stop = c.StopSequences
 	}
-	resp, err := p.transport.RoundTrip(p.request(ctx, r, body))
+	resp, err := p.transport.RoundTrip(p.request(ctx, p.chat, r, body))
 	if err != nil {
 		return nil, upstream.Unreachable(ctx, p.cfg.Name, err)
 	}
@@ -171,18 +138,16 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	}
 	defer x.body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, p.refused(x, resp)
+		return nil, p.refused(resp)
 	}
 	return x.whole()
 }
 
-// request makes the HTTP request. X-Idempotency-Key, present but empty, is not sent: it tells the transport that
-// the request may go out again when a kept connection turns out to be closed before any of the answer came.
-func (p *Provider) request(ctx context.Context, r *upstream.Request, body []byte) *http.Request {
+// request makes the HTTP request to u.
+func (p *Provider) request(ctx context.Context, u *url.URL, r *upstream.Request, body []byte) *http.Request {
 	h := make(http.Header, 6)
 	h["Content-Type"] = p.contentType
 	h["User-Agent"] = p.userAgent
-	h["X-Idempotency-Key"] = []string{}
 	if r.Stream {
 		h["Accept"] = p.acceptStream
 	} else {
@@ -194,30 +159,15 @@ func (p *Provider) request(ctx context.Context, r *upstream.Request, body []byte
 	if r.ID != "" {
 		h["X-Request-Id"] = []string{r.ID}
 	}
-	request := p.common.WithContext(ctx)
-	request.Header = h
-	request.Body, request.ContentLength = newBody(body), int64(len(body))
-	request.GetBody = func() (io.ReadCloser, error) { return newBody(body), nil }
-	return request
+	return p.client.Post(ctx, u, h, body)
 }
-
-// requestBody is a request's body, which can be read but need not be closed.
-type requestBody struct{ bytes.Reader }
-
-func newBody(b []byte) io.ReadCloser {
-	r := new(requestBody)
-	r.Reset(b)
-	return r
-}
-
-func (*requestBody) Close() error { return nil }
 
 // refused turns an answer that is not 200 into its fault.
-func (p *Provider) refused(x *exchange, resp *http.Response) error {
-	b, _ := io.ReadAll(io.LimitReader(x.body, maxErrorBody)) // what came of it is enough
+func (p *Provider) refused(resp *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody)) // what came of it is enough
 	e := dialect.ParseError(b)
 	e.Status = resp.StatusCode
-	return p.classify(e, p.retryAfter(resp.Header))
+	return p.classify(e, upstream.RetryAfter(resp.Header, p.cfg.Clock()))
 }
 
 func (p *Provider) classify(e *dialect.Error, retryAfter time.Duration) *fault.Error {
@@ -230,73 +180,62 @@ func (p *Provider) classify(e *dialect.Error, retryAfter time.Duration) *fault.E
 	})
 }
 
-// retryAfter reads Retry-After, in seconds or as a date, or OpenAI's finer retry-after-ms.
-func (p *Provider) retryAfter(h http.Header) time.Duration {
-	var d time.Duration
-	v := h.Get("Retry-After")
-	if ms, err := strconv.ParseFloat(h.Get("Retry-After-Ms"), 64); err == nil {
-		d = time.Duration(min(max(ms, 0), 1e9) * float64(time.Millisecond))
-	} else if s, err := strconv.ParseFloat(v, 64); err == nil {
-		d = time.Duration(min(max(s, 0), 1e6) * float64(time.Second))
-	} else if t, err := http.ParseTime(v); err == nil {
-		d = t.Sub(p.cfg.Clock())
-	}
-	return min(max(d, 0), maxRetryAfter)
-}
-
 // failed returns the fault of an answer that broke off or that cannot be read.
 func (x *exchange) failed(err error) error {
-	started := x.dec.Started()
+	name, started := x.p.cfg.Name, x.dec.Started()
 	var e *dialect.Error
-	var timeout net.Error
+	var f *fault.Error
 	switch {
 	case errors.As(err, &e):
-		f := x.p.classify(e, 0)
-		if started {
-			return upstream.InStream(f)
-		}
-		return f
-	case errors.Is(err, dialect.ErrMalformed), errors.Is(err, errTooLong):
-		f := fault.Wrap(fmt.Errorf("upstream %s: %w", x.p.cfg.Name, err), fault.ModelError, "The model returned an answer that could not be read.")
-		f.OriginalStatus = http.StatusOK
-		if started {
-			return upstream.InStream(f)
-		}
-		return f
-	case x.ctx.Err() != nil:
-		return upstream.Unreachable(x.ctx, x.p.cfg.Name, err)
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return upstream.Timeout(x.p.cfg.Name, "silent for too long")
+		f = x.p.classify(e, 0)
+	case errors.Is(err, dialect.ErrMalformed), errors.Is(err, sse.ErrTooLong):
+		f = upstream.Unreadable(name, err)
+	default:
+		return upstream.Broken(x.ctx, name, started, err)
 	}
-	return upstream.Broken(x.p.cfg.Name, started, err)
+	if started {
+		return upstream.InStream(f)
+	}
+	return f
 }
-
-var errTooLong = errors.New("the answer is longer than allowed")
 
 var bodies = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // batches are the events of one read of a stream, decoded together.
 var batches = sync.Pool{New: func() any { b := make([]converse.Event, 0, maxBatch+8); return &b }}
 
-// whole reads an answer that is not streamed.
-func (x *exchange) whole() (converse.Stream, error) {
+// read reads the body of a whole answer. The buffer goes back to bodies by recycle.
+func (x *exchange) read() (*bytes.Buffer, error) {
 	buf := bodies.Get().(*bytes.Buffer)
-	defer func() {
-		if buf.Cap() <= 1<<20 {
-			buf.Reset()
-			bodies.Put(buf)
-		}
-	}()
 	limited := io.LimitedReader{R: x.body, N: x.p.cfg.MaxAnswerBytes + 1}
-	if _, err := buf.ReadFrom(&limited); err != nil {
+	_, err := buf.ReadFrom(&limited)
+	if err == nil && limited.N == 0 {
+		err = sse.ErrTooLong
+	}
+	if err != nil {
+		recycle(buf)
 		return nil, x.failed(err)
 	}
-	if limited.N == 0 {
-		return nil, x.failed(errTooLong)
+	return buf, nil
+}
+
+func recycle(buf *bytes.Buffer) {
+	if buf.Cap() <= 1<<20 {
+		buf.Reset()
+		bodies.Put(buf)
 	}
+}
+
+// whole reads an answer that is not streamed.
+func (x *exchange) whole() (converse.Stream, error) {
+	buf, err := x.read()
+	if err != nil {
+		return nil, err
+	}
+	defer recycle(buf)
 	events, err := x.dec.Append(make([]converse.Event, 0, 6), buf.Bytes())
 	if err == nil && !x.dec.Started() && !x.dec.Finished() {
-		err = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
+		err = errNothing
 	}
 	if err != nil {
 		x.dec = dialect.Decoder{} // nothing of it was handed on
@@ -313,12 +252,14 @@ func (x *exchange) whole() (converse.Stream, error) {
 	}, nil
 }
 
+var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
+
 // stream is the converse.Stream of a streamed answer. What one read brings is decoded as a whole before its first event
 // is handed on, so that More is exact: a writer that holds its flush back for another event never waits for the server.
 func (x *exchange) stream(yield func(converse.Event, error) bool) {
 	defer x.body.Close()
-	in := newLines(x.body, x.p.cfg.MaxAnswerBytes)
-	defer in.release()
+	in := sse.NewReader(x.body, x.p.cfg.MaxAnswerBytes)
+	defer in.Release()
 	batch := batches.Get().(*[]converse.Event)
 	events := *batch
 	defer func() {
@@ -333,7 +274,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		done := false
 		events = events[:0]
 		for len(events) < maxBatch && err == nil {
-			data, ok := in.next()
+			data, ok := in.Next()
 			if !ok {
 				break
 			}
@@ -345,7 +286,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		}
 		idle := len(events) == 0
 		if err == nil && !done && idle {
-			if err = in.fill(); err == io.EOF && x.dec.Finished() {
+			if err = in.Fill(); err == io.EOF && x.dec.Finished() {
 				err, done = nil, true // some servers say no [DONE]
 			} else if err == io.EOF {
 				err = io.ErrUnexpectedEOF
@@ -353,10 +294,13 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		}
 		if done && err == nil {
 			if !x.dec.Started() && !x.dec.Finished() {
-				err = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
+				err = errNothing
 			} else {
 				events = x.dec.Finish(events, x.req.EstimateInputTokens)
 			}
+		}
+		if n := len(events); n > 0 && events[n-1].Kind != converse.MessageStart {
+			x.body.SetReadTimeout(x.p.between) // the first token is there
 		}
 		for i := range events {
 			events[i].More = i+1 < len(events)
@@ -370,7 +314,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		}
 		if done {
 			x.body.SetReadTimeout(drainTime)
-			in.drain() // to the end of the body, so that its connection can be used again
+			in.Drain() // to the end of the body, so that its connection can be used again
 			return
 		}
 	}

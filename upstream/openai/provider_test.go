@@ -346,7 +346,7 @@ func TestSilence(t *testing.T) {
 		<-r.Context().Done()
 	}
 	for _, stream := range []bool{false, true} {
-		p := open(t, http.HandlerFunc(hang), func(c *Config) { c.AnswerTimeout = short })
+		p := open(t, http.HandlerFunc(hang), func(c *Config) { c.Client.FirstToken = short })
 		if _, err := ask(t, p, stream); !fault.Is(err, fault.ModelTimeout) {
 			t.Errorf("before the answer, stream=%t: %v, want a ModelTimeout", stream, err)
 		}
@@ -355,7 +355,7 @@ func TestSilence(t *testing.T) {
 		events(open1+text1)(w, r)
 		w.(http.Flusher).Flush()
 		hang(w, r)
-	}), func(c *Config) { c.IdleTimeout = short })
+	}), func(c *Config) { c.Client.BetweenTokens = short })
 	if es, err := ask(t, p, true); !fault.Is(err, fault.ModelTimeout) || textOf(es) != "Hel" {
 		t.Errorf("in the answer: %+v, %v, want a ModelTimeout", es, err)
 	}
@@ -363,7 +363,7 @@ func TestSilence(t *testing.T) {
 		io.WriteString(w, `{"choices":[`)
 		w.(http.Flusher).Flush()
 		hang(w, r)
-	}), func(c *Config) { c.IdleTimeout = short })
+	}), func(c *Config) { c.Client.FirstToken = 4 * short })
 	if _, err := ask(t, p, false); !fault.Is(err, fault.ModelTimeout) {
 		t.Errorf("in a whole answer: %v, want a ModelTimeout", err)
 	}
@@ -526,67 +526,4 @@ func TestCaptures(t *testing.T) {
 			t.Errorf("%s: %+v, want %+v", name, got, want)
 		}
 	}
-}
-
-// FuzzLines: whatever the pieces in which a stream arrives, the events are the same, and they are those of a plain
-// reading of the specification.
-func FuzzLines(f *testing.F) {
-	f.Add([]byte(open1+text1+": x\r\n\r\ndata: a\ndata: b\n\nevent: e\ndata\n\n"), uint8(3))
-	f.Add([]byte("data:a\r\n\r\ndata: b"), uint8(1))
-	f.Fuzz(func(t *testing.T, b []byte, size uint8) {
-		var want []string
-		var have []string
-		for _, line := range bytes.Split(append(bytes.Clone(b), "\n\n"...), []byte("\n")) {
-			line = bytes.TrimSuffix(line, []byte("\r"))
-			if len(line) == 0 {
-				if have != nil {
-					want = append(want, strings.Join(have, "\n"))
-				}
-				have = nil
-				continue
-			}
-			for _, field := range []string{"data:", "error:"} {
-				if v, ok := strings.CutPrefix(string(line), field); ok {
-					have = append(have, strings.TrimPrefix(v, " "))
-				}
-			}
-		}
-		l := newLines(&pieces{b, int(size)}, 1<<30)
-		defer l.release()
-		var got []string
-		for {
-			for {
-				data, ok := l.next()
-				if !ok {
-					break
-				}
-				got = append(got, string(data))
-			}
-			if err := l.fill(); err != nil {
-				break
-			}
-		}
-		if fmt.Sprintf("%q", got) != fmt.Sprintf("%q", want) {
-			t.Errorf("%q by %d: %q, want %q", b, size, got, want)
-		}
-	})
-}
-
-// pieces reads b by n bytes, 0 for all.
-type pieces struct {
-	b []byte
-	n int
-}
-
-func (p *pieces) Read(to []byte) (int, error) {
-	if len(p.b) == 0 {
-		return 0, io.EOF
-	}
-	n := len(p.b)
-	if p.n > 0 {
-		n = min(n, p.n)
-	}
-	n = copy(to, p.b[:n])
-	p.b = p.b[n:]
-	return n, nil
 }

@@ -60,7 +60,10 @@ func (l *Reader) Next() (data []byte, ok bool) {
 		}
 		v, isData := bytes.CutPrefix(line, []byte("data:"))
 		if !isData {
-			continue
+			// llama.cpp before 2025 told errors under a field name of its own.
+			if v, isData = bytes.CutPrefix(line, []byte("error:")); !isData {
+				continue
+			}
 		}
 		if len(v) > 0 && v[0] == ' ' {
 			v = v[1:]
