@@ -19,6 +19,7 @@ import (
 	"outcrop/api/bedrock"
 	"outcrop/api/bedrockruntime"
 	"outcrop/api/costexplorer"
+	openaiapi "outcrop/api/openai"
 	"outcrop/api/sts"
 	"outcrop/catalog"
 	"outcrop/cost"
@@ -121,7 +122,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	})
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
-			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), anthropicapi.New(s.invoker, s.profiles, cat), costexplorer.New(s.store, time.Now), sts.New(),
+			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat), costexplorer.New(s.store, time.Now), sts.New(),
 		},
 		Authenticator: s.people.Authenticator(), Guard: guard, Clock: time.Now, Logger: s.log,
 	})

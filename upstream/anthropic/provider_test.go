@@ -18,12 +18,26 @@ import (
 	"outcrop/converse"
 	"outcrop/fault"
 	"outcrop/upstream"
+	"outcrop/upstream/client"
 	"outcrop/upstream/upstreamtest"
 )
 
 func TestProvider(t *testing.T) {
 	upstreamtest.Run(t, func(t *testing.T, b upstreamtest.Behaviour) upstream.Provider {
 		return open(t, &server{behaviour: b}, nil)
+	})
+}
+
+func TestServer(t *testing.T) {
+	upstreamtest.RunServer(t, upstreamtest.Server{
+		Open: func(t *testing.T, u string, c client.Config) upstream.Provider {
+			p, err := New(Config{Name: "claude-eu", BaseURL: u, APIKey: "sk-ant-very-secret", Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		},
+		ContentType: "text/event-stream", Start: begin1, Text: text1,
 	})
 }
 

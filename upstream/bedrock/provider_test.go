@@ -28,12 +28,26 @@ import (
 	"outcrop/converse"
 	"outcrop/fault"
 	"outcrop/upstream"
+	"outcrop/upstream/client"
 	"outcrop/upstream/upstreamtest"
 )
 
 func TestProvider(t *testing.T) {
 	upstreamtest.Run(t, func(t *testing.T, b upstreamtest.Behaviour) upstream.Provider {
 		return open(t, &service{behaviour: b}, nil)
+	})
+}
+
+func TestServer(t *testing.T) {
+	upstreamtest.RunServer(t, upstreamtest.Server{
+		Open: func(t *testing.T, u string, c client.Config) upstream.Provider {
+			p, err := New(t.Context(), Config{Name: "aws", Endpoint: u, Credentials: credentials.NewStaticCredentialsProvider(testKey, testSecret, ""), Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		},
+		ContentType: streamType, Start: string(encode("event", ":event-type", "messageStart", `{"role":"assistant"}`)), Text: string(encode("event", ":event-type", "contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hel"}}`)),
 	})
 }
 

@@ -19,6 +19,7 @@ import (
 	"outcrop/converse"
 	"outcrop/fault"
 	"outcrop/upstream"
+	"outcrop/upstream/client"
 	"outcrop/upstream/upstreamtest"
 )
 
@@ -30,6 +31,19 @@ func TestProvider(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestServer(t *testing.T) {
+	upstreamtest.RunServer(t, upstreamtest.Server{
+		Open: func(t *testing.T, u string, c client.Config) upstream.Provider {
+			p, err := New(Config{Name: "gpu-a", BaseURL: u, APIKey: "sk-very-secret", Client: c})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		},
+		ContentType: "text/event-stream", Start: open1, Text: text1,
+	})
 }
 
 // ask sends the suite's request and returns all that came of it.

@@ -1,0 +1,205 @@
+package upstreamtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"outcrop/converse"
+	"outcrop/fault"
+	"outcrop/upstream"
+	"outcrop/upstream/client"
+)
+
+// Server is a provider whose model stands behind a server, and how that one begins a streamed answer.
+type Server struct {
+	Open        func(t *testing.T, baseURL string, c client.Config) upstream.Provider
+	ContentType string // of a streamed answer
+	Start       string // its events before the first text; may be empty
+	Text        string // an event with a piece of text, which may come many times
+}
+
+// RunServer runs the suite of how a server is reached: every provider keeps the limits and sends the headers that it is
+// configured with.
+func RunServer(t *testing.T, s Server) {
+	t.Run("Timeouts", s.timeouts)
+	t.Run("Connections", s.connections)
+	t.Run("Headers", s.headers)
+}
+
+func (s *Server) open(t *testing.T, h http.HandlerFunc, c client.Config) upstream.Provider {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	p := s.Open(t, server.URL, c)
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return p
+}
+
+func (s *Server) begin(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", s.ContentType)
+	io.WriteString(w, text)
+	w.(http.Flusher).Flush()
+}
+
+// count sends r and returns how many pieces of text came before the answer's end or its error.
+func count(ctx context.Context, p upstream.Provider, r *upstream.Request) (n int, err error) {
+	answer, err := p.Send(ctx, r)
+	if err != nil {
+		return 0, err
+	}
+	for e, err := range answer {
+		if err != nil {
+			return n, err
+		}
+		if e.Kind == converse.BlockDelta {
+			n++
+		}
+	}
+	return n, nil
+}
+
+func (s *Server) timeouts(t *testing.T) {
+	const short, long = 60 * time.Millisecond, time.Hour
+	silent := func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}
+	for _, c := range []struct {
+		name   string
+		answer http.HandlerFunc
+		cfg    client.Config
+		whole  bool // also of an answer that is not streamed
+		texts  bool // some text comes
+	}{
+		{"no answer", silent, client.Config{FirstToken: short, BetweenTokens: long}, true, false},
+		{"no answer, in all", silent, client.Config{Total: short}, true, false},
+		{"a head alone", func(w http.ResponseWriter, r *http.Request) {
+			s.begin(w, "")
+			silent(w, r)
+		}, client.Config{FirstToken: short, BetweenTokens: long}, false, false},
+		{"no token", func(w http.ResponseWriter, r *http.Request) {
+			s.begin(w, s.Start)
+			silent(w, r)
+		}, client.Config{FirstToken: short, BetweenTokens: long}, false, false},
+		{"no second token", func(w http.ResponseWriter, r *http.Request) {
+			s.begin(w, s.Start+s.Text)
+			silent(w, r)
+		}, client.Config{FirstToken: long, BetweenTokens: short}, false, true},
+		{"no end", func(w http.ResponseWriter, r *http.Request) {
+			s.begin(w, s.Start)
+			for r.Context().Err() == nil {
+				s.begin(w, s.Text)
+				time.Sleep(time.Millisecond)
+			}
+		}, client.Config{FirstToken: long, BetweenTokens: long, Total: 20 * short}, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := s.open(t, c.answer, c.cfg)
+			for _, stream := range []bool{true, false} {
+				if !stream && !c.whole {
+					continue
+				}
+				n, err := count(t.Context(), p, Request(stream, nil))
+				if !fault.Is(err, fault.ModelTimeout) || !fault.From(err).Kind.Retryable() || (n > 0) != c.texts {
+					t.Errorf("stream=%t: %d pieces of text, then %v; want a ModelTimeout", stream, n, err)
+				}
+			}
+		})
+	}
+}
+
+func (s *Server) connections(t *testing.T) {
+	// The one connection that may be is in use.
+	free := make(chan struct{})
+	p := s.open(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		s.begin(w, s.Start+s.Text)
+		select {
+		case <-r.Context().Done():
+		case <-free:
+		}
+	}, client.Config{MaxConns: 1, ConnectTimeout: 50 * time.Millisecond})
+	answer, err := p.Send(t.Context(), Request(true, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range answer {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Kind != converse.BlockDelta {
+			continue
+		}
+		if _, err := p.Send(t.Context(), Request(true, nil)); !fault.Is(err, fault.Unavailable) || !fault.From(err).Kind.Retryable() {
+			t.Errorf("one too many: %v, want Unavailable", err)
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := p.Send(gone, Request(true, nil)); !errors.Is(err, context.Canceled) {
+			t.Errorf("one too many, whose caller leaves: %v", err)
+		}
+		break
+	}
+	close(free)
+	// It is free again, also after errors.
+	for range 3 {
+		if n, err := count(t.Context(), p, Request(true, nil)); n == 0 {
+			t.Fatalf("the place was not given back: %v", err)
+		}
+	}
+
+	// Many wait for their turn, and all get it.
+	var now, most atomic.Int32
+	p = s.open(t, func(w http.ResponseWriter, _ *http.Request) {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(time.Millisecond)
+		now.Add(-1)
+		w.WriteHeader(http.StatusTooManyRequests)
+	}, client.Config{MaxConns: 2, ConnectTimeout: time.Minute})
+	var wg sync.WaitGroup
+	for range 12 {
+		wg.Go(func() {
+			if _, err := p.Send(t.Context(), Request(false, nil)); !fault.Is(err, fault.Throttled) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 2 {
+		t.Errorf("%d requests at once, want 2 at most", most.Load())
+	}
+}
+
+func (s *Server) headers(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	p := s.open(t, func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header
+		w.WriteHeader(http.StatusTooManyRequests)
+	}, client.Config{Header: http.Header{"x-team": {"research"}, "User-Agent": {"a gateway's name"}}})
+	for _, stream := range []bool{true, false} {
+		if _, err := p.Send(t.Context(), Request(stream, nil)); !fault.Is(err, fault.Throttled) {
+			t.Fatal(err)
+		}
+		h := <-seen
+		if got := fmt.Sprint(h["X-Team"], h["User-Agent"]); got != "[research] [a gateway's name]" {
+			t.Errorf("sent %s", got)
+		}
+		if h.Get("X-Request-Id") == "" && h.Get("Authorization") == "" && h.Get("X-Api-Key") == "" {
+			t.Errorf("the provider's own headers are missing: %v", h)
+		}
+	}
+}
