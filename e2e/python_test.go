@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// python is the interpreter that has a module; without one the test is skipped.
+// python is the interpreter that has a module; without one the test is skipped or fails, see missing.
 func python(t *testing.T, module string) string {
 	t.Helper()
 	name := os.Getenv("PYTHON")
@@ -21,13 +21,13 @@ func python(t *testing.T, module string) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("no Python: %v; PYTHON names one", err)
+		missing(t, "no Python: %v; PYTHON names one", err)
 	}
 	if path, err = filepath.Abs(path); err != nil {
 		t.Fatal(err)
 	}
 	if r := command(t, nil, path, "-c", "import "+module); r.code != 0 {
-		t.Skipf("%s has no %s (see requirements.txt; PYTHON names another): %s", name, module, lastLine(r.stderr))
+		missing(t, "%s has no %s (see requirements.txt; PYTHON names another): %s", name, module, lastLine(r.stderr))
 	}
 	return path
 }

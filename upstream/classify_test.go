@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -209,6 +210,61 @@ func TestAfterTheFirstEvent(t *testing.T) {
 				t.Errorf("%v becomes %+v", k, got)
 			}
 		}
+	}
+}
+
+// TestRetryAfter: RFC 9110, section 10.2.3, and the header of OpenAI's own clients, retry-after-ms.
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		name, value string
+		want        time.Duration
+	}{
+		{"Retry-After", "", 0},
+		{"Retry-After", "7", 7 * time.Second},
+		{"Retry-After", "0.5", 500 * time.Millisecond},
+		{"Retry-After", "-7", 0},
+		{"Retry-After", "1e300", time.Hour},
+		{"Retry-After", "NaN", 0},
+		{"Retry-After", "soon", 0},
+		{"Retry-After", "Mon, 23 Nov 2026 10:00:30 GMT", 30 * time.Second},
+		{"Retry-After", "Mon, 23 Nov 2026 09:00:00 GMT", 0},
+		{"Retry-After", "Wed, 23 Nov 2033 10:00:00 GMT", time.Hour},
+		{"Retry-After-Ms", "250", 250 * time.Millisecond},
+		{"Retry-After-Ms", "-1", 0},
+	} {
+		if got := RetryAfter(http.Header{c.name: {c.value}}, now); got != c.want {
+			t.Errorf("%s: %s: %v, want %v", c.name, c.value, got, c.want)
+		}
+	}
+	if got := RetryAfter(http.Header{"Retry-After": {"7"}, "Retry-After-Ms": {"6500"}}, now); got != 6500*time.Millisecond {
+		t.Errorf("the finer one is not taken: %v", got)
+	}
+}
+
+// TestBroken: an answer that ends early ends for a reason.
+func TestBroken(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	silent := &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}
+	for _, c := range []struct {
+		ctx     context.Context
+		started bool
+		err     error
+		want    fault.Kind
+	}{
+		{t.Context(), false, io.ErrUnexpectedEOF, fault.Unavailable},
+		{t.Context(), true, io.ErrUnexpectedEOF, fault.ModelStream},
+		{t.Context(), false, silent, fault.ModelTimeout},
+		{t.Context(), true, silent, fault.ModelTimeout},
+		{gone, true, silent, fault.Internal},
+	} {
+		if f := Broken(c.ctx, "gpu-a", c.started, c.err); f.Kind != c.want {
+			t.Errorf("%v, started %t: %v, want %v", c.err, c.started, f, c.want)
+		}
+	}
+	if f := Unreadable("gpu-a", io.ErrNoProgress); f.Kind != fault.ModelError || f.OriginalStatus != 200 || !errors.Is(f, io.ErrNoProgress) || !strings.Contains(f.Error(), "gpu-a") {
+		t.Errorf("%+v", f)
 	}
 }
 

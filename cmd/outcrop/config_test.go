@@ -1,6 +1,10 @@
 package main
 
 import (
+	"encoding/pem"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +12,10 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"outcrop/fault"
+	upstreamclient "outcrop/upstream/client"
+	"outcrop/upstream/upstreamtest"
 )
 
 func TestDecodeConfig(t *testing.T) {
@@ -33,6 +41,26 @@ func TestDecodeConfig(t *testing.T) {
 		"no URL":             {"upstreams: [{name: a, provider: openai, base_url: 'localhost:8080'}]\n", "base_url"},
 		"two names":          {"upstreams: [{name: a, provider: simulated}, {name: a, provider: simulated}]\n", `the name "a" is taken`},
 		"two keys":           {"upstreams: [{name: a, provider: openai, base_url: 'http://x/v1', api_key_env: A, api_key_file: b}]\n", "exclude each other"},
+		"server of none":     {"upstreams: [{name: a, provider: simulated, max_connections: 3}]\n", "upstreams[0] (a): provider simulated has no server"},
+		"unknown timeout":    {"upstreams:\n  - name: a\n    provider: bedrock\n    timeouts:\n      first_tokens: 1s\n", `line 5: unknown key "first_tokens" in upstreams[0].timeouts; did you mean "first_token"?`},
+		"unknown server key": {"upstreams:\n  - name: a\n    provider: bedrock\n    max_connection: 1\n", `line 4: unknown key "max_connection" in upstreams[0]; did you mean "max_connections"?`},
+		"no timeout":         {"upstreams: [{name: a, provider: bedrock, timeouts: {total: never}}]\n", `upstreams[0].timeouts.total: "never" is not a time`},
+		"negative timeout":   {"upstreams: [{name: a, provider: bedrock, timeouts: {total: -1s}}]\n", "upstreams[0] (a): timeouts.total: -1s is negative"},
+		"negative limit":     {"upstreams: [{name: a, provider: bedrock, max_connections: -1}]\n", "max_connections: -1 is negative"},
+		"header":             {"upstreams: [{name: a, provider: bedrock, headers: {Authorization: x}}]\n", "headers: Authorization: a key belongs into api_key_env"},
+		"secret header":      {"upstreams: [{name: a, provider: bedrock, headers_env: {Host: X}}]\n", "headers: Host is set for each request"},
+		"header twice":       {"upstreams: [{name: a, provider: bedrock, headers: {X-A: x}, headers_env: {x-a: X}}]\n", "headers_env: x-a stands in headers too"},
+		"header in two ways": {"upstreams: [{name: a, provider: bedrock, headers: {X-A: x, x-a: y}}]\n", "headers: X-A and x-a are the same header"},
+		"header from nobody": {"upstreams: [{name: a, provider: bedrock, headers_env: {X-A: ''}}]\n", "headers_env: X-A: the name of an environment variable is missing"},
+		"proxy":              {"upstreams: [{name: a, provider: bedrock, proxy: 'proxy.example.com:3128'}]\n", "proxy: "},
+		"no proxy":           {"upstreams: [{name: a, provider: bedrock, proxy: none}]\n", ""},
+		"half a certificate": {"upstreams: [{name: a, provider: bedrock, tls: {key_file: a}}]\n", "tls: cert_file and key_file go together"},
+		"TLS without TLS":    {"upstreams: [{name: a, provider: openai, base_url: 'http://127.0.0.1:1/v1', tls: {ca_file: a}}]\n", "tls: http://127.0.0.1:1/v1 is not https"},
+		"unverified":         {"upstreams: [{name: a, provider: anthropic, tls: {insecure_skip_verify: true}}]\n", "tls.insecure_skip_verify: only a server on this machine"},
+		"unverified Region":  {"upstreams: [{name: a, provider: bedrock, bedrock: {endpoint: 'https://b.{region}.example.com'}, tls: {insecure_skip_verify: true}}]\n", "tls.insecure_skip_verify: only a server on this machine"},
+		"unverified here":    {"upstreams: [{name: a, provider: openai, base_url: 'https://[::1]:8443/v1', tls: {insecure_skip_verify: true}}]\n", ""},
+		"verified, or not":   {"upstreams: [{name: a, provider: openai, base_url: 'https://localhost/v1', tls: {insecure_skip_verify: true, ca_file: a}}]\n", "excludes ca_file"},
+		"TLS of Regions":     {"upstreams: [{name: a, provider: bedrock, bedrock: {endpoint: 'https://b.{region}.example.com'}, tls: {ca_file: a}}]\n", ""},
 		"shares":             {"upstreams: [{name: a, provider: simulated, simulated: {faults: {cut: 0.7, reset: 0.7}}}]\n", "add up to"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -54,9 +82,19 @@ func TestDocumented(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, example, _ := strings.Cut(string(text), "```yaml\n")
-		example, _, ok := strings.Cut(example, "```")
+		example, rest, ok := strings.Cut(example, "```")
 		if !ok {
 			t.Fatalf("%s has no example", page)
+		}
+		_, server, _ := strings.Cut(rest, "```yaml\n")
+		server, _, _ = strings.Cut(server, "```")
+		reached := defaults()
+		if err := decodeConfig([]byte(server), &reached); err != nil || len(reached.Upstreams) != 1 {
+			t.Fatalf("%s: how an upstream is reached: %v", page, err)
+		}
+		if u, want := reached.Upstreams[0], (upstreamclient.Config{}).WithDefaults(); u.Timeouts.Connect != want.ConnectTimeout || u.Timeouts.FirstToken != want.FirstToken ||
+			u.Timeouts.BetweenTokens != want.BetweenTokens || u.MaxIdleConnections != want.MaxIdleConns {
+			t.Errorf("%s shows other time limits than the program has", page)
 		}
 		c := defaults()
 		if err := decodeConfig([]byte(example), &c); err != nil {
@@ -87,6 +125,63 @@ func TestRoundTrip(t *testing.T) {
 	}
 	if again.Shutdown.Drain != 90*time.Second || again.Upstreams[0].Simulated.Latency.FirstToken.Value != 5*time.Millisecond || again.Upstreams[0].Simulated.Seed != 3 {
 		t.Errorf("%+v", again)
+	}
+}
+
+// TestServerConfig: what an upstream's keys say reaches its provider, with what the files and the environment hold.
+func TestServerConfig(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Team") != "research" || r.Header.Get("X-Gateway-Key") != "s3cret" {
+			t.Errorf("sent %v", r.Header)
+		}
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer s.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bad := filepath.Join(t.TempDir(), "bad.pem")
+	if err := os.WriteFile(bad, []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TEST_GATEWAY_KEY", "s3cret")
+	for _, provider := range []string{"{provider: openai, base_url: URL/v1", "{provider: anthropic, base_url: URL", "{provider: bedrock, api_key_env: TEST_GATEWAY_KEY, bedrock: {endpoint: URL}"} {
+		for _, c := range []struct {
+			name, keys string
+			want       fault.Kind
+			refused    string // when the provider is made
+		}{
+			{"trusted", "tls: {ca_file: " + ca + "}, headers: {X-Team: research}, headers_env: {X-Gateway-Key: TEST_GATEWAY_KEY}", fault.Throttled, ""},
+			{"unverified", "tls: {insecure_skip_verify: true}, headers: {X-Team: research}, headers_env: {X-Gateway-Key: TEST_GATEWAY_KEY}", fault.Throttled, ""},
+			{"unknown", "max_idle_connections: 1", fault.Unavailable, ""},
+			{"through a proxy that is not there", "proxy: 'http://127.0.0.1:1', tls: {ca_file: " + ca + "}", fault.Unavailable, ""},
+			{"no file", "tls: {ca_file: /nowhere}", 0, "tls.ca_file"},
+			{"no certificate", "tls: {ca_file: " + bad + "}", 0, "holds no certificate"},
+			{"no key", "tls: {cert_file: " + ca + ", key_file: " + bad + "}", 0, "tls.cert_file"},
+			{"no variable", "headers_env: {X-Gateway-Key: TEST_NO_SUCH_VARIABLE}", 0, "TEST_NO_SUCH_VARIABLE is not set"},
+		} {
+			text := "upstreams: [" + strings.Replace(provider, "URL", "'"+s.URL+"'", 1) + ", name: a, " + c.keys + "}]"
+			text = strings.Replace(text, "'/v1", "/v1'", 1)
+			cfg := defaults()
+			if err := decodeConfig([]byte(text), &cfg); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			us, err := upstreams(t.Context(), &cfg, slog.New(slog.DiscardHandler))
+			if c.refused != "" {
+				if err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), "upstream a") {
+					t.Errorf("%s: %v, want %q", text, err, c.refused)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			if _, err := us[0].Provider.Send(t.Context(), upstreamtest.Request(true, nil)); !fault.Is(err, c.want) {
+				t.Errorf("%s: %v, want %v", text, err, c.want)
+			}
+			us[0].Provider.Close()
+		}
 	}
 }
 

@@ -368,7 +368,7 @@ func (b *bench) measure(g *gateway, w workload) (sample, error) {
 		Gateway: g.Name, Workload: w.Name, Answers: len(res.latency), Errors: warm.errors + res.errors, Error: cmpOr(res.first, warm.first),
 		Rate: float64(len(res.latency)) / took, P50: res.quantile(.5), P99: res.quantile(.99),
 		Busy: (cpu1 - cpu0).Seconds() / took, Load: (up1 - up0 + self1 - self0).Seconds() / took,
-		Foreign: max(0, (busy1-busy0-(cpu1-cpu0)-(kernel1-kernel0)-(up1-up0)-(self1-self0)).Seconds()/took/float64(onlineCPUs())),
+		Foreign: max(0, (busy1-busy0-(cpu1-cpu0)-kernelSince(kernel0, kernel1)-(up1-up0)-(self1-self0)).Seconds()/took/float64(onlineCPUs())),
 		PeakMiB: peak(g.pid()), Deferred: deferred.Seconds(),
 	}
 	g.Answers += len(res.latency) + len(warm.latency)
@@ -385,7 +385,7 @@ func (b *bench) measure(g *gateway, w workload) (sample, error) {
 	}
 	s.CPU = (cpu1 - cpu0).Seconds() * 1e6 / float64(n)
 	s.CPUAll = (cpu2 - cpu0).Seconds() * 1e6 / float64(n)
-	s.Kernel = (kernel2 - kernel0).Seconds() * 1e6 / float64(n)
+	s.Kernel = kernelSince(kernel0, kernel2).Seconds() * 1e6 / float64(n)
 	return s, nil
 }
 

@@ -185,14 +185,14 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(user+system) * tick
 }
 
-// kernelTime is the time of the kernel's own threads so far: those that sync a file for a process that does not wait for
-// it in a system call are not in the process's own time. Every gateway is charged with all of it.
-func kernelTime() time.Duration {
+// kernelTime is the time of each of the kernel's own threads so far: those that sync a file for a process that does not
+// wait for it in a system call are not in the process's own time. Every gateway is charged with all of it.
+func kernelTime() map[int]time.Duration {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0
+		return nil
 	}
-	var sum time.Duration
+	times := map[int]time.Duration{}
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
@@ -202,10 +202,18 @@ func kernelTime() time.Duration {
 			// The flags are field 9 of proc(5), and the name in parentheses is field 2; PF_KTHREAD is 0x00200000.
 			if f := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])); len(f) > 6 {
 				if flags, _ := strconv.ParseInt(f[6], 10, 64); flags&0x00200000 != 0 {
-					sum += cpuTime(pid)
+					times[pid] = cpuTime(pid)
 				}
 			}
 		}
+	}
+	return times
+}
+
+// kernelSince is what the threads of now have used since then. One that has ended meanwhile is not in it.
+func kernelSince(then, now map[int]time.Duration) (sum time.Duration) {
+	for pid, t := range now {
+		sum += max(0, t-then[pid])
 	}
 	return sum
 }

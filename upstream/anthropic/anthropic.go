@@ -377,7 +377,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		done := x.dec.Ended()
 		if err == nil && !done && len(events) == 0 {
 			if err = in.Fill(); err == io.EOF && x.dec.Finished() {
-				err, done = nil, true // a server that says no message_stop
+				done = true // a server that says no message_stop
 				events, err = step(events, nil)
 			} else if err == io.EOF {
 				err = io.ErrUnexpectedEOF

@@ -138,7 +138,7 @@ func (x *exchange) request() (*http.Request, error) {
 	}
 	h := make(http.Header, 10)
 	for name, value := range x.ask.header {
-		_, configured := x.p.client.Config().Header[name] // what Post puts in its place later may not be signed
+		_, configured := x.p.client.Config().Header[name]              // what Post puts in its place later may not be signed
 		if strings.HasPrefix(name, "X-Amzn-Bedrock-") && !configured { // nothing else of the caller's is Bedrock's business
 			h[name] = []string{value}
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -44,6 +45,82 @@ func TestServer(t *testing.T) {
 		},
 		ContentType: "text/event-stream", Start: open1, Text: text1,
 	})
+}
+
+// TestBaseURL: with or without a path and its last slash, requests go where they should.
+func TestBaseURL(t *testing.T) {
+	var path string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path = r.RequestURI
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	defer s.Close()
+	for base, want := range map[string]string{"": "", "/": "", "/v1": "/v1", "/v1/": "/v1", "/a%20b/v1": "/a%20b/v1"} {
+		p, err := New(Config{Name: "gpu-a", BaseURL: s.URL + base})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Send(t.Context(), upstreamtest.Request(true, nil)); !fault.Is(err, fault.Throttled) || path != want+"/chat/completions" {
+			t.Errorf("%q: asked for %s: %v", base, path, err)
+		}
+		if _, err := p.Embed(t.Context(), &upstream.Request{Model: "m", Embedding: &converse.EmbeddingRequest{Inputs: []converse.EmbeddingInput{{Text: "a"}}}}); !fault.Is(err, fault.Throttled) || path != want+"/embeddings" {
+			t.Errorf("%q: asked for %s: %v", base, path, err)
+		}
+		p.Close()
+	}
+}
+
+// TestEmbed: the answers are those of OpenAI's API reference, "Create embeddings", cut to two dimensions.
+func TestEmbed(t *testing.T) {
+	const two = `{"object":"list","data":[{"object":"embedding","index":1,"embedding":[0.5,-1]},{"object":"embedding","embedding":[0.0023064255,-0.009327292],"index":0}],"model":"text-embedding-ada-002"`
+	request := &upstream.Request{ID: "r", Model: "text-embedding-ada-002", Embedding: &converse.EmbeddingRequest{
+		Dimensions: 2, Inputs: []converse.EmbeddingInput{{Text: "The food was delicious"}, {Text: "and the waiter..."}},
+	}}
+	for _, c := range []struct {
+		name, answer string
+		status       int
+		want         fault.Kind
+		usage        int64
+		estimated    bool
+	}{
+		{"two", two + `,"usage":{"prompt_tokens":8,"total_tokens":8}}`, 200, 0, 8, false},
+		{"no usage", two + `}`, 200, 0, 0, true},
+		{"one too few", `{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"usage":{"prompt_tokens":8,"total_tokens":8}}`, 200, fault.ModelError, 0, false},
+		{"no JSON", `<html>`, 200, fault.ModelError, 0, false},
+		{"cut", two, 200, fault.ModelError, 0, false},
+		{"refused", `{"error":{"message":"'$.input' is invalid.","type":"invalid_request_error","param":null,"code":null}}`, 400, fault.Validation, 0, false},
+		{"throttled", `{"error":{"message":"Rate limit reached","type":"requests","param":null,"code":"rate_limit_exceeded"}}`, 429, fault.Throttled, 0, false},
+		{"too long", strings.Repeat(" ", 5000), 200, fault.ModelError, 0, false},
+	} {
+		p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			b, err := io.ReadAll(r.Body)
+			const asked = `{"model":"text-embedding-ada-002","input":["The food was delicious","and the waiter..."],"encoding_format":"float","dimensions":2}`
+			if err != nil || string(b) != asked || r.URL.Path != "/v1/embeddings" || r.Header.Get("Authorization") != "Bearer sk-very-secret" || r.Header.Get("X-Request-Id") != "r" {
+				t.Errorf("%s: asked %s for %s with %v", c.name, r.URL, b, r.Header)
+			}
+			w.WriteHeader(c.status)
+			io.WriteString(w, c.answer)
+		}), func(c *Config) { c.MaxAnswerBytes = 4000 })
+		out, err := p.Embed(t.Context(), request)
+		if c.want != 0 {
+			if !fault.Is(err, c.want) {
+				t.Errorf("%s: %v, want %v", c.name, err, c.want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		} else if fmt.Sprint(out.Float) != "[[0.0023064255 -0.009327292] [0.5 -1]]" || out.Usage.InputTokens != c.usage || out.Estimated != c.estimated {
+			t.Errorf("%s: %+v", c.name, out)
+		}
+	}
+	p := open(t, http.NotFoundHandler(), nil)
+	if _, err := p.Embed(t.Context(), &upstream.Request{Model: "m", Embedding: &converse.EmbeddingRequest{Inputs: []converse.EmbeddingInput{{Image: "data:image/png;base64,AAAA"}}}}); !fault.Is(err, fault.Validation) {
+		t.Errorf("a picture: %v", err)
+	}
+	if _, err := p.Send(t.Context(), &upstream.Request{Model: "m", Native: &upstream.Native{Format: "titan"}}); !fault.Is(err, fault.Validation) {
+		t.Errorf("a body of another format: %v", err)
+	}
 }
 
 // ask sends the suite's request and returns all that came of it.

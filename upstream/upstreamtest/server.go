@@ -73,7 +73,7 @@ func count(ctx context.Context, p upstream.Provider, r *upstream.Request) (n int
 func (s *Server) timeouts(t *testing.T) {
 	const short, long = 60 * time.Millisecond, time.Hour
 	silent := func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
 	}
 	for _, c := range []struct {
@@ -124,7 +124,7 @@ func (s *Server) connections(t *testing.T) {
 	// The one connection that may be is in use.
 	free := make(chan struct{})
 	p := s.open(t, func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
+		_, _ = io.Copy(io.Discard, r.Body)
 		s.begin(w, s.Start+s.Text)
 		select {
 		case <-r.Context().Done():
