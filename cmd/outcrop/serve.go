@@ -200,7 +200,7 @@ func (s *server) listen(ctx context.Context, handler http.Handler) error {
 	}
 	s.http = &http1.Server{
 		Handler: routed, Other: other, ErrorLog: errorLog,
-		ReadHeaderTimeout: other.ReadHeaderTimeout, IdleTimeout: other.IdleTimeout,
+		ReadHeaderTimeout: other.ReadHeaderTimeout, IdleTimeout: other.IdleTimeout, WriteTimeout: time.Minute,
 	}
 	return nil
 }

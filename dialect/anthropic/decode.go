@@ -458,7 +458,7 @@ func (d *Decoder) quick(data []byte) (kind converse.DeltaKind, text string, ok b
 }
 
 // maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 40
+const maxTokens = 1 << 32
 
 func told(n *float64) (int64, bool) {
 	if n == nil || !(*n >= 0 && *n <= maxTokens) {

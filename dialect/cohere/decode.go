@@ -166,7 +166,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 }
 
 // maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 40
+const maxTokens = 1 << 32
 
 // readUsage reads the counts of Cohere's own answers. What is billed excludes the template that the model adds.
 func (d *Decoder) readUsage(a *answer) {

@@ -135,7 +135,7 @@ func (d *Decoder) end(reason, sequence string) {
 }
 
 // maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 40
+const maxTokens = 1 << 32
 
 // count takes counts that can be. A stream's first chunk says 0 for the output that is to come.
 func (d *Decoder) count(input, output float64) {

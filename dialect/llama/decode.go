@@ -68,7 +68,7 @@ type count struct {
 	told bool
 }
 
-const maxTokens = 1 << 40
+const maxTokens = 1 << 32
 
 func (c *count) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	v, err := d.ReadValue()

@@ -224,7 +224,7 @@ func quick(data []byte) (text string, ok bool) {
 }
 
 // maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 40
+const maxTokens = 1 << 32
 
 // add takes over what c tells. Nova's input excludes what its cache has read and written. An input of no tokens at all is
 // not told: there is none.

@@ -244,7 +244,7 @@ func TestUsage(t *testing.T) {
 		{`{"prompt_tokens":10,"completion_tokens":3,"total_tokens":33,"completion_tokens_details":{"reasoning_tokens":20}}`, converse.Usage{InputTokens: 10, OutputTokens: 23}, false}, // xAI
 		{`{"prompt_tokens":10,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":99}}`, converse.Usage{CacheReadInputTokens: 10, OutputTokens: 3}, false},
 		{`{"prompt_tokens":10,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":-1}}`, converse.Usage{InputTokens: 10, OutputTokens: 3}, false},
-		{`{"prompt_tokens":1099511627776,"completion_tokens":3}`, converse.Usage{InputTokens: 1 << 40, OutputTokens: 3}, false},
+		{`{"prompt_tokens":4294967296,"completion_tokens":3}`, converse.Usage{InputTokens: 1 << 32, OutputTokens: 3}, false},
 		{`{"prompt_tokens":1e1,"completion_tokens":3.0}`, converse.Usage{InputTokens: 10, OutputTokens: 3}, false},
 
 		{`null`, converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, true},

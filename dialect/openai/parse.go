@@ -265,7 +265,7 @@ func (d *Decoder) function(t *toolPart) error {
 }
 
 // maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 40
+const maxTokens = 1 << 32
 
 // readUsage reads and normalises the usage. prompt_tokens includes cached tokens; completion_tokens includes those of
 // the reasoning, but for servers (xAI's) whose total shows that they come on top. A count below zero or above maxTokens

@@ -86,7 +86,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 }
 
 // maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 40
+const maxTokens = 1 << 32
 
 // setTold puts n into to where it can be a number of tokens.
 func setTold(to **float64, n *float64) {

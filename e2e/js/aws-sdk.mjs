@@ -6,6 +6,7 @@ import { PROFILE, PROFILE_NAME, THROTTLED, CUT, account, apiKey, checkWeather, d
 
 const options = { maxAttempts: 1, ...(process.argv[2] === 'http1' && { requestHandler: new NodeHttpHandler() }) }
 const client = new sdk.BedrockRuntimeClient(options)
+assert.equal(client.config.requestHandler.metadata.handlerProtocol, process.argv[2] === 'http1' ? 'http/1.1' : 'h2')
 const ask = (...content) => [{ role: 'user', content: [{ text: question }, ...content] }]
 const text = message => message.content.map(b => b.text ?? '').join('')
 
@@ -90,10 +91,10 @@ assert.equal(inputTokens, whole.usage.inputTokens)
 const send = (modelId, c = client) => c.send(new sdk.ConverseCommand({ modelId, messages: ask() }))
 await refused(send('anthropic.claude-nine'), e => e instanceof sdk.ValidationException && e.message === 'The provided model identifier is invalid.' && e.$metadata.httpStatusCode === 400)
 await refused(send(THROTTLED), e => e instanceof sdk.ThrottlingException && e.$metadata.httpStatusCode === 429)
-failed('Converse')
+failed('Converse', THROTTLED)
 const cut = await client.send(new sdk.ConverseStreamCommand({ modelId: CUT, messages: ask() }))
 await refused(drain(cut.stream), e => e instanceof sdk.ModelStreamErrorException)
-failed('ConverseStream')
+failed('ConverseStream', CUT)
 const stranger = new sdk.BedrockRuntimeClient({ ...options, ...(apiKey ? { token: { token: 'ABSKbm9ib2R5' } } : { credentials: { accessKeyId: 'AKIANOBODYKNOWSTHIS0', secretAccessKey: 'wrong' } }) })
 await refused(send(PROFILE, stranger), e => e.$metadata.httpStatusCode === 403 && e.name === (apiKey ? 'AccessDeniedException' : 'UnrecognizedClientException'))
 

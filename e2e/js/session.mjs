@@ -37,15 +37,15 @@ export function checkWeather(input) {
 const calls = []
 
 // told notes a call that was answered: its usage, and in Converse's words why the answer ended.
-export function told(operation, stop_reason, input_tokens, output_tokens) {
-  for (const n of [input_tokens, output_tokens]) assert.ok(Number.isInteger(n) && n >= 0, `${operation}: ${n} tokens`)
-  assert.ok(input_tokens > 0, `${operation}: no tokens in`)
-  calls.push({ operation, status: 'completed', stop_reason, input_tokens, output_tokens })
+export function told(operation, stop_reason, input_tokens, output_tokens, resource_arn = PROFILE) {
+  assert.ok(Number.isInteger(input_tokens) && input_tokens > 0, `${operation}: ${input_tokens} tokens in`)
+  assert.ok(Number.isInteger(output_tokens) && output_tokens >= 0, `${operation}: ${output_tokens} tokens out`)
+  calls.push({ operation, resource_arn, status: 'completed', stop_reason, input_tokens, output_tokens })
 }
 
 // failed notes a call that a model has failed.
-export function failed(operation) {
-  calls.push({ operation, status: 'failed' })
+export function failed(operation, resource_arn) {
+  calls.push({ operation, resource_arn, status: 'failed' })
 }
 
 // account prints the calls in their order. js_test.go compares the ledger.

@@ -71,7 +71,6 @@ INSERT INTO charge_line (region, service, usage_type, operation, resource, tagse
 INSERT INTO caller (principal, resource) SELECT DISTINCT principal, resource FROM caller_hour;
 
 -- Every settled call, as it was recorded. Times are microseconds since 1970 in UTC, durations microseconds.
-DROP INDEX call_began;
 ALTER TABLE call RENAME TO call_0004;
 CREATE TABLE call (
     account         TEXT   NOT NULL,
@@ -107,7 +106,7 @@ INSERT INTO call
         AND o.access_key = c.access_key AND o.account = c.account AND o.region = c.region AND o.model_id = c.model_id AND o.scope = c.scope
     LEFT JOIN call_ending AS e ON e.stop_reason = c.stop_reason AND e.upstream = c.upstream AND e.status = c.status AND e.served = c.served
         AND e.attempts = c.attempts AND e.estimated = c.estimated AND e.service = c.service
-    ORDER BY c.account, c.began, c.id;
+    ORDER BY c.account, c.began;
 DROP TABLE call_0004;
 
 -- Charges by hour, without what has no bound (principals, request ids). Hours count from 1970 in UTC, by the time at

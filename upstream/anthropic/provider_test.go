@@ -527,6 +527,7 @@ func TestNewRefuses(t *testing.T) {
 	for _, c := range []Config{
 		{BaseURL: "127.0.0.1:8080"}, {BaseURL: "ftp://host"}, {BaseURL: "http://"}, {BaseURL: "http://key@host"}, {BaseURL: "http://host/v1"}, {BaseURL: "http://host/v1/"},
 		{BaseURL: "http://host?key=x"}, {BaseURL: "http://host#x"}, {BaseURL: "http://ho st/"}, {APIKey: "a b"}, {APIKey: "key\n"}, {APIKey: "schlüssel"},
+		{Client: client.Config{Header: http.Header{"x-api-key": {"k"}}}}, {Client: client.Config{Proxy: "proxy"}},
 	} {
 		c.Name = "claude-eu"
 		p, err := New(c)
@@ -536,5 +537,25 @@ func TestNewRefuses(t *testing.T) {
 		} else if !strings.Contains(err.Error(), "claude-eu") || c.APIKey != "" && strings.Contains(err.Error(), c.APIKey) {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// TestBetas: those of the configuration are added to those of the request.
+func TestBetas(t *testing.T) {
+	header := http.Header{"anthropic-beta": {"x", "y,z"}, "X-Team": {"research"}}
+	for body, want := range map[string]string{`{"anthropic_beta":["a","b"]}`: "a,b,x,y,z", `{}`: "x,y,z"} {
+		var got, team string
+		p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got, team = strings.Join(r.Header["Anthropic-Beta"], "|"), r.Header.Get("X-Team")
+			w.WriteHeader(http.StatusTooManyRequests)
+		}), func(c *Config) { c.Client.Header = header })
+		for range 2 {
+			if _, err := p.Send(t.Context(), asMessages(false, body)); !fault.Is(err, fault.Throttled) || got != want || team != "research" {
+				t.Errorf("%s: betas %q, %v", body, got, err)
+			}
+		}
+	}
+	if len(header) != 2 {
+		t.Errorf("the configuration's own headers were changed: %v", header)
 	}
 }

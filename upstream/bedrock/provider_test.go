@@ -977,6 +977,29 @@ func TestSilence(t *testing.T) {
 	}
 }
 
+// TestHeaders: configured headers are outside the signature, but for Bedrock's own, which take the place of the caller's.
+func TestHeaders(t *testing.T) {
+	asked := false
+	s := &service{answer: func(w http.ResponseWriter, r *http.Request) {
+		asked = true
+		if r.Header.Get("X-Team") != "research" || r.Header.Get("X-Amzn-Bedrock-Trace") != "DISABLED" || len(r.Header["X-Amzn-Bedrock-Trace"]) != 1 {
+			t.Errorf("sent %v", r.Header)
+		}
+		if signed := r.Header.Get("Authorization"); strings.Contains(signed, "x-team") || !strings.Contains(signed, "x-amzn-bedrock-trace") {
+			t.Errorf("signed %s", signed)
+		}
+		refuse(w, 429, "ThrottlingException", "Too many requests")
+	}}
+	p := open(t, s, func(c *Config) {
+		c.Client.Header = http.Header{"x-team": {"research"}, "X-Amzn-Bedrock-Trace": {"DISABLED"}}
+	})
+	r := request("anthropic", "InvokeModel", "anthropic.claude-v2", `{}`)
+	r.Native.Header = map[string]string{"X-Amzn-Bedrock-Trace": "ENABLED"}
+	if _, err := p.Send(t.Context(), r); !fault.Is(err, fault.Throttled) || !asked {
+		t.Error(err)
+	}
+}
+
 func TestCountTokens(t *testing.T) {
 	var body atomic.Value
 	p := open(t, &service{answer: func(w http.ResponseWriter, r *http.Request) {

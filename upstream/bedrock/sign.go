@@ -121,7 +121,7 @@ func (x *exchange) signed() (*http.Request, error) {
 			return nil, x.misconfigured(fmt.Errorf("credentials: %w", err))
 		}
 	}
-	// The headers that Post adds are not in the signature, so that a gateway on the way may take them off.
+	// The other headers that Post adds are not in the signature, so that a gateway on the way may take them off.
 	return x.p.client.Post(x.ctx, request.URL, request.Header, x.ask.body), nil
 }
 
@@ -138,9 +138,13 @@ func (x *exchange) request() (*http.Request, error) {
 	}
 	h := make(http.Header, 10)
 	for name, value := range x.ask.header {
-		_, configured := x.p.client.Config().Header[name]              // what Post puts in its place later may not be signed
-		if strings.HasPrefix(name, "X-Amzn-Bedrock-") && !configured { // nothing else of the caller's is Bedrock's business
+		if strings.HasPrefix(name, "X-Amzn-Bedrock-") { // nothing else of the caller's is Bedrock's business
 			h[name] = []string{value}
+		}
+	}
+	for name, values := range x.p.client.Config().Header {
+		if strings.HasPrefix(name, "X-Amzn-") { // Bedrock's own are signed
+			h[name] = values
 		}
 	}
 	h["Content-Type"] = []string{x.ask.contentType}

@@ -112,7 +112,7 @@ func CheckHeader(name string) error {
 	canonical := http.CanonicalHeaderKey(name)
 	switch canonical {
 	case "Host", "Content-Length", "Transfer-Encoding", "Trailer", "Te", "Connection", "Keep-Alive", "Proxy-Connection", "Upgrade", "Expect",
-		"Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "X-Request-Id", "Anthropic-Version":
+		"Content-Type", "Content-Encoding", "Accept", "Accept-Encoding", "X-Request-Id", "Anthropic-Version", "X-Amzn-Bedrock-Accept":
 		return fmt.Errorf("headers: %s is set for each request and cannot be changed", name)
 	case "Idempotency-Key", "X-Idempotency-Key":
 		return fmt.Errorf("headers: %s cannot be the same for every request", name)

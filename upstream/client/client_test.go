@@ -228,9 +228,9 @@ func TestProxyTimeouts(t *testing.T) {
 	}{
 		{name: "an answer", url: "http://models.invalid/answer", body: "all of it"},
 		{name: "no answer", url: "http://models.invalid/silent", cfg: Config{FirstToken: short}, timeout: true},
-		{name: "no more of it", url: "http://models.invalid/break", cfg: Config{FirstToken: time.Minute}, between: short, body: "a part", timeout: true},
-		{name: "not all of it", url: "http://models.invalid/break", cfg: Config{FirstToken: 10 * short}, body: "a part", timeout: true},
-		{name: "no end", url: "http://models.invalid/break", cfg: Config{Total: 10 * short}, between: time.Minute, body: "a part", timeout: true},
+		{name: "no more of it", url: "http://models.invalid/break", cfg: Config{FirstToken: time.Minute}, between: 10 * short, body: "a part", timeout: true},
+		{name: "not all of it", url: "http://models.invalid/break", cfg: Config{FirstToken: 20 * short}, body: "a part", timeout: true},
+		{name: "no end", url: "http://models.invalid/break", cfg: Config{Total: 20 * short}, between: time.Minute, body: "a part", timeout: true},
 		{name: "no tunnel", url: "https://models.invalid/answer", cfg: Config{ConnectTimeout: short}, dial: true},
 		{name: "no proxy", proxy: nobody, url: "http://models.invalid/answer", dial: true},
 		{name: "no proxy for a tunnel", proxy: nobody, url: "https://models.invalid/answer", dial: true},
@@ -330,6 +330,32 @@ func TestLeaveWhileFull(t *testing.T) {
 			t.Errorf("%d places are taken", n)
 		}
 		resp.Body.Close()
+	}
+}
+
+// A request that fails gives its place back, whatever it failed of.
+func TestFailuresGiveBack(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, _ := url.Parse("http://" + l.Addr().String())
+	l.Close()
+	for _, c := range []Config{{MaxConns: 1}, {MaxConns: 1, Total: time.Hour}, {MaxConns: 1, Proxy: u.String()}} {
+		k, err := New(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport, err := k.Transport(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if _, err := transport.RoundTrip(k.Post(t.Context(), u, http.Header{}, nil)); !dialError(err) || errors.Is(err, errFull) {
+				t.Errorf("%+v: %v", c, err)
+			}
+		}
+		k.Close()
 	}
 }
 

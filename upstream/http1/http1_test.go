@@ -655,6 +655,41 @@ func TestAnswerBeforeTheWholeRequest(t *testing.T) {
 	}
 }
 
+// Such an answer has to begin soon, but has as much time to end as any other.
+func TestSlowAnswerBeforeTheWholeRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			io.ReadFull(far, make([]byte, bufferSize))
+			io.WriteString(far, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\n\r\n")
+			time.Sleep(time.Second)
+			io.WriteString(far, "long")
+			io.Copy(io.Discard, far)
+		})
+		tr := newTransport(t, Config{AnswerTimeout: 5 * time.Second, DialContext: func(context.Context, string, string) (net.Conn, error) { return oneWrite{near, new(bool)}, nil }})
+		resp, got, err := do(tr, post(t, "http://h", strings.Repeat("x", 2*bufferSize)))
+		if err != nil || resp.StatusCode != 413 || got != "long" {
+			t.Errorf("got %+v %q, %v", resp, got, err)
+		}
+		wg.Wait()
+	})
+}
+
+// oneWrite is a connection whose other side takes one write.
+type oneWrite struct {
+	net.Conn
+	done *bool
+}
+
+func (c oneWrite) Write(b []byte) (int, error) {
+	if *c.done {
+		return 0, io.ErrClosedPipe
+	}
+	*c.done = true
+	return c.Conn.Write(b)
+}
+
 func TestCloseBeforeTheEnd(t *testing.T) {
 	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for _, c := range []struct {

@@ -588,6 +588,7 @@ func TestNewRefuses(t *testing.T) {
 		{BaseURL: ""}, {BaseURL: "127.0.0.1:8080/v1"}, {BaseURL: "ftp://host/v1"}, {BaseURL: "http://"}, {BaseURL: "http://key@host/v1"},
 		{BaseURL: "http://host/v1?key=x"}, {BaseURL: "http://host/v1#x"}, {BaseURL: "http://ho st/"}, {BaseURL: "http://host/v1", APIKey: "a b"},
 		{BaseURL: "http://host/v1", APIKey: "key\n"}, {BaseURL: "http://host/v1", APIKey: "schlüssel"},
+		{BaseURL: "http://host/v1", Client: client.Config{MaxConns: -1}},
 	} {
 		c.Name = "gpu-a"
 		p, err := New(c)

@@ -130,7 +130,7 @@ func (s *Server) connections(t *testing.T) {
 		case <-r.Context().Done():
 		case <-free:
 		}
-	}, client.Config{MaxConns: 1, ConnectTimeout: 50 * time.Millisecond})
+	}, client.Config{MaxConns: 1, ConnectTimeout: 300 * time.Millisecond})
 	answer, err := p.Send(t.Context(), Request(true, nil))
 	if err != nil {
 		t.Fatal(err)

@@ -63,6 +63,8 @@ type conn struct {
 	out  []byte // what is to be written; has a buffer only while a request is under way
 	werr error  // the first failure to write
 
+	writeBy atomic.Uint64 // the tick by which the write under way is to be taken; 0 when there is none
+
 	forgive int // line breaks that old clients may send after a POST's body: four, as net/http has it
 
 	watchDone chan struct{} // of the watcher; set before the state becomes watched
@@ -361,6 +363,16 @@ func (c *conn) receive(p []byte) (int, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return 0, err
+}
+
+// received takes the body's deadline from the socket, which from now on is read from to see the caller leave.
+func (c *conn) received() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.applied.IsZero() {
+		c.applied = time.Time{}
+		c.rwc.SetReadDeadline(time.Time{})
+	}
 }
 
 // setReadDeadline may be called while another goroutine is in receive.

@@ -35,6 +35,7 @@ type Server struct {
 
 	ReadHeaderTimeout time.Duration // for a request's head; 0 is none. It and IdleTimeout are kept to 0.1 s
 	IdleTimeout       time.Duration // between two requests; 0 is none
+	WriteTimeout      time.Duration // for one write to be taken, and a second more for each 64 KB of it; 0 is none. Kept to 0.1 s
 	ErrorLog          *log.Logger   // of panics and failures to accept; nil is the standard logger
 
 	sweepEvery time.Duration // 0 is sweepInterval
@@ -252,6 +253,9 @@ func (s *Server) look() {
 	defer s.mu.Unlock()
 	now := s.ticks.Load()
 	for c := range s.conns {
+		if by := c.writeBy.Load(); by != 0 && now > by {
+			c.rwc.SetWriteDeadline(past) // its write fails, which is what its handler and its request hear of
+		}
 		st := c.state.Load()
 		age := time.Duration(now-st.since()) * s.sweepEvery
 		switch st.phase() {

@@ -320,6 +320,7 @@ func (b *body) read(p []byte) (n int, err error) {
 	if b.left -= int64(n); b.left > 0 {
 		return n, nil
 	}
+	c.received()
 	c.leave(receiving, running) // false if it had all come with the head
 	return n, io.EOF
 }

@@ -314,6 +314,7 @@ func (w *response) finish() {
 // flush writes what waits.
 func (c *conn) flush() {
 	if len(c.out) > 0 && c.werr == nil {
+		c.writing(len(c.out))
 		_, err := c.rwc.Write(c.out)
 		c.wrote(err)
 	}
@@ -321,12 +322,25 @@ func (c *conn) flush() {
 }
 
 func (c *conn) writeAll(b net.Buffers) {
+	n := 0
+	for _, p := range b {
+		n += len(p)
+	}
+	c.writing(n)
 	_, err := b.WriteTo(c.rwc)
 	c.wrote(err)
 	c.out = c.out[:0]
 }
 
+// writing tells the sweeper how long the write of n bytes may take. Whoever reads nothing must not hold an upstream.
+func (c *conn) writing(n int) {
+	if s := c.s; s.WriteTimeout > 0 {
+		c.writeBy.Store(s.ticks.Load() + 1 + uint64((s.WriteTimeout+time.Duration(n>>16)*time.Second)/s.sweepEvery))
+	}
+}
+
 func (c *conn) wrote(err error) {
+	c.writeBy.Store(0)
 	if err != nil {
 		c.werr = err
 		c.cancel() // the caller has gone
