@@ -33,7 +33,7 @@ func newProxied(c *Config, through *url.URL) *proxied {
 			Proxy:               proxy,
 			DialContext:         (&net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
 			TLSHandshakeTimeout: c.ConnectTimeout,
-			
+			TLSClientConfig:     c.TLS,
 			Protocols:           &protocols,
 			DisableCompression:  true, // it would hold back the pieces of a stream
 			MaxIdleConns:        c.MaxIdleConns,
