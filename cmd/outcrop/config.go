@@ -431,6 +431,12 @@ func (u *UpstreamConfig) check() error {
 			return fmt.Errorf("regions: %q is not the name of a Region", r)
 		}
 	}
+	for id, name := range u.Models {
+		// {a.b-v1:0: name} is the key a.b-v1 to the YAML library, and "0: name" its value.
+		if version, rest, cut := strings.Cut(name, ": "); cut && version != "" && !strings.ContainsAny(version, " ./") {
+			return fmt.Errorf("models: %q: %q: within braces, put a model id with a colon in quotes: {\"%s:%s\": %s}", id, name, id, version, rest)
+		}
+	}
 	if u.APIKeyEnv != "" && u.APIKeyFile != "" {
 		return errors.New("api_key_env and api_key_file exclude each other")
 	}

@@ -38,6 +38,7 @@ func TestDecodeConfig(t *testing.T) {
 		"half of TLS":        {"tls: {cert_file: a}\n", "go together"},
 		"no provider":        {"upstreams: [{name: a}]\n", "upstreams[0] (a): provider is missing"},
 		"unknown provider":   {"upstreams: [{name: a, provider: magic}]\n", `provider: "magic" is none of openai, anthropic, bedrock, simulated`},
+		"id in braces":       {"upstreams: [{name: a, provider: simulated, models: {a.b-v1:0: x}}]\n", `put a model id with a colon in quotes: {"a.b-v1:0": x}`},
 		"no URL":             {"upstreams: [{name: a, provider: openai, base_url: 'localhost:8080'}]\n", "base_url"},
 		"two names":          {"upstreams: [{name: a, provider: simulated}, {name: a, provider: simulated}]\n", `the name "a" is taken`},
 		"two keys":           {"upstreams: [{name: a, provider: openai, base_url: 'http://x/v1', api_key_env: A, api_key_file: b}]\n", "exclude each other"},

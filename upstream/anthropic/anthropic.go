@@ -383,7 +383,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 				err = io.ErrUnexpectedEOF
 			}
 		}
-		if n := len(events); n > 0 && events[n-1].Kind != converse.MessageStart {
+		if len(events) > 0 {
 			x.body.SetReadTimeout(x.p.between) // the first token is there
 		}
 		for i := range events {

@@ -205,10 +205,8 @@ func (k *Client) Transport(u *url.URL) (http.RoundTripper, error) {
 		return k.direct, nil
 	case k.fixed != nil:
 		return k.proxied, nil
-	case Loopback(u.Hostname()):
-		return k.direct, nil // the environment is not even asked
 	}
-	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u})
+	proxy, err := http.ProxyFromEnvironment(&http.Request{URL: u}) // which never names one for this machine
 	if err != nil {
 		return nil, fmt.Errorf("the proxy that the environment names: %w", err)
 	}

@@ -204,6 +204,10 @@ func TestProxyTimeouts(t *testing.T) {
 		case "/answer":
 			_, _ = io.WriteString(w, "all of it")
 			return
+		case "/late":
+			time.Sleep(time.Second)
+			_, _ = io.WriteString(w, "late")
+			return
 		case "/break":
 			_, _ = io.WriteString(w, "a part")
 			_ = http.NewResponseController(w).Flush()
@@ -227,6 +231,7 @@ func TestProxyTimeouts(t *testing.T) {
 		dial, timeout    bool
 	}{
 		{name: "an answer", url: "http://models.invalid/answer", body: "all of it"},
+		{name: "an answer after the time to connect", url: "http://models.invalid/late", cfg: Config{ConnectTimeout: 700 * time.Millisecond}, body: "late"},
 		{name: "no answer", url: "http://models.invalid/silent", cfg: Config{FirstToken: short}, timeout: true},
 		{name: "no more of it", url: "http://models.invalid/break", cfg: Config{FirstToken: time.Minute}, between: 10 * short, body: "a part", timeout: true},
 		{name: "not all of it", url: "http://models.invalid/break", cfg: Config{FirstToken: 20 * short}, body: "a part", timeout: true},
@@ -270,12 +275,21 @@ func TestProxyTimeouts(t *testing.T) {
 
 // The environment names a proxy, in a process of its own: net/http reads it once.
 func TestEnvironment(t *testing.T) {
-	if os.Getenv("CLIENT_TEST_ENVIRONMENT") != "" {
+	if here := os.Getenv("CLIENT_TEST_SERVER"); here != "" {
+		if os.Getenv("REQUEST_METHOD") != "" { // as under CGI, where HTTP_PROXY is a header of the client's
+			k, _ := New(Config{})
+			u, _ := url.Parse("http://models.invalid")
+			if _, err := k.Transport(u); err == nil || !strings.Contains(err.Error(), "the proxy that the environment names") {
+				t.Error(err)
+			}
+			return
+		}
 		for _, c := range []struct{ name, proxy, url, want string }{
 			{"asked", "", "http://models.invalid", "by the proxy"},
 			{"excluded", "", "http://excluded.invalid", ""},
 			{"none", "none", "http://models.invalid", ""},
-			{"this machine", "", os.Getenv("CLIENT_TEST_ENVIRONMENT"), "by the proxy"}, // whose own address it is
+			{"this machine", "", here, "here"},
+			{"this machine by its name", "", strings.Replace(here, "127.0.0.1", "localhost", 1), "here"},
 		} {
 			_, got, err := post(t, Config{Proxy: c.proxy}, c.url)
 			if got != c.want || (c.want == "") != dialError(err) {
@@ -285,16 +299,23 @@ func TestEnvironment(t *testing.T) {
 		return
 	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Host != "" && r.URL.Host != "models.invalid" {
+		switch r.URL.Host {
+		case "":
+			_, _ = io.WriteString(w, "here")
+		case "models.invalid":
+			_, _ = io.WriteString(w, "by the proxy")
+		default:
 			t.Errorf("the proxy was asked for %s", r.URL)
 		}
-		_, _ = io.WriteString(w, "by the proxy")
 	}))
 	defer s.Close()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestEnvironment$", "-test.v")
-	cmd.Env = append(os.Environ(), "CLIENT_TEST_ENVIRONMENT="+s.URL, "HTTP_PROXY="+s.URL, "http_proxy="+s.URL, "NO_PROXY=excluded.invalid", "no_proxy=excluded.invalid", "REQUEST_METHOD=")
-	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestEnvironment") {
-		t.Errorf("%v\n%s", err, out)
+	for _, method := range []string{"", "GET"} {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestEnvironment$", "-test.v")
+		cmd.Env = append(os.Environ(), "CLIENT_TEST_SERVER="+s.URL, "REQUEST_METHOD="+method,
+			"HTTP_PROXY="+s.URL, "http_proxy="+s.URL, "NO_PROXY=excluded.invalid", "no_proxy=excluded.invalid")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestEnvironment") {
+			t.Errorf("%v\n%s", err, out)
+		}
 	}
 }
 
