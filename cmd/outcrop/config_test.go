@@ -1,7 +1,11 @@
 package main
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -131,21 +135,34 @@ func TestRoundTrip(t *testing.T) {
 
 // TestServerConfig: what an upstream's keys say reaches its provider, with what the files and the environment hold.
 func TestServerConfig(t *testing.T) {
-	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if shown := len(r.TLS.PeerCertificates) > 0; shown != (r.Header.Get("X-Shown") == "yes") {
+			t.Errorf("a certificate is shown: %t", shown)
+		}
 		if r.Header.Get("X-Team") != "research" || r.Header.Get("X-Gateway-Key") != "s3cret" {
 			t.Errorf("sent %v", r.Header)
 		}
 		w.WriteHeader(http.StatusTooManyRequests)
 	}))
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
 	defer s.Close()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+	private, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
+	if err != nil {
 		t.Fatal(err)
 	}
-	bad := filepath.Join(t.TempDir(), "bad.pem")
-	if err := os.WriteFile(bad, []byte("nothing"), 0o600); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	file := func(name string, text []byte) string {
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
 	}
+	ca := file("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
+	key := file("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	bad := file("bad.pem", []byte("nothing"))
 	t.Setenv("TEST_GATEWAY_KEY", "s3cret")
 	for _, provider := range []string{"{provider: openai, base_url: URL/v1", "{provider: anthropic, base_url: URL", "{provider: bedrock, api_key_env: TEST_GATEWAY_KEY, bedrock: {endpoint: URL}"} {
 		for _, c := range []struct {
@@ -154,6 +171,7 @@ func TestServerConfig(t *testing.T) {
 			refused    string // when the provider is made
 		}{
 			{"trusted", "tls: {ca_file: " + ca + "}, headers: {X-Team: research}, headers_env: {X-Gateway-Key: TEST_GATEWAY_KEY}", fault.Throttled, ""},
+			{"with a certificate", "tls: {ca_file: " + ca + ", cert_file: " + ca + ", key_file: " + key + "}, headers: {X-Team: research, X-Shown: yes}, headers_env: {X-Gateway-Key: TEST_GATEWAY_KEY}", fault.Throttled, ""},
 			{"unverified", "tls: {insecure_skip_verify: true}, headers: {X-Team: research}, headers_env: {X-Gateway-Key: TEST_GATEWAY_KEY}", fault.Throttled, ""},
 			{"unknown", "max_idle_connections: 1", fault.Unavailable, ""},
 			{"through a proxy that is not there", "proxy: 'http://127.0.0.1:1', tls: {ca_file: " + ca + "}", fault.Unavailable, ""},
