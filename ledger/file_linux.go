@@ -48,18 +48,13 @@ const (
 
 // iocb is the kernel's struct iocb, see <linux/aio_abi.h>.
 type iocb struct {
-	data     uint64
-	key      uint32
-	rwFlags  uint32
-	opcode   uint16
-	priority int16
-	fd       uint32
-	buf      uint64
-	size     uint64
-	offset   int64
-	reserved uint64
-	flags    uint32
-	eventfd  uint32
+	_       [2]uint64 // data; key and rw_flags
+	opcode  uint16
+	_       uint16 // priority
+	fd      uint32
+	_       [4]uint64 // buf, size, offset, reserved
+	flags   uint32
+	eventfd uint32
 }
 
 // ioEvent is the kernel's struct io_event.

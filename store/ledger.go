@@ -535,11 +535,11 @@ func prepareDictionary(ctx context.Context, db *sql.DB, table string, columns ..
 		given = append(given, "$"+strconv.Itoa(i+1))
 		equal = append(equal, c+" = "+given[i])
 	}
-	if d.find, err = db.PrepareContext(ctx, `SELECT id FROM `+table+` WHERE `+strings.Join(equal, " AND ")); err != nil { //nolint:sqlclosecheck // prepared once, closed with the database
+	if d.find, err = db.PrepareContext(ctx, `SELECT id FROM `+table+` WHERE `+strings.Join(equal, " AND ")); err != nil {
 		return d, err
 	}
 	d.add, err = db.PrepareContext(ctx, `INSERT INTO `+table+` (id, `+strings.Join(columns, ", ")+`)
-		SELECT COALESCE(MAX(id), 0) + 1, `+strings.Join(given, ", ")+` FROM `+table+` RETURNING id`) //nolint:sqlclosecheck // as well
+		SELECT COALESCE(MAX(id), 0) + 1, `+strings.Join(given, ", ")+` FROM `+table+` RETURNING id`)
 	return d, err
 }
 

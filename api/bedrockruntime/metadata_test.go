@@ -153,7 +153,7 @@ func TestMetadataRefused(t *testing.T) {
 		"a key twice":                     {value: `{"k":"a","k":"b"}`, header: true},
 		"no JSON":                         {value: `project=demo`, header: true},
 		"more than JSON":                  {value: `{"k":"v"} {}`, header: true},
-		"a header of 9,000 characters":    {value: strings.Replace(pairs(6), "v", strings.Repeat(`\u0076`, 250), -1), header: true},
+		"a header of 9,000 characters":    {value: strings.ReplaceAll(pairs(6), "v", strings.Repeat(`\u0076`, 250)), header: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			check := func(r *http.Request, body string) {

@@ -382,7 +382,7 @@ func TestAnswers(t *testing.T) {
 		es := []converse.Event{{Kind: converse.MessageStart, Role: converse.RoleAssistant}}
 		for i, b := range c.content {
 			d := converse.Event{Kind: converse.BlockDelta, Index: i, Delta: converse.TextDelta}
-			s := ""
+			var s string
 			if b.Text != nil {
 				s = *b.Text
 			} else {

@@ -255,7 +255,7 @@ func TestAnswers(t *testing.T) {
 
 func FuzzDecoder(f *testing.F) {
 	f.Add([]byte(recorded[0]), []byte(recorded[4]), false)
-	f.Add([]byte(`{"generation":" {\"name\": \"get_wea"}`), []byte(`{"generation":"ther\",\"parameters\":{}}","stop_reason":"stop"}`), true)
+	f.Add([]byte(`{"generation":" {\"name\": \"get_we"}`), []byte(`{"generation":"ather\",\"parameters\":{}}","stop_reason":"stop"}`), true)
 	f.Fuzz(func(t *testing.T, a, b []byte, tools bool) {
 		d := new(Decoder)
 		if tools {
