@@ -122,7 +122,8 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	})
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
-			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat), costexplorer.New(s.store, time.Now), sts.New(),
+			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), costexplorer.New(s.store, time.Now), sts.New(),
+			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
 		},
 		Authenticator: s.people.Authenticator(), Guard: guard, Clock: time.Now, Logger: s.log,
 	})
