@@ -89,14 +89,14 @@ func (c *conn) step(fd uintptr) (done bool) {
 		if b, a.left, a.err = c.compose(r, a.body); a.err != nil {
 			return true
 		}
-		n, err := ignoringInterrupts(syscall.Write, fd, b)
+		n, err := ignoringInterrupts(writeSocket, fd, b)
 		a.unsent = b[n:]
 		if err != nil && !isAgain(err) {
 			a.stuck, a.err = true, c.failure("write", err)
 		}
 		return a.err != nil || len(a.unsent) > 0 || a.left > 0
 	}
-	n, err := ignoringInterrupts(syscall.Read, fd, c.buf)
+	n, err := ignoringInterrupts(readSocket, fd, c.buf)
 	if err != nil && isAgain(err) {
 		return false
 	}

@@ -52,6 +52,7 @@ func (a *atomicState) CompareAndSwap(o, n state) bool {
 type conn struct {
 	s      *Server
 	rwc    net.Conn
+	socket *socket // rwc, cheaper to read and write
 	remote string
 	ctx    context.Context // of all its requests: a connection has one at a time
 	cancel context.CancelFunc
@@ -90,7 +91,7 @@ const maxPooledOut = 64 << 10
 var past = time.Unix(1, 0)
 
 func newConn(s *Server, rwc net.Conn) *conn {
-	c := &conn{s: s, rwc: rwc}
+	c := &conn{s: s, rwc: rwc, socket: newSocket(rwc)}
 	if a := rwc.RemoteAddr(); a != nil {
 		c.remote = a.String()
 	}
@@ -241,7 +242,7 @@ func (c *conn) fill() error {
 			c.buf = grown
 		}
 	}
-	n, err := c.rwc.Read(c.buf[c.w:])
+	n, err := c.socket.Read(c.buf[c.w:])
 	c.w += n
 	if n > 0 {
 		return nil
@@ -346,7 +347,7 @@ func (c *conn) receive(p []byte) (int, error) {
 	}
 	c.blocked = true
 	c.mu.Unlock()
-	n, err := c.rwc.Read(p)
+	n, err := c.socket.Read(p)
 	c.mu.Lock()
 	c.blocked = false
 	c.mu.Unlock()

@@ -315,7 +315,7 @@ func (w *response) finish() {
 func (c *conn) flush() {
 	if len(c.out) > 0 && c.werr == nil {
 		c.writing(len(c.out))
-		_, err := c.rwc.Write(c.out)
+		_, err := c.socket.Write(c.out)
 		c.wrote(err)
 	}
 	c.out = c.out[:0]
