@@ -64,7 +64,7 @@ func TestEnvWhileServeStarts(t *testing.T) {
 				t.Errorf("start %d: env said different things: %v", start, said)
 			}
 			for text := range said {
-				if !strings.Contains(text, "export AWS_ENDPOINT_URL=http://127.0.0.1:") || strings.Contains(text, ":4141") {
+				if !strings.Contains(text, "export AWS_ENDPOINT_URL=http://127.0.0.1:") || strings.Contains(text, ":4141\n") {
 					t.Errorf("start %d: env said %q", start, text)
 				}
 			}
