@@ -7,8 +7,6 @@ import (
 	"cmp"
 	"encoding/base64"
 	"errors"
-	"io"
-	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/checker"
 	"outcrop/fault"
 )
 
@@ -335,11 +334,6 @@ func (f *fields) value() jsontext.Value {
 	return f.b
 }
 
-// schemaError is the form of Bedrock's refusals of a body that does not fit the model's schema.
-func schemaError(violations ...string) error {
-	return fault.New(fault.Validation, "%s", "Malformed input request: "+strings.Join(violations, "")+", please reformat your input and try again.")
-}
-
 // invalid is the form of the model's own refusals.
 func invalid(path, text string) error { return fault.New(fault.Validation, "%s", path+": "+text) }
 
@@ -356,55 +350,16 @@ func notRead(err error, form form) error {
 		if path == "" {
 			path = "body"
 		}
-		return invalid(path, "Input should be a valid "+pythonName[goName(e.GoType)])
+		return invalid(path, "Input should be a valid "+pythonName[checker.TypeName(e.GoType)])
 	case form != invokeModel:
 		return fault.Wrap(err, fault.Validation, "The request body is not valid JSON.")
-	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
-		return schemaError("#" + string(e.JSONPointer) + ": expected type: " + goName(e.GoType) + ", found: " + kindName(e.JSONKind))
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return schemaError("Unexpected end of input")
 	}
-	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
-}
-
-func goName(t reflect.Type) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return "String"
-	case reflect.Bool:
-		return "Boolean"
-	case reflect.Int:
-		return "Integer"
-	case reflect.Float64:
-		return "Number"
-	case reflect.Slice:
-		return "JSONArray"
-	}
-	return "JSONObject"
+	return checker.NotRead(err)
 }
 
 // pythonName is what Anthropic's checker calls a type of Bedrock's.
 var pythonName = map[string]string{
 	"String": "string", "Boolean": "boolean", "Integer": "integer", "Number": "number", "JSONArray": "list", "JSONObject": "dictionary",
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case '"':
-		return "String"
-	case '0':
-		return "Number"
-	case 't', 'f':
-		return "Boolean"
-	case '[':
-		return "JSONArray"
-	case '{':
-		return "JSONObject"
-	}
-	return "Null"
 }
 
 // check finds what is wrong with the body as a whole. The texts of Bedrock's schema checker, which is the first to see
@@ -470,7 +425,7 @@ func (q *request) checkInvokeModel() error {
 		bad = append(bad, "#: extraneous key [model] is not permitted")
 	}
 	if len(bad) > 0 {
-		return schemaError(bad...)
+		return checker.Refuse(bad...)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/checker"
 )
 
 // maxInputs is the most texts or pictures of one call.
@@ -51,7 +52,7 @@ func (p *part) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		return err
 	}
 	if p.Type == "" {
-		return violation("#" + string(d.StackPointer()) + ": required key [type] not found")
+		return checker.Refuse("#" + string(d.StackPointer()) + ": required key [type] not found")
 	}
 	return nil
 }
@@ -62,7 +63,7 @@ func (p *part) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 func ParseEmbedding(body []byte) (*converse.EmbeddingRequest, error) {
 	var q embed
 	if err := json.Unmarshal(body, &q, lenient); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if err := q.check(); err != nil {
 		return nil, err
@@ -139,7 +140,7 @@ func (q *embed) check() error {
 		bad = append(bad, "#/max_tokens: "+strconv.Itoa(q.MaxTokens)+" is not greater or equal to 0")
 	}
 	if len(bad) > 0 {
-		return violation(bad...)
+		return checker.Refuse(bad...)
 	}
 	return nil
 }
@@ -147,7 +148,7 @@ func (q *embed) check() error {
 func input(path string, parts []part) (converse.EmbeddingInput, error) {
 	var in converse.EmbeddingInput
 	if len(parts) == 0 {
-		return in, violation(path + ": expected minimum item count: 1, found: 0")
+		return in, checker.Refuse(path + ": expected minimum item count: 1, found: 0")
 	}
 	list := make([]converse.EmbeddingInput, len(parts))
 	for i := range parts {
@@ -163,10 +164,10 @@ func input(path string, parts []part) (converse.EmbeddingInput, error) {
 				list[i].Image = o.URL
 			}
 		default:
-			return in, violation(path + "/" + strconv.Itoa(i) + "/type: " + p.Type + " is not a valid enum value")
+			return in, checker.Refuse(path + "/" + strconv.Itoa(i) + "/type: " + p.Type + " is not a valid enum value")
 		}
 		if list[i].Text == "" && list[i].Image == "" {
-			return in, violation(path + "/" + strconv.Itoa(i) + ": required key [" + p.Type + "] not found")
+			return in, checker.Refuse(path + "/" + strconv.Itoa(i) + ": required key [" + p.Type + "] not found")
 		}
 	}
 	switch {

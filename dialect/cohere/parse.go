@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/checker"
 )
 
 // chat is a body of Command R. Members whose meaning Converse has no place for stay in Rest.
@@ -65,9 +66,9 @@ func (t *turn) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	switch t.Role {
 	case "USER", "CHATBOT", "SYSTEM", "TOOL":
 	case "":
-		return violation(path + ": required key [role] not found")
+		return checker.Refuse(path + ": required key [role] not found")
 	default:
-		return violation(path + "/role: " + t.Role + " is not a valid enum value")
+		return checker.Refuse(path + "/role: " + t.Role + " is not a valid enum value")
 	}
 	return unknown(path, t.Rest)
 }
@@ -79,13 +80,13 @@ func (c *call) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	path := "#" + string(d.StackPointer())
 	if c.Name == "" {
-		return violation(path + ": required key [name] not found")
+		return checker.Refuse(path + ": required key [name] not found")
 	}
 	if len(c.Parameters) == 0 || c.Parameters.Kind() == 'n' {
 		c.Parameters = jsontext.Value(`{}`)
 	}
 	if k := c.Parameters.Kind(); k != '{' {
-		return violation(path + "/parameters: expected type: JSONObject, found: " + kindName(k))
+		return checker.Refuse(path + "/parameters: expected type: JSONObject, found: " + checker.KindName(k))
 	}
 	return unknown(path, c.Rest, "generation_id") // which Cohere's own answers have carried
 }
@@ -97,7 +98,7 @@ func (t *toolResult) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	path := "#" + string(d.StackPointer())
 	if t.Call.Name == "" {
-		return violation(path + ": required key [call] not found")
+		return checker.Refuse(path + ": required key [call] not found")
 	}
 	if err := objects(path+"/outputs", t.Outputs); err != nil {
 		return err
@@ -112,7 +113,7 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	path := "#" + string(d.StackPointer())
 	if t.Name == "" {
-		return violation(path + ": required key [name] not found")
+		return checker.Refuse(path + ": required key [name] not found")
 	}
 	return unknown(path, t.Rest)
 }
@@ -120,11 +121,11 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 // objects checks that list is a list of objects, or nothing.
 func objects(path string, list jsontext.Value) error {
 	if k := list.Kind(); len(list) > 0 && k != '[' && k != 'n' {
-		return violation(path + ": expected type: JSONArray, found: " + kindName(k))
+		return checker.Refuse(path + ": expected type: JSONArray, found: " + checker.KindName(k))
 	}
 	return eachElement(list, func(i int, v jsontext.Value) error {
 		if k := v.Kind(); k != '{' {
-			return violation(path + "/" + strconv.Itoa(i) + ": expected type: JSONObject, found: " + kindName(k))
+			return checker.Refuse(path + "/" + strconv.Itoa(i) + ": expected type: JSONObject, found: " + checker.KindName(k))
 		}
 		return nil
 	})
@@ -132,7 +133,7 @@ func objects(path string, list jsontext.Value) error {
 
 func unknown(path string, rest jsontext.Value, known ...string) error {
 	if found := extraneous(path, rest, known...); len(found) > 0 {
-		return violation(found...)
+		return checker.Refuse(found...)
 	}
 	return nil
 }
@@ -158,7 +159,7 @@ var passed = []string{
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q chat
 	if err := json.Unmarshal(body, &q, lenient); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if err := q.check(); err != nil {
 		return nil, err
@@ -172,7 +173,7 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		t := &q.History[i]
 		if t.Role == "SYSTEM" {
 			if len(c.messages) > 0 {
-				return nil, violation("#/chat_history/" + strconv.Itoa(i) + "/role: SYSTEM is not a valid enum value")
+				return nil, checker.Refuse("#/chat_history/" + strconv.Itoa(i) + "/role: SYSTEM is not a valid enum value")
 			}
 			if t.Message != "" { // Converse takes no empty one
 				r.System = append(r.System, converse.SystemBlock{Text: &t.Message})
@@ -192,7 +193,7 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		extra.add(name, v)
 		return nil
 	}); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if err := documents(r, &extra, q.Documents); err != nil {
 		return nil, err
@@ -231,7 +232,7 @@ func (q *chat) check() error {
 	bad = append(bad, extraneous("#", q.Rest, passed...)...)
 	bad = append(bad, ranges(q.MaxTokens, q.Temperature, q.P, "1", "0.01", "0.99")...)
 	if len(bad) > 0 {
-		return violation(bad...)
+		return checker.Refuse(bad...)
 	}
 	return nil
 }
@@ -288,10 +289,10 @@ func (c *conversation) turn(path string, t *turn) error {
 		role = converse.RoleAssistant
 	}
 	if len(t.ToolCalls) > 0 && role != converse.RoleAssistant {
-		return violation(path + ": extraneous key [tool_calls] is not permitted")
+		return checker.Refuse(path + ": extraneous key [tool_calls] is not permitted")
 	}
 	if len(t.ToolResults) > 0 && t.Role != "TOOL" {
-		return violation(path + ": extraneous key [tool_results] is not permitted")
+		return checker.Refuse(path + ": extraneous key [tool_results] is not permitted")
 	}
 	if t.Role != "TOOL" { // what has no result by now gets none
 		c.forget()
@@ -347,7 +348,7 @@ func (c *conversation) call(path string, calls []call) error {
 		return nil
 	}
 	if c.calls+len(calls) > maxCalls {
-		return violation(path + ": expected maximum item count: " + strconv.Itoa(maxCalls) + ", found: " + strconv.Itoa(c.calls+len(calls)))
+		return checker.Refuse(path + ": expected maximum item count: " + strconv.Itoa(maxCalls) + ", found: " + strconv.Itoa(c.calls+len(calls)))
 	}
 	for i := range calls {
 		id := "tool_" + strconv.Itoa(c.calls)
@@ -376,7 +377,7 @@ func (c *conversation) results(path string, results []toolResult) error {
 			id = c.take(c.byName, t.Call.Name)
 		}
 		if id == "" {
-			return violation(path + "/tool_results/" + strconv.Itoa(i) + "/call: " + t.Call.Name + " was not called in the turn before")
+			return checker.Refuse(path + "/tool_results/" + strconv.Itoa(i) + "/call: " + t.Call.Name + " was not called in the turn before")
 		}
 		c.open--
 		r := &converse.ToolResult{ToolUseID: id, Content: []converse.ToolResultContent{}}
@@ -388,7 +389,7 @@ func (c *conversation) results(path string, results []toolResult) error {
 			}
 			return nil
 		}); err != nil {
-			return notRead(err)
+			return checker.NotRead(err)
 		}
 		c.add(converse.RoleUser, converse.ContentBlock{ToolResult: r})
 	}
@@ -451,7 +452,7 @@ func documents(r *converse.Request, extra *fields, list jsontext.Value) error {
 		return nil
 	})
 	if err != nil {
-		return notRead(err)
+		return checker.NotRead(err)
 	}
 	if other {
 		extra.add("documents", list)
@@ -481,7 +482,7 @@ type generate struct {
 func ParsePrompt(body []byte) (*converse.Request, error) {
 	var q generate
 	if err := json.Unmarshal(body, &q, lenient); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	var bad []string
 	if q.Prompt == nil {
@@ -490,7 +491,7 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	bad = append(bad, extraneous("#", q.Rest, "k", "logit_bias", "truncate")...)
 	bad = append(bad, ranges(q.MaxTokens, q.Temperature, q.P, "5", "0", "1")...)
 	if len(bad) > 0 {
-		return nil, violation(bad...)
+		return nil, checker.Refuse(bad...)
 	}
 	r := &converse.Request{
 		Messages:        []converse.Message{{Role: converse.RoleUser, Content: []converse.ContentBlock{{Text: q.Prompt}}}},
@@ -507,7 +508,7 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 		extra.add(name, v)
 		return nil
 	}); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	r.AdditionalModelRequestFields = extra.b
 	return r, nil
@@ -564,7 +565,7 @@ func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value
 			Rest        jsontext.Value `json:",embed"`
 		}
 		if err := json.Unmarshal(v, &p, lenient); err != nil {
-			return violation(path + "/" + name + ": expected type: JSONObject, found: " + kindName(v.Kind()))
+			return checker.Refuse(path + "/" + name + ": expected type: JSONObject, found: " + checker.KindName(v.Kind()))
 		}
 		if err := unknown(path+"/"+name, p.Rest); err != nil {
 			return err
@@ -595,10 +596,10 @@ func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value
 		return nil
 	})
 	if err == errNoObject {
-		return nil, violation(path + ": expected type: JSONObject, found: " + kindName(definitions.Kind()))
+		return nil, checker.Refuse(path + ": expected type: JSONObject, found: " + checker.KindName(definitions.Kind()))
 	}
 	if err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if len(properties.b) == 0 {
 		properties.b = []byte(`{}`)
@@ -613,7 +614,7 @@ func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value
 		schema.add(name, v)
 		return nil
 	}); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	return schema.b, nil
 }

@@ -2,9 +2,6 @@ package deepseek
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"reflect"
 	"strconv"
 	"strings"
 
@@ -12,7 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
-	"outcrop/fault"
+	"outcrop/dialect/checker"
 )
 
 type request struct {
@@ -38,7 +35,7 @@ const (
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
 	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if err := q.check(); err != nil {
 		return nil, err
@@ -79,7 +76,7 @@ func (q *request) check() error {
 	}
 	bad = append(bad, extraneous(q.Rest)...)
 	if len(bad) > 0 {
-		return malformed(strings.Join(bad, ""))
+		return checker.Refuse(strings.Join(bad, ""))
 	}
 	return nil
 }
@@ -113,11 +110,6 @@ func conversation(prompt string) *converse.Request {
 		return nil
 	}
 	return r
-}
-
-// malformed is the form of Bedrock's refusals of a body that does not fit the model's schema.
-func malformed(detail string) error {
-	return fault.New(fault.Validation, "%s", "Malformed input request: "+detail+", please reformat your input and try again.")
 }
 
 // outside refuses a number that is not within 0 and 1.
@@ -154,48 +146,4 @@ func extraneous(rest jsontext.Value) []string {
 		}
 	}
 	return bad
-}
-
-// notRead puts an error of the JSON decoder in the words of Bedrock's schema checker.
-func notRead(err error) error {
-	var e *json.SemanticError
-	switch {
-	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
-		return malformed("#" + string(e.JSONPointer) + ": expected type: " + goName(e.GoType) + ", found: " + kindName(e.JSONKind))
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return malformed("Unexpected end of input")
-	}
-	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
-}
-
-func goName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Pointer:
-		return goName(t.Elem())
-	case reflect.String:
-		return "String"
-	case reflect.Int:
-		return "Integer"
-	case reflect.Float64:
-		return "Number"
-	case reflect.Slice:
-		return "JSONArray"
-	}
-	return "JSONObject"
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case '"':
-		return "String"
-	case '0':
-		return "Number"
-	case 't', 'f':
-		return "Boolean"
-	case '[':
-		return "JSONArray"
-	case '{':
-		return "JSONObject"
-	}
-	return "Null"
 }

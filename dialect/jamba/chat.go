@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/checker"
 	"outcrop/fault"
 )
 
@@ -77,15 +78,15 @@ func (m *message) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	case "user", "system", "assistant":
 	case "tool":
 		if m.ToolCallID == "" {
-			return violation(path + ": required key [tool_call_id] not found")
+			return checker.Refuse(path + ": required key [tool_call_id] not found")
 		}
 	case "":
-		return violation(path + ": required key [role] not found")
+		return checker.Refuse(path + ": required key [role] not found")
 	default:
-		return violation(path + "/role: " + m.Role + " is not a valid enum value")
+		return checker.Refuse(path + "/role: " + m.Role + " is not a valid enum value")
 	}
 	if len(m.ToolCalls) > 0 && m.Role != "assistant" {
-		return violation(path + ": extraneous key [tool_calls] is not permitted")
+		return checker.Refuse(path + ": extraneous key [tool_calls] is not permitted")
 	}
 	return unknown(path, m.Rest)
 }
@@ -100,7 +101,7 @@ func unknown(path string, rest jsontext.Value) error {
 		return err
 	}
 	if len(found) > 0 {
-		return violation(found...)
+		return checker.Refuse(found...)
 	}
 	return nil
 }
@@ -111,7 +112,7 @@ func (c *toolCall) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		return err
 	}
 	if c.ID == "" || c.Function.Name == "" {
-		return violation("#" + string(d.StackPointer()) + ": required keys [id, function] not found")
+		return checker.Refuse("#" + string(d.StackPointer()) + ": required keys [id, function] not found")
 	}
 	return nil
 }
@@ -123,7 +124,7 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	path := "#" + string(d.StackPointer())
 	if t.Function.Name == "" {
-		return violation(path + ": required key [function] not found")
+		return checker.Refuse(path + ": required key [function] not found")
 	}
 	return unknown(path+"/function", t.Function.Rest)
 }
@@ -138,7 +139,7 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
 	if err := json.Unmarshal(body, &q, lenient); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if err := q.check(); err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		m := &q.Messages[i]
 		if m.Role == "system" {
 			if len(r.Messages) > 0 {
-				return nil, violation("#/messages/" + strconv.Itoa(i) + "/role: system is not a valid enum value")
+				return nil, checker.Refuse("#/messages/" + strconv.Itoa(i) + "/role: system is not a valid enum value")
 			}
 			if m.Content != "" { // Converse takes no empty one
 				r.System = append(r.System, converse.SystemBlock{Text: &m.Content})
@@ -162,7 +163,7 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		extra.add("n", strconv.AppendInt(nil, int64(*q.N), 10))
 	}
 	if err := extra.addAll(q.Rest); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	r.AdditionalModelRequestFields = extra.b
 	if len(q.Tools) > 0 {
@@ -177,7 +178,7 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		case jsontext.KindInvalid, 'n':
 			s.InputSchema.JSON = jsontext.Value(`{"type":"object","properties":{}}`)
 		default:
-			return nil, violation("#/tools/" + strconv.Itoa(i) + "/function/parameters: expected type: JSONObject, found: " + kindName(f.Parameters.Kind()))
+			return nil, checker.Refuse("#/tools/" + strconv.Itoa(i) + "/function/parameters: expected type: JSONObject, found: " + checker.KindName(f.Parameters.Kind()))
 		}
 		r.ToolConfig.Tools = append(r.ToolConfig.Tools, converse.Tool{ToolSpec: s})
 	}
@@ -202,7 +203,7 @@ func (q *request) check() error {
 		bad = append(bad, "#/n: "+strconv.Itoa(*q.N)+" is not of 1 to 16")
 	}
 	if len(bad) > 0 {
-		return violation(bad...)
+		return checker.Refuse(bad...)
 	}
 	return nil
 }

@@ -17,12 +17,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
@@ -38,59 +35,6 @@ func malformed(format string, args ...any) error {
 
 // lenient reads what a caller or a model server wrote, who may name a member twice.
 var lenient = jsontext.AllowDuplicateNames(true)
-
-// violation is the form of Bedrock's schema checker, which reports all that it finds.
-func violation(found ...string) error {
-	return fault.New(fault.Validation, "%s", "Malformed input request: "+strings.Join(found, "")+", please reformat your input and try again.")
-}
-
-// notRead puts an error of the JSON decoder in the words of that checker.
-func notRead(err error) error {
-	var e *json.SemanticError
-	var f *fault.Error
-	switch {
-	case errors.As(err, &f):
-		return f
-	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
-		return violation("#" + string(e.JSONPointer) + ": expected type: " + goName(e.GoType) + ", found: " + kindName(e.JSONKind))
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return violation("Unexpected end of input")
-	}
-	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
-}
-
-func goName(t reflect.Type) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return "String"
-	case reflect.Int:
-		return "Integer"
-	case reflect.Float64:
-		return "Number"
-	case reflect.Slice:
-		return "JSONArray"
-	}
-	return "JSONObject"
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case '"':
-		return "String"
-	case '0':
-		return "Number"
-	case 't', 'f':
-		return "Boolean"
-	case '[':
-		return "JSONArray"
-	case '{':
-		return "JSONObject"
-	}
-	return "Null"
-}
 
 // eachMember calls f with each member of object, in order. It fails where object is none; an empty text has no members.
 // The value is valid until f returns.

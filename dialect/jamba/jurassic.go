@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/checker"
 )
 
 // prompt is a Jurassic-2 body.
@@ -26,7 +27,7 @@ type prompt struct {
 func ParsePrompt(body []byte) (*converse.Request, error) {
 	var q prompt
 	if err := json.Unmarshal(body, &q, lenient); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	var bad []string
 	if q.Prompt == nil {
@@ -45,7 +46,7 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 		}
 		return nil
 	}); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if q.MaxTokens != nil && *q.MaxTokens < 0 {
 		bad = append(bad, "#/maxTokens: "+strconv.Itoa(*q.MaxTokens)+" is not greater or equal to 0")
@@ -53,7 +54,7 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	bad = append(bad, within("temperature", q.Temperature, 1)...)
 	bad = append(bad, within("topP", q.TopP, 1)...)
 	if len(bad) > 0 {
-		return nil, violation(bad...)
+		return nil, checker.Refuse(bad...)
 	}
 	return &converse.Request{
 		Messages:                     []converse.Message{{Role: converse.RoleUser, Content: []converse.ContentBlock{{Text: q.Prompt}}}},

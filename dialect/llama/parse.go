@@ -3,9 +3,6 @@ package llama
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
-	"io"
-	"reflect"
 	"strconv"
 	"strings"
 
@@ -13,7 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
-	"outcrop/fault"
+	"outcrop/dialect/checker"
 )
 
 type request struct {
@@ -39,7 +36,7 @@ const maxImages = 20
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
 	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if err := q.check(); err != nil {
 		return nil, err
@@ -82,7 +79,7 @@ func (q *request) check() error {
 	}
 	bad = append(bad, extraneous(q.Rest)...)
 	if len(bad) > 0 {
-		return malformed(strings.Join(bad, ""))
+		return checker.Refuse(strings.Join(bad, ""))
 	}
 	return nil
 }
@@ -94,14 +91,14 @@ func (q *request) images() ([]*converse.Image, error) {
 	}
 	marks := strings.Count(*q.Prompt, imageMark)
 	if n := len(*q.Images); n > 0 && marks > 0 && marks != n {
-		return nil, malformed("#/images: expected item count: " + strconv.Itoa(marks) + ", found: " + strconv.Itoa(n))
+		return nil, checker.Refuse("#/images: expected item count: " + strconv.Itoa(marks) + ", found: " + strconv.Itoa(n))
 	}
 	var out []*converse.Image
 	for i, s := range *q.Images {
 		b, err := base64.StdEncoding.DecodeString(s)
 		m := &converse.Image{Format: imageFormat(b), Source: converse.ImageSource{Bytes: b}}
 		if err != nil || m.Format == "" {
-			return nil, malformed("#/images/" + strconv.Itoa(i) + ": the string is not an image in base64")
+			return nil, checker.Refuse("#/images/" + strconv.Itoa(i) + ": the string is not an image in base64")
 		}
 		out = append(out, m)
 	}
@@ -279,13 +276,6 @@ func resultContent(text string) converse.ToolResultContent {
 	return converse.ToolResultContent{JSON: v}
 }
 
-// malformed is the form of Bedrock's refusals of a body that does not fit the model's schema. A real one, of
-// meta.llama3: "Malformed input request: #: required key [prompt] not found#: extraneous key [messages] is not permitted,
-// please reformat your input and try again."
-func malformed(detail string) error {
-	return fault.New(fault.Validation, "%s", "Malformed input request: "+detail+", please reformat your input and try again.")
-}
-
 // outside refuses a number that is not within 0 and 1.
 func outside(name string, v *float64) []string {
 	switch {
@@ -320,48 +310,4 @@ func extraneous(rest jsontext.Value) []string {
 		}
 	}
 	return bad
-}
-
-// notRead puts an error of the JSON decoder in the words of Bedrock's schema checker.
-func notRead(err error) error {
-	var e *json.SemanticError
-	switch {
-	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
-		return malformed("#" + string(e.JSONPointer) + ": expected type: " + goName(e.GoType) + ", found: " + kindName(e.JSONKind))
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return malformed("Unexpected end of input")
-	}
-	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
-}
-
-func goName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Pointer:
-		return goName(t.Elem())
-	case reflect.String:
-		return "String"
-	case reflect.Int:
-		return "Integer"
-	case reflect.Float64:
-		return "Number"
-	case reflect.Slice:
-		return "JSONArray"
-	}
-	return "JSONObject"
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case '"':
-		return "String"
-	case '0':
-		return "Number"
-	case 't', 'f':
-		return "Boolean"
-	case '[':
-		return "JSONArray"
-	case '{':
-		return "JSONObject"
-	}
-	return "Null"
 }

@@ -3,9 +3,6 @@ package mistral
 import (
 	"bytes"
 	"encoding/base64"
-	"errors"
-	"io"
-	"reflect"
 	"strconv"
 	"strings"
 
@@ -13,7 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
-	"outcrop/fault"
+	"outcrop/dialect/checker"
 )
 
 // IsChat reports whether an InvokeModel body is one of chat completion: it has messages. It reads no further than them.
@@ -92,7 +89,7 @@ const maxStops = 2500
 func parseText(body []byte) (*converse.Request, error) {
 	var q textRequest
 	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	var bad []string
 	switch {
@@ -103,13 +100,13 @@ func parseText(body []byte) (*converse.Request, error) {
 	}
 	bad = append(bad, q.check()...)
 	if k := q.TopK.Kind(); k != '0' && k != 0 && k != 'n' {
-		bad = append(bad, "#/top_k: expected type: Integer, found: "+kindName(k))
+		bad = append(bad, "#/top_k: expected type: Integer, found: "+checker.KindName(k))
 	}
 	if len(q.Stop) > maxStops {
 		bad = append(bad, "#/stop: expected maximum item count: "+strconv.Itoa(maxStops)+", found: "+strconv.Itoa(len(q.Stop)))
 	}
 	if bad = append(bad, extraneous("#", q.Rest)...); len(bad) > 0 {
-		return nil, malformed(strings.Join(bad, ""))
+		return nil, checker.Refuse(strings.Join(bad, ""))
 	}
 	r := conversation(*q.Prompt)
 	if r == nil {
@@ -224,14 +221,14 @@ func (l *list[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	}
 	for d.PeekKind() != ']' {
 		if len(*l) == maxItems {
-			return malformed("#" + string(d.StackPointer().Parent()) + ": expected maximum item count: " + strconv.Itoa(maxItems))
+			return checker.Refuse("#" + string(d.StackPointer().Parent()) + ": expected maximum item count: " + strconv.Itoa(maxItems))
 		}
 		var v T
 		if err := json.UnmarshalDecode(d, &v); err != nil {
 			return err
 		}
 		if name := v.lacks(); name != "" {
-			return malformed("#" + string(d.StackPointer()) + ": required key [" + name + "] not found")
+			return checker.Refuse("#" + string(d.StackPointer()) + ": required key [" + name + "] not found")
 		}
 		*l = append(*l, v)
 	}
@@ -268,7 +265,7 @@ func (s *stops) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 func parseChat(body []byte) (*converse.Request, error) {
 	var q chatRequest
 	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	bad := q.check()
 	if len(q.Messages) == 0 {
@@ -278,7 +275,7 @@ func parseChat(body []byte) (*converse.Request, error) {
 		bad = append(bad, "#/stop: expected maximum item count: "+strconv.Itoa(maxStops)+", found: "+strconv.Itoa(len(q.Stop)))
 	}
 	if len(bad) > 0 {
-		return nil, malformed(strings.Join(bad, ""))
+		return nil, checker.Refuse(strings.Join(bad, ""))
 	}
 	r := &converse.Request{InferenceConfig: q.config(q.Stop)}
 	uses := false
@@ -317,7 +314,7 @@ func addMessage(r *converse.Request, i int, m *message) error {
 		bad = append(bad, extraneous(at+"/content/"+strconv.Itoa(j), m.Content.parts[j].Rest)...)
 	}
 	if len(bad) > 0 {
-		return malformed(strings.Join(bad, ""))
+		return checker.Refuse(strings.Join(bad, ""))
 	}
 	blocks := make([]converse.ContentBlock, 0, len(m.Content.parts)+len(m.Calls))
 	for j := range m.Content.parts {
@@ -326,7 +323,7 @@ func addMessage(r *converse.Request, i int, m *message) error {
 			return err
 		}
 		if b.Image != nil && m.Role != "user" {
-			return malformed(at + "/content/" + strconv.Itoa(j) + "/type: image_url is not a valid enum value")
+			return checker.Refuse(at + "/content/" + strconv.Itoa(j) + "/type: image_url is not a valid enum value")
 		}
 		blocks = append(blocks, b)
 	}
@@ -334,7 +331,7 @@ func addMessage(r *converse.Request, i int, m *message) error {
 	switch m.Role {
 	case "system":
 		if len(r.Messages) > 0 {
-			return malformed(at + "/role: a system message must come first")
+			return checker.Refuse(at + "/role: a system message must come first")
 		}
 		for j := range blocks {
 			if *blocks[j].Text != "" { // Converse takes no empty one
@@ -348,17 +345,17 @@ func addMessage(r *converse.Request, i int, m *message) error {
 		for j := range m.Calls {
 			c := &m.Calls[j]
 			if c.ID == "" {
-				return malformed(at + "/tool_calls/" + strconv.Itoa(j) + ": required key [id] not found")
+				return checker.Refuse(at + "/tool_calls/" + strconv.Itoa(j) + ": required key [id] not found")
 			}
 			input, ok := arguments(c.Function.Arguments)
 			if !ok {
-				return malformed(at + "/tool_calls/" + strconv.Itoa(j) + "/function/arguments: the string is not JSON")
+				return checker.Refuse(at + "/tool_calls/" + strconv.Itoa(j) + "/function/arguments: the string is not JSON")
 			}
 			blocks = append(blocks, converse.ContentBlock{ToolUse: &converse.ToolUse{ToolUseID: c.ID, Name: c.Function.Name, Input: input}})
 		}
 	case "tool":
 		if m.CallID == "" {
-			return malformed(at + ": required key [tool_call_id] not found")
+			return checker.Refuse(at + ": required key [tool_call_id] not found")
 		}
 		t := &converse.ToolResult{ToolUseID: m.CallID, Content: []converse.ToolResultContent{}}
 		for j := range blocks {
@@ -366,7 +363,7 @@ func addMessage(r *converse.Request, i int, m *message) error {
 		}
 		blocks = []converse.ContentBlock{{ToolResult: t}}
 	default:
-		return malformed(at + "/role: " + m.Role[:min(len(m.Role), 100)] + " is not a valid enum value")
+		return checker.Refuse(at + "/role: " + m.Role[:min(len(m.Role), 100)] + " is not a valid enum value")
 	}
 	if n := len(r.Messages); n > 0 && r.Messages[n-1].Role == role {
 		r.Messages[n-1].Content = append(r.Messages[n-1].Content, blocks...)
@@ -380,7 +377,7 @@ func block(at string, p *part) (b converse.ContentBlock, err error) {
 	switch p.Type {
 	case "text":
 		if p.Text == nil {
-			return b, malformed(at + ": required key [text] not found")
+			return b, checker.Refuse(at + ": required key [text] not found")
 		}
 		b.Text = p.Text
 	case "image_url":
@@ -393,10 +390,10 @@ func block(at string, p *part) (b converse.ContentBlock, err error) {
 			err = json.Unmarshal(p.Image, &u, jsontext.AllowDuplicateNames(true))
 		}
 		if b.Image = image(u.URL); err != nil || b.Image == nil {
-			return b, malformed(at + "/image_url: the image is not a data URL in base64 of a png, jpeg, gif or webp")
+			return b, checker.Refuse(at + "/image_url: the image is not a data URL in base64 of a png, jpeg, gif or webp")
 		}
 	default:
-		return b, malformed(at + "/type: " + p.Type[:min(len(p.Type), 100)] + " is not a valid enum value")
+		return b, checker.Refuse(at + "/type: " + p.Type[:min(len(p.Type), 100)] + " is not a valid enum value")
 	}
 	return b, nil
 }
@@ -442,10 +439,10 @@ func (q *chatRequest) tools(r *converse.Request, uses bool) error {
 		t := &q.Tools[i]
 		at := "#/tools/" + strconv.Itoa(i)
 		if t.Type != "function" && t.Type != "" {
-			return malformed(at + "/type: " + t.Type[:min(len(t.Type), 100)] + " is not a valid enum value")
+			return checker.Refuse(at + "/type: " + t.Type[:min(len(t.Type), 100)] + " is not a valid enum value")
 		}
 		if bad := append(extraneous(at, t.Rest), extraneous(at+"/function", t.Function.Rest)...); len(bad) > 0 {
-			return malformed(strings.Join(bad, ""))
+			return checker.Refuse(strings.Join(bad, ""))
 		}
 		schema := t.Function.Parameters
 		switch schema.Kind() {
@@ -453,7 +450,7 @@ func (q *chatRequest) tools(r *converse.Request, uses bool) error {
 		case 0, 'n':
 			schema = jsontext.Value(`{"type":"object","properties":{}}`)
 		default:
-			return malformed(at + "/function/parameters: expected type: JSONObject, found: " + kindName(schema.Kind()))
+			return checker.Refuse(at + "/function/parameters: expected type: JSONObject, found: " + checker.KindName(schema.Kind()))
 		}
 		tc.Tools = append(tc.Tools, converse.Tool{ToolSpec: &converse.ToolSpec{
 			Name: t.Function.Name, Description: t.Function.Description, Strict: t.Function.Strict, InputSchema: converse.ToolInputSchema{JSON: schema},
@@ -482,7 +479,7 @@ func (q *chatRequest) choice(tc *converse.ToolConfig) (none bool, err error) {
 	case '"':
 		var s string
 		if err := json.Unmarshal(q.ToolChoice, &s); err != nil {
-			return false, notRead(err)
+			return false, checker.NotRead(err)
 		}
 		switch s {
 		case "auto":
@@ -492,7 +489,7 @@ func (q *chatRequest) choice(tc *converse.ToolConfig) (none bool, err error) {
 		case "none":
 			return true, nil
 		default:
-			return false, malformed("#/tool_choice: " + s[:min(len(s), 100)] + " is not a valid enum value")
+			return false, checker.Refuse("#/tool_choice: " + s[:min(len(s), 100)] + " is not a valid enum value")
 		}
 		return false, nil
 	case '{':
@@ -502,12 +499,12 @@ func (q *chatRequest) choice(tc *converse.ToolConfig) (none bool, err error) {
 			} `json:"function"`
 		}
 		if err := json.Unmarshal(q.ToolChoice, &c, jsontext.AllowDuplicateNames(true)); err != nil {
-			return false, notRead(err)
+			return false, checker.NotRead(err)
 		}
 		tc.ToolChoice = &converse.ToolChoice{Tool: &converse.SpecificTool{Name: c.Function.Name}}
 		return false, nil
 	}
-	return false, malformed("#/tool_choice: expected type: String, found: " + kindName(q.ToolChoice.Kind()))
+	return false, checker.Refuse("#/tool_choice: expected type: String, found: " + checker.KindName(q.ToolChoice.Kind()))
 }
 
 // withMember adds a member to an object, which may be none.
@@ -517,13 +514,6 @@ func withMember(object jsontext.Value, member string) jsontext.Value {
 	}
 	object = bytes.TrimSpace(object)
 	return append(append(append(object[:len(object)-1], ','), member...), '}')
-}
-
-// malformed is the form of Bedrock's refusals of a body that does not fit the model's schema. A real one, of
-// mistral.mistral-7b-instruct: "Malformed input request: #: required key [prompt] not found#: extraneous key [inputText]
-// is not permitted, please reformat your input and try again."
-func malformed(detail string) error {
-	return fault.New(fault.Validation, "%s", "Malformed input request: "+detail+", please reformat your input and try again.")
 }
 
 // outside refuses a number that is not within 0 and 1.
@@ -560,53 +550,4 @@ func extraneous(path string, rest jsontext.Value) []string {
 		}
 	}
 	return bad
-}
-
-// notRead puts an error of the JSON decoder in the words of Bedrock's schema checker.
-func notRead(err error) error {
-	var e *json.SemanticError
-	var f *fault.Error
-	switch {
-	case errors.As(err, &f):
-		return f
-	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
-		return malformed("#" + string(e.JSONPointer) + ": expected type: " + goName(e.GoType) + ", found: " + kindName(e.JSONKind))
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return malformed("Unexpected end of input")
-	}
-	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
-}
-
-func goName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Pointer:
-		return goName(t.Elem())
-	case reflect.String:
-		return "String"
-	case reflect.Bool:
-		return "Boolean"
-	case reflect.Int:
-		return "Integer"
-	case reflect.Float64:
-		return "Number"
-	case reflect.Slice:
-		return "JSONArray"
-	}
-	return "JSONObject"
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case '"':
-		return "String"
-	case '0':
-		return "Number"
-	case 't', 'f':
-		return "Boolean"
-	case '[':
-		return "JSONArray"
-	case '{':
-		return "JSONObject"
-	}
-	return "Null"
 }

@@ -7,17 +7,13 @@ package nova
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"reflect"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
-	"outcrop/fault"
+	"outcrop/dialect/checker"
 )
 
 // schemaVersion is the only version of the format. A body may leave it out.
@@ -53,7 +49,7 @@ type inference struct {
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
 	if err := json.Unmarshal(body, &q, strict); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if err := q.check(); err != nil {
 		return nil, err
@@ -222,7 +218,7 @@ var strict = json.JoinOptions(
 			case s.InputSchema.JSON == nil:
 				return missing(d, "inputSchema")
 			case s.InputSchema.JSON.Kind() != '{':
-				return at(d, "/inputSchema/json", "expected type: JSONObject, found: "+kindName(s.InputSchema.JSON.Kind()))
+				return at(d, "/inputSchema/json", "expected type: JSONObject, found: "+checker.KindName(s.InputSchema.JSON.Kind()))
 			}
 			return nil
 		}),
@@ -300,13 +296,7 @@ func missing(d *jsontext.Decoder, key string) error {
 
 // at is a violation of the schema at or, with path, below what d has just read.
 func at(d *jsontext.Decoder, path, violation string) error {
-	return schemaError("#" + string(d.StackPointer()) + path + ": " + violation)
-}
-
-// schemaError is the form of Bedrock's refusals of a body that does not fit the model's schema. The violations are those
-// of its schema checker, as they read in reports: "#: required key [messages] not found".
-func schemaError(violations ...string) error {
-	return fault.New(fault.Validation, "%s", "Malformed input request: "+strings.Join(violations, "")+", please reformat your input and try again.")
+	return checker.Refuse("#" + string(d.StackPointer()) + path + ": " + violation)
 }
 
 // check finds what is wrong with the body as a whole and reports all of it, as Bedrock does.
@@ -352,64 +342,7 @@ func (q *request) check() error {
 		}
 	}
 	if len(bad) > 0 {
-		return schemaError(bad...)
+		return checker.Refuse(bad...)
 	}
 	return nil
-}
-
-// notRead puts an error of the JSON decoder in Bedrock's words, which are those of its schema checker.
-func notRead(err error) error {
-	var e *json.SemanticError
-	var f *fault.Error
-	switch {
-	case errors.As(err, &f):
-		return f
-	case errors.As(err, &e) && errors.Is(e.Err, json.ErrUnknownName):
-		return schemaError("#" + string(e.JSONPointer.Parent()) + ": extraneous key [" + e.JSONPointer.LastToken() + "] is not permitted")
-	case errors.As(err, &e) && e.GoType != nil && e.JSONKind == '"' && e.GoType == reflect.TypeFor[[]byte]():
-		return schemaError("#" + string(e.JSONPointer) + ": the value is not valid base64")
-	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
-		return schemaError("#" + string(e.JSONPointer) + ": expected type: " + typeName(e.GoType) + ", found: " + kindName(e.JSONKind))
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return schemaError("Unexpected end of input")
-	}
-	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
-}
-
-func typeName(t reflect.Type) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return "String"
-	case reflect.Bool:
-		return "Boolean"
-	case reflect.Int:
-		return "Integer"
-	case reflect.Float64:
-		return "Number"
-	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Uint8 {
-			return "String" // base64
-		}
-		return "JSONArray"
-	}
-	return "JSONObject"
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case '"':
-		return "String"
-	case '0':
-		return "Number"
-	case 't', 'f':
-		return "Boolean"
-	case '[':
-		return "JSONArray"
-	case '{':
-		return "JSONObject"
-	}
-	return "Null"
 }

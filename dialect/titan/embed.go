@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/checker"
 	"outcrop/fault"
 )
 
@@ -54,7 +55,7 @@ type embeddingRequest struct {
 func ParseEmbedding(body []byte) (*converse.EmbeddingRequest, error) {
 	var q embeddingRequest
 	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true), json.RejectUnknownMembers(true)); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	r := &converse.EmbeddingRequest{Types: q.Types, Normalize: q.Normalize}
 	var in converse.EmbeddingInput
@@ -105,7 +106,7 @@ func ParseEmbedding(body []byte) (*converse.EmbeddingRequest, error) {
 		}
 	}
 	if len(bad) > 0 {
-		return nil, schemaError(bad...)
+		return nil, checker.Refuse(bad...)
 	}
 	r.Inputs = []converse.EmbeddingInput{in}
 	return r, nil

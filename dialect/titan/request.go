@@ -7,17 +7,15 @@ package titan
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
-	"reflect"
 	"strconv"
-	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/checker"
 	"outcrop/fault"
 )
 
@@ -46,7 +44,7 @@ var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.Allo
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
 	if err := json.Unmarshal(body, &q, jsontext.AllowDuplicateNames(true)); err != nil {
-		return nil, notRead(err)
+		return nil, checker.NotRead(err)
 	}
 	if err := q.check(); err != nil {
 		return nil, err
@@ -103,64 +101,9 @@ func (q *request) check() error {
 		}
 	}
 	if len(bad) > 0 {
-		return schemaError(bad...)
+		return checker.Refuse(bad...)
 	}
 	return nil
-}
-
-// schemaError is the form of Bedrock's refusals of a body that does not fit the model's schema. The violations are those
-// of its schema checker, as they read in reports: "#/stopSequences: expected type: JSONArray, found: String".
-func schemaError(violations ...string) error {
-	return fault.New(fault.Validation, "%s", "Malformed input request: "+strings.Join(violations, "")+", please reformat your input and try again.")
-}
-
-// notRead puts an error of the JSON decoder in Bedrock's words, which are those of its schema checker.
-func notRead(err error) error {
-	var e *json.SemanticError
-	switch {
-	case errors.As(err, &e) && errors.Is(e.Err, json.ErrUnknownName):
-		return schemaError("#" + string(e.JSONPointer.Parent()) + ": extraneous key [" + e.JSONPointer.LastToken() + "] is not permitted")
-	case errors.As(err, &e) && e.GoType != nil && e.JSONKind != 0:
-		return schemaError("#" + string(e.JSONPointer) + ": expected type: " + typeName(e.GoType) + ", found: " + kindName(e.JSONKind))
-	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		return schemaError("Unexpected end of input")
-	}
-	return fault.Wrap(err, fault.Validation, "Malformed input request, please reformat your input and try again.")
-}
-
-func typeName(t reflect.Type) string {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	switch t.Kind() {
-	case reflect.String:
-		return "String"
-	case reflect.Bool:
-		return "Boolean"
-	case reflect.Int:
-		return "Integer"
-	case reflect.Float64:
-		return "Number"
-	case reflect.Slice:
-		return "JSONArray"
-	}
-	return "JSONObject"
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case '"':
-		return "String"
-	case '0':
-		return "Number"
-	case 't', 'f':
-		return "Boolean"
-	case '[':
-		return "JSONArray"
-	case '{':
-		return "JSONObject"
-	}
-	return "Null"
 }
 
 // AppendRequest appends r as an InvokeModel body. upstream names the server in refusals, which are of kind
