@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"outcrop/catalog"
 	"outcrop/converse"
 	"outcrop/dialect/anthropic"
@@ -80,7 +82,7 @@ var (
 // formatOf returns the format of m's InvokeModel bodies, as this one body shows it where a model has two. A body that
 // says that it is Anthropic Messages is taken as such for every model: AWS takes it for Anthropic's own.
 func formatOf(m *catalog.Model, body []byte) *format {
-	if bytes.Contains(body, []byte(`"anthropic_version"`)) {
+	if bytes.Contains(body, []byte(`"anthropic_version"`)) && hasMember(body, "anthropic_version") {
 		return &formats[0].format
 	}
 	for i := range formats {
@@ -102,6 +104,23 @@ func formatOf(m *catalog.Model, body []byte) *format {
 		return &chat
 	}
 	return &format{}
+}
+
+// hasMember reports whether body is an object with that member; one of a value within it is none.
+func hasMember(body []byte, name string) bool {
+	d := jsontext.NewDecoder(bytes.NewReader(body), jsontext.AllowDuplicateNames(true))
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return false
+	}
+	for d.PeekKind() == '"' {
+		if t, err := d.ReadToken(); err != nil || t.String() == name {
+			return err == nil
+		}
+		if d.SkipValue() != nil {
+			return false
+		}
+	}
+	return false
 }
 
 // errOpaque is the answer for a body that nobody here reads and no upstream passes on.

@@ -40,7 +40,8 @@ func TestFormats(t *testing.T) {
 	if !ok {
 		t.Fatal("no llama")
 	}
-	for body, want := range map[string]string{`{"prompt":"x"}`: "llama", `{"anthropic_version":"bedrock-2023-05-31"}`: "anthropic"} {
+	for body, want := range map[string]string{`{"prompt":"x"}`: "llama", `{"anthropic_version":"bedrock-2023-05-31"}`: "anthropic",
+		`{"max_tokens":1,"anthropic_version":"bedrock-2023-05-31"}`: "anthropic", `{"prompt":"x","tools":{"anthropic_version":1}}`: "llama"} {
 		if got := formatOf(llama, []byte(body)).name; got != want {
 			t.Errorf("%s: %q, want %q", body, got, want)
 		}
