@@ -24,6 +24,43 @@ import (
 // awaitMoment is for states that nobody tells of.
 func awaitMoment() { runtime.Gosched() }
 
+// Only a call that has the process for itself may hold it up with a write.
+func TestAlone(t *testing.T) {
+	var last atomic.Bool
+	disk := &ledger.Disk{BeforeWrite: func(alone bool) { last.Store(alone) }}
+	w := newWorld(t, func(c *ledger.Config) { disk.Install(c); c.SyncInterval = time.Hour })
+	open := func(i int, alone bool) {
+		t.Helper()
+		if err := w.Open(t.Context(), intent(number(i))); err != nil {
+			t.Fatal(err)
+		}
+		if last.Load() != alone {
+			t.Errorf("the intent of call %d was written with alone %v", i, !alone)
+		}
+	}
+	settle := func(i int, alone bool) {
+		t.Helper()
+		if err := w.Settle(t.Context(), settlement(number(i))); err != nil {
+			t.Fatal(err)
+		}
+		if last.Load() != alone {
+			t.Errorf("the settlement of call %d was written with alone %v", i, !alone)
+		}
+	}
+	open(1, true)
+	open(2, false)
+	settle(1, false)
+	settle(2, true)
+	open(3, true)
+	disk.Off()
+	if err := w.Open(t.Context(), intent(number(4))); err == nil {
+		t.Fatal("an intent was taken by a disk that is off")
+	}
+	disk.On()
+	settle(3, false) // with a new segment
+	open(5, true)    // the refused call is not counted
+}
+
 // Those who come while the disk is busy share one sync.
 func TestGroupCommit(t *testing.T) {
 	const calls = 60

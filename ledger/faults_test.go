@@ -29,8 +29,9 @@ var ErrFault = errors.New("a fault of the disk")
 
 // Disk is the operating system's with faults in it. It also knows what would be left after a power cut.
 type Disk struct {
-	Fate       func(op, name string) Fate // asked before each step, one at a time; nil for none
-	BeforeSync func()                     // called before each sync of a file; nil for none
+	Fate        func(op, name string) Fate // asked before each step, one at a time; nil for none
+	BeforeSync  func()                     // called before each sync of a file; nil for none
+	BeforeWrite func(alone bool)           // likewise, of each write
 
 	mu      sync.Mutex
 	off     bool
@@ -234,7 +235,10 @@ type faultyFile struct {
 	c *content
 }
 
-func (f *faultyFile) WriteAt(b []byte, off int64) (int, error) {
+func (f *faultyFile) writeAt(b []byte, off int64, alone bool) (int, error) {
+	if f.d.BeforeWrite != nil {
+		f.d.BeforeWrite(alone)
+	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	fate := f.d.fate("write", f.c.name)
@@ -244,7 +248,7 @@ func (f *faultyFile) WriteAt(b []byte, off int64) (int, error) {
 	case Half:
 		b = b[:len(b)/2]
 	}
-	n, err := f.file.WriteAt(b, off)
+	n, err := f.file.writeAt(b, off, alone)
 	f.c.since = append(f.c.since, written{off, bytes.Clone(b[:n])})
 	if fate != Done {
 		err = errors.Join(ErrFault, err)
@@ -305,7 +309,7 @@ func TestDisk(t *testing.T) {
 		must(err)
 		size := int64(0)
 		write := func(s string) {
-			n, err := f.WriteAt([]byte(s), size)
+			n, err := f.writeAt([]byte(s), size, false)
 			size += int64(n)
 			must(err)
 		}

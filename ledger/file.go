@@ -7,7 +7,8 @@ import (
 
 // file is an open segment. Sync returns when its bytes, and what is needed to find them again, are on the disk.
 type file interface {
-	io.WriterAt
+	// writeAt is io.WriterAt's. alone says that nobody else has work for the process meanwhile.
+	writeAt(b []byte, off int64, alone bool) (int, error)
 	io.ReaderAt
 	io.Closer
 	Sync() error

@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"os"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -144,12 +145,14 @@ func (s *syncer) submit(f *os.File) (done bool, err error) {
 	return false, nil
 }
 
+// Neither system call in step waits, so the Go scheduler is not told of them: see writeAt.
+//
 // step is called until it returns true, at first and whenever the eventfd was told. RawConn.Read forgets what the poller
 // knew before the first step: the answer to a request that is made there cannot be missed. The eventfd's counter is not
 // read: the poller heeds edges, and each answer is one.
 func (s *syncer) step(uintptr) bool {
 	if s.state == syncNew {
-		n, _, _ := syscall.Syscall(unix.SYS_IO_SUBMIT, s.context, 1, uintptr(unsafe.Pointer(&s.requests)))
+		n, _, _ := syscall.RawSyscall(unix.SYS_IO_SUBMIT, s.context, 1, uintptr(unsafe.Pointer(&s.requests)))
 		if n != 1 {
 			s.state = syncRefused
 			return true
@@ -158,12 +161,35 @@ func (s *syncer) step(uintptr) bool {
 		return false
 	}
 	var now unix.Timespec
-	n, _, _ := syscall.Syscall6(unix.SYS_IO_GETEVENTS, s.context, 0, 1, uintptr(unsafe.Pointer(&s.event)), uintptr(unsafe.Pointer(&now)), 0)
+	n, _, _ := syscall.RawSyscall6(unix.SYS_IO_GETEVENTS, s.context, 0, 1, uintptr(unsafe.Pointer(&s.event)), uintptr(unsafe.Pointer(&now)), 0)
 	if n != 1 {
 		return false
 	}
 	s.state = syncDone
 	return true
+}
+
+// writeAt writes into the page cache. Alone it does so without telling the Go scheduler, whose monitor thread would be
+// woken by each such call after an idle moment and cost a sixth of a lone call. Should the disk be so far behind that the
+// write waits, the process waits with it: nobody else is kept from anything but the health checks, and they hear what is
+// true. With others under way it is the usual write, which holds only this thread.
+func (f osFile) writeAt(b []byte, off int64, alone bool) (n int, err error) {
+	if !alone {
+		return f.WriteAt(b, off)
+	}
+	fd := f.Fd()
+	for n < len(b) {
+		m, _, errno := syscall.RawSyscall6(unix.SYS_PWRITE64, fd, uintptr(unsafe.Pointer(&b[n])), uintptr(len(b)-n), uintptr(off)+uintptr(n), 0, 0)
+		switch errno {
+		case 0:
+			n += int(m)
+		case syscall.EINTR:
+		default:
+			return n, &os.PathError{Op: "write", Path: f.Name(), Err: errno}
+		}
+	}
+	runtime.KeepAlive(f.File)
+	return n, nil
 }
 
 // close gives back what the kernel holds. No sync is under way.

@@ -15,3 +15,5 @@ func newSyncer() *syncer { return nil }
 
 func (*syncer) sync(f *os.File) error { return f.Sync() }
 func (*syncer) close() error          { return nil }
+
+func (f osFile) writeAt(b []byte, off int64, _ bool) (int, error) { return f.WriteAt(b, off) }

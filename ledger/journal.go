@@ -50,7 +50,8 @@ type journal struct {
 	segmentSize int64
 	interval    time.Duration // how long an intent may wait for its sync
 	logger      *slog.Logger
-	settled     func() // called under mu when settlements became durable
+	settled     func()      // called under mu when settlements became durable
+	alone       func() bool // whether at most one call is under way
 
 	mu       sync.Mutex
 	segs     []segment // the last one is active
@@ -279,7 +280,7 @@ func (j *journal) flush() error {
 	if len(b) == 0 {
 		return nil
 	}
-	if _, err := j.active.WriteAt(b, j.offset(j.written)); err != nil {
+	if _, err := j.active.writeAt(b, j.offset(j.written), j.alone()); err != nil {
 		return err
 	}
 	j.written = j.end()
@@ -301,7 +302,7 @@ func (j *journal) fill() {
 	if from >= to {
 		return
 	}
-	if _, err := j.active.WriteAt(zeros[:to-from], from); err != nil {
+	if _, err := j.active.writeAt(zeros[:to-from], from, false); err != nil {
 		to = math.MaxInt64 // this segment does without: whether records can be written they will tell themselves
 	}
 	j.filled = to
@@ -363,13 +364,13 @@ func (j *journal) roll() error {
 	j.mu.Unlock()
 	f, err := j.disk.create(temp)
 	if err == nil {
-		if _, err = f.WriteAt(b, 0); err == nil {
+		if _, err = f.writeAt(b, 0, false); err == nil {
 			err = f.Sync()
 		}
 	}
 	j.mu.Lock()
 	if err == nil && j.end() > to { // what came meanwhile
-		_, err = f.WriteAt(j.tail[to-base:], int64(len(b)))
+		_, err = f.writeAt(j.tail[to-base:], int64(len(b)), false)
 	}
 	if err == nil {
 		err = j.disk.rename(temp, s.path)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,7 +47,8 @@ type Ledger struct {
 	syncer  *syncer
 	journal *journal
 	indexer *indexer
-	records sync.Pool // of *[]byte
+	records sync.Pool    // of *[]byte
+	calls   atomic.Int64 // between Open and the end of Settle
 
 	mu     sync.Mutex
 	open   map[uuid.UUID]struct{}
@@ -105,7 +107,7 @@ func start(ctx context.Context, cfg *Config) (_ *Ledger, err error) {
 	l.journal = &journal{
 		dir: cfg.Dir, disk: cfg.disk, node: r.epoch.Node, epoch: r.epoch.Epoch,
 		segmentSize: cfg.SegmentSize, interval: cfg.SyncInterval, logger: cfg.Logger,
-		settled: l.indexer.wake,
+		settled: l.indexer.wake, alone: func() bool { return l.calls.Load() <= 1 },
 	}
 	if err := l.journal.start(r.segs, r.synced, r.tail); err != nil {
 		return nil, errors.Join(err, l.lock.Close())
@@ -128,6 +130,7 @@ func (l *Ledger) Open(ctx context.Context, in *Intent) error {
 	if twice {
 		return fmt.Errorf("ledger: call %s is open already", in.ID)
 	}
+	l.calls.Add(1)
 	buf := l.records.Get().(*[]byte)
 	defer l.records.Put(buf)
 	*buf = appendIntent((*buf)[:0], in)
@@ -143,6 +146,7 @@ func (l *Ledger) Open(ctx context.Context, in *Intent) error {
 	if err == nil {
 		return nil
 	}
+	l.calls.Add(-1)
 	l.mu.Lock()
 	delete(l.open, in.ID)
 	l.mu.Unlock()
@@ -176,7 +180,9 @@ func (l *Ledger) Settle(ctx context.Context, s *Settlement) error {
 		return fmt.Errorf("ledger: call %s is settled but not open", s.ID)
 	}
 	appended, err := l.journal.settlement(ctx, *buf)
-	if !appended {
+	if appended {
+		l.calls.Add(-1)
+	} else {
 		l.mu.Lock()
 		l.open[s.ID] = struct{}{}
 		l.mu.Unlock()

@@ -61,7 +61,7 @@ func writeEpoch(d disk, path string, e *epoch) error {
 	if err != nil {
 		return err
 	}
-	if _, err = f.WriteAt(append(b, '\n'), 0); err == nil {
+	if _, err = f.writeAt(append(b, '\n'), 0, false); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

@@ -3,12 +3,13 @@
 package http1
 
 import (
-	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
 	"syscall"
+
+	"outcrop/socket"
 )
 
 // socketQuiet says whether a socket has nothing to read: neither data nor its end nor an error.
@@ -23,16 +24,10 @@ func socketQuiet(raw syscall.RawConn) finding {
 
 func look(fd uintptr) finding {
 	var b [1]byte
-	for {
-		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		switch {
-		case err == syscall.EINTR:
-		case err != nil && isAgain(err):
-			return yes
-		default:
-			return no
-		}
+	if _, err := socket.Peek(fd, b[:]); err != nil && isAgain(err) {
+		return yes
 	}
+	return no
 }
 
 func isAgain(err error) bool { return err == syscall.EAGAIN || err == syscall.EWOULDBLOCK }
@@ -89,14 +84,14 @@ func (c *conn) step(fd uintptr) (done bool) {
 		if b, a.left, a.err = c.compose(r, a.body); a.err != nil {
 			return true
 		}
-		n, err := ignoringInterrupts(writeSocket, fd, b)
+		n, err := socket.Write(fd, b)
 		a.unsent = b[n:]
 		if err != nil && !isAgain(err) {
 			a.stuck, a.err = true, c.failure("write", err)
 		}
 		return a.err != nil || len(a.unsent) > 0 || a.left > 0
 	}
-	n, err := ignoringInterrupts(readSocket, fd, c.buf)
+	n, err := socket.Read(fd, c.buf)
 	if err != nil && isAgain(err) {
 		return false
 	}
@@ -107,15 +102,6 @@ func (c *conn) step(fd uintptr) (done bool) {
 		c.err = io.EOF
 	}
 	return true
-}
-
-func ignoringInterrupts(call func(int, []byte) (int, error), fd uintptr, b []byte) (int, error) {
-	for {
-		n, err := call(int(fd), b)
-		if !errors.Is(err, syscall.EINTR) {
-			return max(n, 0), err
-		}
-	}
 }
 
 // failure gives an error the form that package net gives it.

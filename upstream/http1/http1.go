@@ -21,6 +21,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"outcrop/socket"
 )
 
 // Config says how connections are made and kept. A time limit that is 0 is none.
@@ -253,7 +255,7 @@ func (t *Transport) dial(ctx context.Context, to server, u *url.URL) (*conn, err
 	if err != nil {
 		return failed(err)
 	}
-	c := &conn{Conn: nc, to: to}
+	c := &conn{Conn: socket.New(nc), to: to}
 	c.cut = func() { c.SetDeadline(past) }
 	if sc, ok := nc.(syscall.Conn); ok {
 		c.raw, _ = sc.SyscallConn()
@@ -265,7 +267,7 @@ func (t *Transport) dial(ctx context.Context, to server, u *url.URL) (*conn, err
 			cfg = cfg.Clone()
 			cfg.ServerName = u.Hostname()
 		}
-		tc := tls.Client(nc, cfg)
+		tc := tls.Client(c.Conn, cfg)
 		if err := tc.HandshakeContext(limited); err != nil {
 			nc.Close()
 			return failed(fmt.Errorf("TLS handshake: %w", err))

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"outcrop/socket"
 )
 
 const (
@@ -52,7 +54,7 @@ func (a *atomicState) CompareAndSwap(o, n state) bool {
 type conn struct {
 	s      *Server
 	rwc    net.Conn
-	socket *socket // rwc, cheaper to read and write
+	socket net.Conn // rwc, cheaper to read and write
 	remote string
 	ctx    context.Context // of all its requests: a connection has one at a time
 	cancel context.CancelFunc
@@ -91,7 +93,7 @@ const maxPooledOut = 64 << 10
 var past = time.Unix(1, 0)
 
 func newConn(s *Server, rwc net.Conn) *conn {
-	c := &conn{s: s, rwc: rwc, socket: newSocket(rwc)}
+	c := &conn{s: s, rwc: rwc, socket: socket.New(rwc)}
 	if a := rwc.RemoteAddr(); a != nil {
 		c.remote = a.String()
 	}
