@@ -158,7 +158,7 @@ func (a *api) get(_ context.Context, c *wire.Call, in *identifierInput) (*infere
 }
 
 func (a *api) list(_ context.Context, c *wire.Call, in *listInferenceProfilesInput) (*listInferenceProfilesOutput, error) {
-	page, next, err := a.profiles.List(c.Caller.Account, c.Caller.Region, value(in.Type), value(in.MaxResults), value(in.NextToken))
+	page, next, err := a.profiles.List(c.Caller.Account, c.Caller.Region, value(in.TypeEquals), value(in.MaxResults), value(in.NextToken))
 	if err != nil {
 		return nil, err
 	}
@@ -200,10 +200,10 @@ func (a *api) listModels(_ context.Context, c *wire.Call, in *listFoundationMode
 			continue
 		}
 		f := a.showModel(m, c.Caller.Region)
-		if in.Provider != nil && !strings.EqualFold(*in.Provider, f.Provider) || // the guides write "anthropic"
-			in.CustomizationType != nil || // no model can be customized here
-			in.OutputModality != nil && !slices.Contains(f.OutputModalities, *in.OutputModality) ||
-			in.InferenceType != nil && !slices.Contains(f.InferenceTypes, *in.InferenceType) {
+		if in.ByProvider != nil && !strings.EqualFold(*in.ByProvider, f.Provider) || // the guides write "anthropic"
+			in.ByCustomizationType != nil || // no model can be customized here
+			in.ByOutputModality != nil && !slices.Contains(f.OutputModalities, *in.ByOutputModality) ||
+			in.ByInferenceType != nil && !slices.Contains(f.InferenceTypes, *in.ByInferenceType) {
 			continue
 		}
 		out.Summaries = append(out.Summaries, f)

@@ -55,7 +55,7 @@ type profileModel struct {
 type listInferenceProfilesInput struct {
 	MaxResults *int    `json:"-" query:"maxResults" min:"1" max:"1000"`
 	NextToken  *string `json:"-" query:"nextToken" min:"1" max:"2048" pattern:"^\\S*$"`
-	Type       *string `json:"-" query:"type" enum:"SYSTEM_DEFINED,APPLICATION"`
+	TypeEquals *string `json:"-" query:"type" enum:"SYSTEM_DEFINED,APPLICATION"`
 }
 
 type listInferenceProfilesOutput struct {
@@ -91,10 +91,10 @@ type tagOutput struct {
 // The service itself knows more inference types and modalities than its model's enums: INFERENCE_PROFILE, VIDEO,
 // SPEECH, AUDIO. They are accepted as filters because they are in the answers.
 type listFoundationModelsInput struct {
-	Provider          *string `json:"-" query:"byProvider" pattern:"^[A-Za-z0-9- ]{1,63}$"`
-	CustomizationType *string `json:"-" query:"byCustomizationType" enum:"FINE_TUNING,CONTINUED_PRE_TRAINING,DISTILLATION"`
-	OutputModality    *string `json:"-" query:"byOutputModality" enum:"TEXT,IMAGE,EMBEDDING,VIDEO,SPEECH,AUDIO"`
-	InferenceType     *string `json:"-" query:"byInferenceType" enum:"ON_DEMAND,PROVISIONED,INFERENCE_PROFILE"`
+	ByProvider          *string `json:"-" query:"byProvider" pattern:"^[A-Za-z0-9- ]{1,63}$"`
+	ByCustomizationType *string `json:"-" query:"byCustomizationType" enum:"FINE_TUNING,CONTINUED_PRE_TRAINING,DISTILLATION"`
+	ByOutputModality    *string `json:"-" query:"byOutputModality" enum:"TEXT,IMAGE,EMBEDDING,VIDEO,SPEECH,AUDIO"`
+	ByInferenceType     *string `json:"-" query:"byInferenceType" enum:"ON_DEMAND,PROVISIONED,INFERENCE_PROFILE"`
 }
 
 type listFoundationModelsOutput struct {
