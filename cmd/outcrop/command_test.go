@@ -109,6 +109,42 @@ func TestDemoTwice(t *testing.T) {
 	}
 }
 
+// TestDemoNext: what a demonstration that has ended tells to type needs a server, and one on the folder where it is kept.
+func TestDemoNext(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	kept := filepath.Join(t.TempDir(), "data")
+	for _, c := range []struct{ args, want []string }{
+		{nil, []string{" serve\n", " env)\"\n", "--model-id anthropic."}},
+		{[]string{"--data", kept}, []string{" serve --data " + kept + "\n", " env --data " + kept + ")\"\n", "--model-id project-alpha-claude-sonnet "}},
+	} {
+		out, err := run(t.Context(), append([]string{"demo", "--exit"}, c.args...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("demo --exit %v does not say %q:\n%s", c.args, want, out)
+			}
+		}
+	}
+}
+
+func TestArguments(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"keys", "list"}, "outcrop keys list USER"},
+		{[]string{"users", "put-policy", "alice"}, "outcrop users put-policy USER NAME FILE"},
+		{[]string{"check-config"}, "outcrop check-config FILE"},
+		{[]string{"serve", "now"}, "outcrop serve"},
+	} {
+		if _, err := run(t.Context(), c.args...); err == nil || !strings.Contains(err.Error(), "usage: "+c.want) {
+			t.Errorf("%v: %v; want the usage, %s", c.args, err, c.want)
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	conflict := fault.New(fault.Conflict, "User with name a already exists.")
 	for _, c := range []struct {

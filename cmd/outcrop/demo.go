@@ -66,7 +66,7 @@ func demoCommand() *cobra.Command {
 			case url := <-up:
 				d := &demo{server: s, url: url, out: cmd.OutOrStdout(), progress: cmd.ErrOrStderr()}
 				if failed = d.run(ctx); failed == nil {
-					d.next(dir, exit && data == "")
+					d.next(dir, exit, data != "")
 					if !exit {
 						fmt.Fprintln(d.out, "\nThe server stays up. Ctrl-C ends it.")
 						<-ctx.Done()
@@ -466,8 +466,9 @@ func (d *demo) settled(ctx context.Context) (int, error) {
 	return int(n), err
 }
 
-// next prints what a user types next: on this server, or on one of his own when this one is gone in a moment.
-func (d *demo) next(dir string, gone bool) {
+// next prints what a user types next: on this server; or, when it ends in a moment, on another on its folder where that is
+// kept, else on one of his own.
+func (d *demo) next(dir string, ends, kept bool) {
 	program := "outcrop"
 	if exe, err := os.Executable(); err == nil {
 		program = exe
@@ -476,22 +477,24 @@ func (d *demo) next(dir string, gone bool) {
 		}
 	}
 	t := d.teams[0]
-	env, model := program+" env --data "+shellQuote(dir), t.profile
-	if gone {
-		fmt.Fprintf(d.out, "\nNext, a server that stays:\n\n  %s serve\n", program)
-		env, model = program+" env", strings.TrimPrefix(t.source, "arn:aws:bedrock:"+t.region+"::foundation-model/")
+	folder, model := " --data "+shellQuote(dir), t.profile
+	if ends && !kept {
+		folder, model = "", strings.TrimPrefix(t.source, "arn:aws:bedrock:"+t.region+"::foundation-model/")
+	}
+	if ends {
+		fmt.Fprintf(d.out, "\nNext, a server that stays:\n\n  %s serve%s\n", program, folder)
 	}
 	start, end := window()
 	fmt.Fprintf(d.out, `
 In another terminal:
 
-  eval "$(%s)"
+  eval "$(%s env%s)"
   aws bedrock list-inference-profiles --region %s --type-equals APPLICATION
   aws bedrock-runtime converse --region %s --model-id %s \
     --messages '[{"role":"user","content":[{"text":"Say hello."}]}]'
   aws ce get-cost-and-usage --time-period Start=%s,End=%s --granularity DAILY \
     --metrics UnblendedCost --group-by Type=TAG,Key=Project
-`, env, t.region, t.region, model, start.Format(time.DateOnly), end.Format(time.DateOnly))
+`, program, folder, t.region, t.region, model, start.Format(time.DateOnly), end.Format(time.DateOnly))
 }
 
 // bar is a progress bar on a terminal, and one line at the end elsewhere.

@@ -82,8 +82,27 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		root.Version = info.Main.Version // --version, for reports of what went wrong
+	}
 	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), verifyCommand())
+	tellUsage(root)
 	return root
+}
+
+// tellUsage makes every command that refuses its arguments say which ones it takes; cobra's own words only count them.
+func tellUsage(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		tellUsage(sub)
+	}
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w; usage: %s", err, cmd.UseLine())
+			}
+			return nil
+		}
+	}
 }
 
 func serveCommand() *cobra.Command {
