@@ -291,7 +291,7 @@ func checkKeys(n ast.Node, t reflect.Type, path string) error {
 		if text := n.GetToken().Value; path == "account_id" {
 			_, quoted := n.(*ast.StringNode)
 			if !accountID.MatchString(text) || !quoted && text[0] == '0' { // a number loses its zeros
-				return fmt.Errorf("line %d: account_id: %q: quote it: 12 digits, as \"000000000000\"", n.GetToken().Position.Line, text)
+				return fmt.Errorf("line %d: account_id: %s: must be 12 digits in quotes, as \"000000000000\"", n.GetToken().Position.Line, text)
 			}
 		}
 	case *ast.MappingValueNode:
@@ -386,7 +386,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	if !accountID.MatchString(c.AccountID) {
-		return fmt.Errorf("account_id: %q: quote it: 12 digits, as \"000000000000\"", c.AccountID)
+		return fmt.Errorf("account_id: %q: must be 12 digits in quotes, as \"000000000000\"", c.AccountID)
 	}
 	if !regionName.MatchString(c.Region) {
 		return fmt.Errorf("region: %q is not the name of a Region", c.Region)

@@ -108,7 +108,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		Recover: invoke.Recovered(cat, rater),
 	})
 	if err != nil {
-		return s, fmt.Errorf("ledger: %w", err)
+		return s, err
 	}
 	s.later(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
