@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -92,7 +93,18 @@ func TestDocumented(t *testing.T) {
 			t.Fatalf("%s has no example", page)
 		}
 		_, server, _ := strings.Cut(rest, "```yaml\n")
-		server, _, _ = strings.Cut(server, "```")
+		server, rest, _ = strings.Cut(server, "```")
+		_, vendors, _ := strings.Cut(rest, "```yaml\n")
+		vendors, _, _ = strings.Cut(vendors, "```")
+		others := defaults()
+		if err := decodeConfig([]byte(vendors), &others); err != nil || len(others.Upstreams) != 2 || others.Upstreams[1].Bedrock == nil {
+			t.Fatalf("%s: the vendors' upstreams: %v", page, err)
+		}
+		for b, i := reflect.ValueOf(*others.Upstreams[1].Bedrock), 0; i < b.NumField(); i++ {
+			if b.Field(i).IsZero() {
+				t.Errorf("%s does not show %s of bedrock", page, b.Type().Field(i).Name)
+			}
+		}
 		reached := defaults()
 		if err := decodeConfig([]byte(server), &reached); err != nil || len(reached.Upstreams) != 1 {
 			t.Fatalf("%s: how an upstream is reached: %v", page, err)

@@ -7,8 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
+
+	"outcrop/ledger"
 )
 
 // TestStopWithHalfBodies stops a server to which requests are being sent that never end: it must not wait for them.
@@ -81,4 +86,43 @@ func TestStopWithHalfBodies(t *testing.T) {
 		s.http.Close()
 		t.Error("the server waits for a body")
 	}
+}
+
+// TestNotReady: who asks whether a server can serve has shown no credentials, so what keeps it from serving (here a database
+// that is gone) is not in the answer.
+func TestNotReady(t *testing.T) {
+	s, err := New(t.Context(), defaults(), t.TempDir(), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ready.Store(true)
+	ask := func() (int, string) {
+		w := httptest.NewRecorder()
+		s.route(http.NotFoundHandler()).ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
+		return w.Code, w.Body.String()
+	}
+	if code, body := ask(); code != http.StatusOK {
+		t.Fatalf("before: %d %s", code, body)
+	}
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now().UTC()
+	call := ledger.Intent{ID: uuid.New(), Time: now, Account: "000000000000", Region: "us-east-1", Operation: "Converse", ModelID: "amazon.nova-lite-v1:0"}
+	if err := s.ledger.Open(t.Context(), &call); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ledger.Settle(t.Context(), &ledger.Settlement{ID: call.ID, Time: now, Status: ledger.Completed}); err != nil {
+		t.Fatal(err)
+	}
+	for s.ledger.Healthy() == nil { // until the indexer has met the database
+		time.Sleep(time.Millisecond)
+	}
+	if code, body := ask(); code != http.StatusServiceUnavailable || body != "the ledger cannot record calls\n" {
+		t.Errorf("%d %q", code, body)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	s.ledger.Close(ended) // without waiting for the database
+	s.Close()             // both say again that it is closed
 }
