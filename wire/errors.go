@@ -26,8 +26,8 @@ const coralURI = "http://internal.amazon.com/coral/com.amazon.coral.service/"
 //
 // rest-json answers credentials with 403, json-1.1 with 400 (Amazon ECS, DynamoDB and Systems Manager are seen to), the
 // query protocol with 403 and codes of its own without "Exception". Sources: the common errors of each service's API
-// reference (and for json-1.1's 400 of an unknown operation https://github.com/architect/dynalite, which compares itself
-// with DynamoDB); https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html; for the 403 and the text of
+// reference; for the 400 of an unknown operation in json-1.1 https://github.com/architect/dynalite (index.js), which is tested
+// against DynamoDB; https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html; for the 403 and the text of
 // MissingAuthenticationToken from STS https://github.com/amzn/selling-partner-api-docs/issues/3081; for
 // RequestEntityTooLargeException https://github.com/aws/aws-sdk-go/issues/3080.
 var protocolExceptions = map[fault.Kind][3]Exception{
