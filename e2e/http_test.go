@@ -37,7 +37,7 @@ func (s *server) exchange(m message) (*http.Response, string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, err := http.NewRequest(m.method, s.url+m.target, nil)
+	r, err := http.NewRequestWithContext(deadline(s.t), m.method, s.url+m.target, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -131,33 +131,29 @@ func findNull(d *jsontext.Decoder, t reflect.Type) reflect.Type {
 	open := d.PeekKind()
 	list, object := open == '[' && t.Kind() == reflect.Slice, open == '{' && (t.Kind() == reflect.Map || t.Kind() == reflect.Struct)
 	if !list && !object || t == valueType || reflect.PointerTo(t).Implements(reflect.TypeFor[json.UnmarshalerFrom]()) {
-		d.SkipValue() // no error: the body has been decoded once
+		_ = d.SkipValue() // no error here or below: the body has been decoded once
 		return nil
 	}
-	d.ReadToken()
+	_, _ = d.ReadToken()
 	for k := d.PeekKind(); k != ']' && k != '}' && k != 0; k = d.PeekKind() {
-		var elem reflect.Type
+		var name jsontext.Token
 		if object {
-			name, _ := d.ReadToken()
-			if t.Kind() == reflect.Struct {
-				if elem = bodyMember(t, name.String()); elem == nil {
-					d.SkipValue()
-				} else if found := findNull(d, elem); found != nil {
-					return found
-				}
-				continue
-			}
+			name, _ = d.ReadToken()
 		}
-		elem = t.Elem()
-		if d.PeekKind() == 'n' {
-			d.ReadToken()
+		var elem reflect.Type // nil for a member that is not known
+		if t.Kind() == reflect.Struct {
+			elem = bodyMember(t, name.String())
+		} else if elem = t.Elem(); d.PeekKind() == 'n' {
+			_, _ = d.ReadToken()
 			return elem
 		}
-		if found := findNull(d, elem); found != nil {
+		if elem == nil {
+			_ = d.SkipValue()
+		} else if found := findNull(d, elem); found != nil {
 			return found
 		}
 	}
-	d.ReadToken()
+	_, _ = d.ReadToken()
 	return nil
 }
 

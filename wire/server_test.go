@@ -10,11 +10,13 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -1024,7 +1026,7 @@ func FuzzRestJSONBody(f *testing.F) {
 		Float *float64       `json:"float,omitempty" min:"0" max:"1"`
 	}
 	type union struct {
-		_ struct{} `union:"true"`
+		_ struct{} `union:"Union"`
 
 		Node *node   `json:"node,omitempty"`
 		Blob []byte  `json:"blob,omitempty" max:"8"`
@@ -1039,7 +1041,7 @@ func FuzzRestJSONBody(f *testing.F) {
 		Map   map[string]string `json:"map2,omitempty" key.max:"3" each.max:"3"`
 	}
 	for _, s := range []string{`{}`, ``, `null`, `{"node":{"name":"x"}}`, `{"union":{"list":[{"blob":"YQ=="},{"node":{}}]}}`, `{"nodes":[null,{"kind":"c"}],"tags":["",null],"map2":{"aaaa":"bbbb"}}`,
-		`{"node":{"name":"x","float":1e999,"doc":{"a":[1,2,{"b":null}]}},"int":2147483648}`, `{"list":[[[[[[[`} {
+		`{"list":["null", null]}`, `{"map":{"a":null}}`, `{"node":{"name":"x","float":1e999,"doc":{"a":[1,2,{"b":null}]}},"int":2147483648}`, `{"list":[[[[[[[`} {
 		f.Add([]byte(s))
 	}
 	s := newTestServer(f, nil, restService("bedrock", "",
@@ -1054,6 +1056,20 @@ func FuzzRestJSONBody(f *testing.F) {
 		}
 		if !jsontext.Value(w.Body.Bytes()).IsValid() {
 			t.Errorf("the answer is not JSON: %s", w.Body)
+		}
+		var sent struct { // no null stands in a list or a map that was taken
+			List  []any          `json:"list"`
+			Tags  []any          `json:"tags"`
+			Nodes []any          `json:"nodes"`
+			Map   map[string]any `json:"map"`
+			Map2  map[string]any `json:"map2"`
+		}
+		if w.Code == 200 && json.Unmarshal(body, &sent) == nil {
+			for _, elems := range [][]any{sent.List, sent.Tags, sent.Nodes, slices.Collect(maps.Values(sent.Map)), slices.Collect(maps.Values(sent.Map2))} {
+				if slices.Contains(elems, nil) {
+					t.Errorf("%s is taken", body)
+				}
+			}
 		}
 	})
 }
