@@ -37,7 +37,7 @@ type Document struct {
 // DocumentSource is a union: the file's bytes (base64 in JSON), an object in S3, a text, or texts that are cited one by
 // one.
 type DocumentSource struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"DocumentSource"`
 
 	Bytes      []byte         `json:"bytes,omitzero"`
 	S3Location *S3Location    `json:"s3Location,omitzero"`
@@ -47,7 +47,7 @@ type DocumentSource struct {
 
 // DocumentText is a union with one member today.
 type DocumentText struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"DocumentContentBlock"`
 
 	Text *string `json:"text,omitzero"`
 }
@@ -87,7 +87,7 @@ type SearchResultText struct {
 
 // GuardContent is a union: what a guardrail is asked to look at.
 type GuardContent struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"GuardrailConverseContentBlock"`
 
 	Text  *GuardText  `json:"text,omitzero"`
 	Image *GuardImage `json:"image,omitzero"`
@@ -107,7 +107,7 @@ type GuardImage struct {
 
 // GuardImageSource is a union with one member today.
 type GuardImageSource struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"GuardrailConverseImageSource"`
 
 	Bytes []byte `json:"bytes,omitzero"`
 }
@@ -120,7 +120,7 @@ type Citations struct {
 
 // CitedText is a union with one member today.
 type CitedText struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"CitationGeneratedContent"`
 
 	Text *string `json:"text,omitzero"`
 }
@@ -135,7 +135,7 @@ type Citation struct {
 
 // CitationLocation is a union: the place in the source.
 type CitationLocation struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"CitationLocation"`
 
 	Web                  *WebLocation      `json:"web,omitzero"`
 	DocumentChar         *DocumentLocation `json:"documentChar,omitzero"`

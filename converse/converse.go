@@ -42,27 +42,27 @@ type Message struct {
 	Content []ContentBlock `json:"content" required:"true"`
 }
 
-// ContentBlock is a union: exactly one member is set.
+// ContentBlock is a union: exactly one member is set. The members are in the order in which Bedrock's messages list them.
 type ContentBlock struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"ContentBlock"`
 
 	Text             *string           `json:"text,omitzero"`
 	Image            *Image            `json:"image,omitzero"`
 	ToolUse          *ToolUse          `json:"toolUse,omitzero"`
 	ToolResult       *ToolResult       `json:"toolResult,omitzero"`
-	ReasoningContent *Reasoning        `json:"reasoningContent,omitzero"`
-	CachePoint       *CachePoint       `json:"cachePoint,omitzero"`
 	Document         Raw[Document]     `json:"document,omitzero"`
 	Video            Raw[Video]        `json:"video,omitzero"`
-	Audio            Raw[Audio]        `json:"audio,omitzero" sensitive:"true"`
-	GuardContent     Raw[GuardContent] `json:"guardContent,omitzero"`
+	CachePoint       *CachePoint       `json:"cachePoint,omitzero"`
+	ReasoningContent *Reasoning        `json:"reasoningContent,omitzero"`
 	CitationsContent Raw[Citations]    `json:"citationsContent,omitzero"`
 	SearchResult     Raw[SearchResult] `json:"searchResult,omitzero"`
+	Audio            Raw[Audio]        `json:"audio,omitzero" sensitive:"true"`
+	GuardContent     Raw[GuardContent] `json:"guardContent,omitzero"`
 }
 
 // SystemBlock is a union: exactly one member is set.
 type SystemBlock struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"SystemContentBlock"`
 
 	Text         *string           `json:"text,omitzero" min:"1"`
 	CachePoint   *CachePoint       `json:"cachePoint,omitzero"`
@@ -77,7 +77,7 @@ type Image struct {
 
 // ImageSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
 type ImageSource struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"ImageSource"`
 
 	Bytes      []byte      `json:"bytes,omitzero"`
 	S3Location *S3Location `json:"s3Location,omitzero"`
@@ -113,7 +113,7 @@ type ToolResult struct {
 
 // ToolResultContent is a union: exactly one member is set.
 type ToolResultContent struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"ToolResultContentBlock"`
 
 	JSON         jsontext.Value    `json:"json,omitzero"`
 	Text         *string           `json:"text,omitzero"`
@@ -125,7 +125,7 @@ type ToolResultContent struct {
 
 // Reasoning is a union: a model's thinking, readable or sealed by its provider.
 type Reasoning struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"ReasoningContentBlock"`
 
 	ReasoningText   *ReasoningText `json:"reasoningText,omitzero"`
 	RedactedContent []byte         `json:"redactedContent,omitzero"`
@@ -153,7 +153,7 @@ type ToolConfig struct {
 
 // Tool is a union: exactly one member is set.
 type Tool struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"Tool"`
 
 	ToolSpec   *ToolSpec       `json:"toolSpec,omitzero"`
 	SystemTool Raw[SystemTool] `json:"systemTool,omitzero"`
@@ -170,14 +170,14 @@ type ToolSpec struct {
 
 // ToolInputSchema is a union with one member today: a JSON Schema.
 type ToolInputSchema struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"ToolInputSchema"`
 
 	JSON jsontext.Value `json:"json,omitzero"`
 }
 
 // ToolChoice is a union: let the model choose, make it call some tool, or this one.
 type ToolChoice struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"ToolChoice"`
 
 	Auto *struct{}     `json:"auto,omitzero"`
 	Any  *struct{}     `json:"any,omitzero"`
@@ -212,7 +212,7 @@ type TextFormat struct {
 
 // TextFormatStructure is a union with one member today.
 type TextFormatStructure struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"OutputFormatStructure"`
 
 	JSONSchema *JSONSchema `json:"jsonSchema,omitzero"`
 }

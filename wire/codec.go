@@ -71,7 +71,7 @@ func (x *exchange) decode(in any) error {
 }
 
 // readBody decodes a JSON body. Members that are not known are ignored, as AWS ignores them; a name that comes twice,
-// and a value of another type than its member's, are refused.
+// a value of another type than its member's, and a null in a list or map, are refused. A member that is null is absent.
 func readBody(body []byte, in any) error {
 	// null, and any value but an object, decodes into nothing or fails with a text about Go.
 	if t := bytes.TrimLeft(body, " \t\r\n"); len(t) == 0 || t[0] != '{' {
@@ -79,7 +79,7 @@ func readBody(body []byte, in any) error {
 	}
 	err := json.Unmarshal(body, in)
 	if err == nil {
-		return nil
+		return refuseNulls(body, in)
 	}
 	var syntax *jsontext.SyntacticError
 	if errors.As(err, &syntax) {
@@ -90,10 +90,86 @@ func readBody(body []byte, in any) error {
 	}
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
+		switch semantic.JSONKind {
+		case '{':
+			return fault.Wrap(err, fault.Serialization, "Start of structure or map found where not expected (at %s).", semantic.JSONPointer)
+		case '[':
+			return fault.Wrap(err, fault.Serialization, "Start of list found where not expected (at %s).", semantic.JSONPointer)
+		}
 		return fault.Wrap(err, fault.Serialization, "%s cannot be converted to %s (at %s).",
 			jsonKind(semantic.JSONKind), smithyType(semantic.GoType), semantic.JSONPointer)
 	}
 	return fault.Wrap(err, fault.Serialization, "The request body could not be read.")
+}
+
+// refuseNulls refuses a body with a null in a list or map, which decoding takes for an empty value: AWS's lists and maps
+// are dense (https://smithy.io/2.0/spec/type-refinement-traits.html#sparse-trait). The body has been decoded already.
+func refuseNulls(body []byte, in any) error {
+	for rest := body; ; {
+		i := bytes.Index(rest, []byte("null"))
+		if i < 0 {
+			return nil
+		}
+		if i > 0 && strings.IndexByte("[,: \t\r\n", rest[i-1]) >= 0 { // as in few words and no base64
+			break
+		}
+		rest = rest[i+len("null"):]
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(body))
+	if t := findNull(d, reflect.TypeOf(in)); t != nil {
+		return fault.New(fault.Serialization, "NULL_VALUE cannot be converted to %s (at %s).", smithyType(t), d.StackPointer())
+	}
+	return nil
+}
+
+// findNull reads one value, which decodes into a t, up to the first null in a list or map, and returns the type that
+// stands there; nil when there is none.
+func findNull(d *jsontext.Decoder, t reflect.Type) reflect.Type {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	open := d.PeekKind()
+	list, object := open == '[' && t.Kind() == reflect.Slice, open == '{' && (t.Kind() == reflect.Map || t.Kind() == reflect.Struct)
+	if !list && !object || t == valueType || reflect.PointerTo(t).Implements(reflect.TypeFor[json.UnmarshalerFrom]()) {
+		_ = d.SkipValue() // no error here or below: the body has been decoded once
+		return nil
+	}
+	_, _ = d.ReadToken()
+	for k := d.PeekKind(); k != ']' && k != '}' && k != 0; k = d.PeekKind() {
+		var name jsontext.Token
+		if object {
+			name, _ = d.ReadToken()
+		}
+		var elem reflect.Type // nil for a member that is not known
+		if t.Kind() == reflect.Struct {
+			elem = bodyMember(t, name.String())
+		} else if elem = t.Elem(); d.PeekKind() == 'n' {
+			_, _ = d.ReadToken()
+			return elem
+		}
+		if elem == nil {
+			_ = d.SkipValue()
+		} else if found := findNull(d, elem); found != nil {
+			return found
+		}
+	}
+	_, _ = d.ReadToken()
+	return nil
+}
+
+// bodyMember returns the type of the member of that name in a body that decodes into a t, nil when there is none.
+func bodyMember(t reflect.Type, name string) reflect.Type {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous && f.Type.Kind() == reflect.Struct && f.Tag.Get("json") == "" {
+			if m := bodyMember(f.Type, name); m != nil {
+				return m
+			}
+		} else if own, ok := bodyName(f); ok && own == name {
+			return f.Type
+		}
+	}
+	return nil
 }
 
 // jsonKind names a JSON value as AWS's messages do: "STRING_VALUE cannot be converted to Integer".
@@ -109,10 +185,6 @@ func jsonKind(k jsontext.Kind) string {
 		return "STRING_VALUE"
 	case '0':
 		return "NUMBER_VALUE"
-	case '{':
-		return "Start of structure or map"
-	case '[':
-		return "Start of list"
 	}
 	return "The value"
 }

@@ -26,7 +26,8 @@ const coralURI = "http://internal.amazon.com/coral/com.amazon.coral.service/"
 //
 // rest-json answers credentials with 403, json-1.1 with 400 (Amazon ECS, DynamoDB and Systems Manager are seen to), the
 // query protocol with 403 and codes of its own without "Exception". Sources: the common errors of each service's API
-// reference; https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html; for the 403 and the text of
+// reference; for the 400 of an unknown operation in json-1.1 https://github.com/architect/dynalite (index.js), which is tested
+// against DynamoDB; https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html; for the 403 and the text of
 // MissingAuthenticationToken from STS https://github.com/amzn/selling-partner-api-docs/issues/3081; for
 // RequestEntityTooLargeException https://github.com/aws/aws-sdk-go/issues/3080.
 var protocolExceptions = map[fault.Kind][3]Exception{
@@ -37,7 +38,7 @@ var protocolExceptions = map[fault.Kind][3]Exception{
 	fault.ExpiredToken:        {{"ExpiredTokenException", 403}, {"ExpiredTokenException", 400}, {"ExpiredToken", 403}},
 	fault.InvalidAPIKey:       {{"AccessDeniedException", 403}, {"AccessDeniedException", 400}, {"AccessDenied", 403}},
 	fault.Serialization:       {{"SerializationException", 400}, {"SerializationException", 400}, {"MalformedQueryString", 400}},
-	fault.UnknownOperation:    {{"UnknownOperationException", 404}, {"UnknownOperationException", 404}, {"InvalidAction", 400}},
+	fault.UnknownOperation:    {{"UnknownOperationException", 404}, {"UnknownOperationException", 400}, {"InvalidAction", 400}},
 }
 
 // fallbacks are what a service that has no word of its own for a kind says: those that are not its doing.

@@ -36,7 +36,8 @@
 //	each.min, each.max, each.pattern, each.enum    the same of every string in a list, or every value of a map
 //	key.min, key.max, key.pattern, key.enum        the same of every key of a map
 //
-// A struct with a field _ struct{} `union:"true"` is a union: exactly one of its members is set.
+// A struct with a field _ struct{} `union:"Name"`, where Name is what AWS's model calls it, is a union: exactly one of its
+// members is set. One that has none, or several, is told when nothing else is wrong.
 package wire
 
 import (

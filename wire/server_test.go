@@ -10,16 +10,19 @@ import (
 	"io"
 	"iter"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -287,10 +290,15 @@ func TestMalformedRequests(t *testing.T) {
 
 func TestSerializationMessage(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"int":"1"}`:       "STRING_VALUE cannot be converted to Integer (at /int).",
-		`{"string":1}`:      "NUMBER_VALUE cannot be converted to String (at /string).",
-		`{"list":[true]}`:   "TRUE_VALUE cannot be converted to String (at /list/0).",
-		`{"bool":{}}`:       "Start of structure or map cannot be converted to Boolean (at /bool).",
+		`{"int":"1"}`:         "STRING_VALUE cannot be converted to Integer (at /int).",
+		`{"string":1}`:        "NUMBER_VALUE cannot be converted to String (at /string).",
+		`{"list":[true]}`:     "TRUE_VALUE cannot be converted to String (at /list/0).",
+		`{"bool":{}}`:         "Start of structure or map found where not expected (at /bool).",
+		`{"string":[]}`:       "Start of list found where not expected (at /string).",
+		`{"list":["a",null]}`: "NULL_VALUE cannot be converted to String (at /list/1).",
+		`{"map":{"a": null}}`: "NULL_VALUE cannot be converted to String (at /map/a).",
+		`{"list":[
+null]}`: "NULL_VALUE cannot be converted to String (at /list/0).",
 		`{"int":1,"int":1}`: "The request body has the member /int twice.",
 		`{"int":}`:          "The request body is not valid JSON (at byte 7).",
 		`[]`:                "The request body is not a JSON object.",
@@ -415,8 +423,8 @@ func TestAWSJSON11Errors(t *testing.T) {
 		{"AWSInsightsIndexService.GetTags", signedAs("denied", "ce"), "{}", 403,
 			`{"__type":"AccessDeniedException","Message":"User: arn:aws:iam::000000000000:user/denied is not authorized to perform: ce:GetTags on resource: * because no identity-based policy allows the ce:GetTags action"}`},
 		{"AWSInsightsIndexService.GetTags", signed("ce"), `{"int":""}`, 400, `{"__type":"com.amazon.coral.service#SerializationException","Message":"STRING_VALUE cannot be converted to Integer (at /int)."}`},
-		{"AWSInsightsIndexService.Nope", signed("ce"), "{}", 404, `{"__type":"com.amazon.coral.service#UnknownOperationException","Message":"No operation AWSInsightsIndexService.Nope is served here."}`},
-		{"Nope.GetTags", "", "{}", 404, `{"__type":"com.amazon.coral.service#UnknownOperationException","message":"No operation Nope.GetTags is served here."}`},
+		{"AWSInsightsIndexService.Nope", signed("ce"), "{}", 400, `{"__type":"com.amazon.coral.service#UnknownOperationException","Message":"No operation AWSInsightsIndexService.Nope is served here."}`},
+		{"Nope.GetTags", "", "{}", 400, `{"__type":"com.amazon.coral.service#UnknownOperationException","message":"No operation Nope.GetTags is served here."}`},
 	} {
 		w := send(t, s, "POST", "/", c.auth, c.body, "X-Amz-Target", c.target, "Content-Type", "application/x-amz-json-1.1")
 		if w.Code != c.status || w.Body.String() != c.want {
@@ -788,20 +796,22 @@ func TestStream(t *testing.T) {
 			t.Errorf("%s: headers %v", c.id, w.Header())
 		}
 		var frames []frame
-		for rest := w.Body.Bytes(); len(rest) > 0; {
-			m, r, err := DecodeMessage(rest)
+		decoder := eventstream.NewDecoder() // the SDK's, which shares nothing with the encoder here
+		for body := bytes.NewReader(w.Body.Bytes()); body.Len() > 0; {
+			m, err := decoder.Decode(body, nil)
 			if err != nil {
 				t.Fatalf("%s: %v", c.id, err)
 			}
-			rest = r
-			kind := m.Text(":message-type")
-			frames = append(frames, frame{kind, m.Text(":" + kind + "-type"), string(m.Payload)})
-			names := make([]string, len(m.Headers))
-			for i, h := range m.Headers {
-				names[i] = h.Name
-			}
+			kind := fmt.Sprint(m.Headers.Get(":message-type"))
+			name := fmt.Sprint(m.Headers.Get(":" + kind + "-type"))
+			frames = append(frames, frame{kind, name, string(m.Payload)})
 			// The order of AWS's own frames.
-			if want := []string{":" + kind + "-type", ":content-type", ":message-type"}; !reflect.DeepEqual(names, want) || m.Text(":content-type") != "application/json" {
+			want := eventstream.Headers{
+				{Name: ":" + kind + "-type", Value: eventstream.StringValue(name)},
+				{Name: ":content-type", Value: eventstream.StringValue("application/json")},
+				{Name: ":message-type", Value: eventstream.StringValue(kind)},
+			}
+			if !reflect.DeepEqual(m.Headers, want) {
 				t.Errorf("%s: headers %v", c.id, m.Headers)
 			}
 		}
@@ -1016,7 +1026,7 @@ func FuzzRestJSONBody(f *testing.F) {
 		Float *float64       `json:"float,omitempty" min:"0" max:"1"`
 	}
 	type union struct {
-		_ struct{} `union:"true"`
+		_ struct{} `union:"Union"`
 
 		Node *node   `json:"node,omitempty"`
 		Blob []byte  `json:"blob,omitempty" max:"8"`
@@ -1031,7 +1041,7 @@ func FuzzRestJSONBody(f *testing.F) {
 		Map   map[string]string `json:"map2,omitempty" key.max:"3" each.max:"3"`
 	}
 	for _, s := range []string{`{}`, ``, `null`, `{"node":{"name":"x"}}`, `{"union":{"list":[{"blob":"YQ=="},{"node":{}}]}}`, `{"nodes":[null,{"kind":"c"}],"tags":["",null],"map2":{"aaaa":"bbbb"}}`,
-		`{"node":{"name":"x","float":1e999,"doc":{"a":[1,2,{"b":null}]}},"int":2147483648}`, `{"list":[[[[[[[`} {
+		`{"list":["null", null]}`, `{"map":{"a":null}}`, `{"node":{"name":"x","float":1e999,"doc":{"a":[1,2,{"b":null}]}},"int":2147483648}`, `{"list":[[[[[[[`} {
 		f.Add([]byte(s))
 	}
 	s := newTestServer(f, nil, restService("bedrock", "",
@@ -1046,6 +1056,20 @@ func FuzzRestJSONBody(f *testing.F) {
 		}
 		if !jsontext.Value(w.Body.Bytes()).IsValid() {
 			t.Errorf("the answer is not JSON: %s", w.Body)
+		}
+		var sent struct { // no null stands in a list or a map that was taken
+			List  []any          `json:"list"`
+			Tags  []any          `json:"tags"`
+			Nodes []any          `json:"nodes"`
+			Map   map[string]any `json:"map"`
+			Map2  map[string]any `json:"map2"`
+		}
+		if w.Code == 200 && json.Unmarshal(body, &sent) == nil {
+			for _, elems := range [][]any{sent.List, sent.Tags, sent.Nodes, slices.Collect(maps.Values(sent.Map)), slices.Collect(maps.Values(sent.Map2))} {
+				if slices.Contains(elems, nil) {
+					t.Errorf("%s is taken", body)
+				}
+			}
 		}
 	})
 }

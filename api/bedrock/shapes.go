@@ -18,7 +18,7 @@ type createInferenceProfileInput struct {
 }
 
 type modelInput struct {
-	_        struct{} `union:"true"`
+	_        struct{} `union:"InferenceProfileModelSource"`
 	CopyFrom *string  `json:"copyFrom" min:"1" max:"2048" pattern:"^arn:aws(|-us-gov|-cn|-iso|-iso-b):bedrock:(|[0-9a-z-]{0,20}):(|[0-9]{12}):(inference-profile|foundation-model)/[a-zA-Z0-9-:.]+$"`
 }
 

@@ -356,13 +356,13 @@ func checkHeaders(in *InvokeModelInput) error {
 
 // checkTypes refuses media types that no text model takes; a model whose bodies nobody here reads may answer a picture.
 func checkTypes(in *InvokeModelInput) error {
-	for _, h := range []string{in.ContentType, in.Accept} {
-		mime, _, _ := strings.Cut(h, ";")
+	for _, h := range [...]struct{ name, value string }{{"Content", in.ContentType}, {"Accept", in.Accept}} {
+		mime, _, _ := strings.Cut(h.value, ";")
 		switch strings.TrimSpace(strings.ToLower(mime)) {
 		case "", "application/json", "*/*", "application/*":
 		default:
-			// AWS's words: https://github.com/aws/aws-sdk-ruby/issues/3033
-			return fault.New(fault.Validation, "The provided Content Type is invalid or not supported for this model")
+			// AWS's words: https://github.com/aws/aws-sdk-ruby/issues/3033; those for Accept are quoted by gateways to Bedrock.
+			return fault.New(fault.Validation, "The provided %s Type is invalid or not supported for this model", h.name)
 		}
 	}
 	return nil

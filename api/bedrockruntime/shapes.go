@@ -105,7 +105,7 @@ type CountTokensInput struct {
 
 // CountedForm is a union: the body of InvokeModel, or of Converse.
 type CountedForm struct {
-	_ struct{} `union:"true"`
+	_ struct{} `union:"CountTokensInput"`
 
 	InvokeModel *CountedInvokeModel `json:"invokeModel,omitzero"`
 	Converse    *CountedConverse    `json:"converse,omitzero"`

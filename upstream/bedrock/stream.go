@@ -78,6 +78,9 @@ type decoder struct {
 func (d *decoder) decode(f frame) (e converse.Event, ok bool, err error) {
 	switch f.kind {
 	case "event":
+		if f.name == "" {
+			return e, false, fmt.Errorf("%w: an event of no type", errFrame)
+		}
 	case "exception", "error":
 		r := &refusal{Name: f.name, Status: 200, Message: f.message}
 		if len(f.payload) > 0 && f.kind == "exception" {
