@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"errors"
 	"maps"
 	"strings"
 
@@ -9,6 +10,12 @@ import (
 	"outcrop/fault"
 )
 
+// ErrUnknownModel is wrapped by the error of Resolve for what stands for nothing. Bedrock calls that invalid; other vendors'
+// APIs have a word for it.
+var ErrUnknownModel = errors.New("nothing is known by that name")
+
+func unknownModel() error { return fault.Wrap(ErrUnknownModel, fault.Validation, msgInvalidModel) }
+
 // Resolve returns what modelID means to a caller of account in region: an application profile's ARN, id or unique
 // name; a system-defined profile's id or ARN; a foundation model's id or ARN. The Route is shared and never changed.
 func (s *Service) Resolve(account, region, modelID string) (*Route, error) {
@@ -16,7 +23,7 @@ func (s *Service) Resolve(account, region, modelID string) (*Route, error) {
 	if strings.HasPrefix(modelID, "arn:") {
 		a, err := arn.Parse(modelID)
 		if err != nil || a.Service != "bedrock" || a.Partition != arn.Partition(region) || a.Region != region {
-			return nil, fault.New(fault.Validation, msgInvalidModel)
+			return nil, unknownModel()
 		}
 		kind, name := a.Split()
 		switch {
@@ -24,16 +31,16 @@ func (s *Service) Resolve(account, region, modelID string) (*Route, error) {
 			if e, ok := s.space(spaceKey{account, region}).byID[name]; ok {
 				return e.routed()
 			}
-			return nil, fault.New(fault.Validation, msgInvalidModel)
+			return nil, unknownModel()
 		case kind == "inference-profile" && a.Account == account:
 			if r := s.systemRoute(account, region, name); r != nil {
 				return r, nil
 			}
-			return nil, fault.New(fault.Validation, msgInvalidModel)
+			return nil, unknownModel()
 		case kind == "foundation-model" && a.Account == "":
 			id = name
 		default:
-			return nil, fault.New(fault.Validation, msgInvalidModel)
+			return nil, unknownModel()
 		}
 		return s.modelRoute(region, id)
 	}
@@ -52,7 +59,7 @@ func (s *Service) Resolve(account, region, modelID string) (*Route, error) {
 		return nil, err
 	}
 	if e == nil {
-		return nil, fault.New(fault.Validation, msgInvalidModel)
+		return nil, unknownModel()
 	}
 	return e.routed()
 }
@@ -112,7 +119,7 @@ func (s *Service) modelRoute(region, id string) (*Route, error) {
 	}
 	m, ok := s.catalog.Model(id)
 	if !ok {
-		return nil, fault.New(fault.Validation, msgInvalidModel)
+		return nil, unknownModel()
 	}
 	if !s.OnDemand(region, m) {
 		return nil, fault.New(fault.Validation, msgNotOnDemand, id)

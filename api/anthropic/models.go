@@ -2,7 +2,9 @@ package anthropic
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"outcrop/catalog"
@@ -155,22 +157,38 @@ type getModelInput struct {
 	ID string `json:"-" uri:"model_id"`
 }
 
+// getModel describes what a request may name, by whatever name.
 func (s *service) getModel(_ context.Context, c *wire.Call, in *getModelInput) (*model, error) {
 	c.Caller.Locate(in.ID)
-	var found []model
-	p, err := s.profiles.Get(c.Caller.Account, c.Caller.Region, in.ID)
-	switch {
-	case err == nil:
-		found = s.profile(found, p)
-	case fault.Is(err, fault.NotFound):
-		if m, ok := s.catalog.Model(in.ID); ok {
-			found = s.foundation(found, c.Caller.Region, m)
-		}
-	default:
-		return nil, err
+	route, err := s.profiles.Resolve(c.Caller.Account, c.Caller.Region, in.ID)
+	if err != nil {
+		return nil, known(err, in.ID)
 	}
-	if len(found) == 0 {
-		return nil, fault.New(fault.NotFound, "model: %s", in.ID)
+	var found []model
+	if route.Profile != nil {
+		found = s.profile(nil, route.Profile)
+	} else {
+		found = s.foundation(nil, c.Caller.Region, route.Model)
+	}
+	if len(found) == 0 { // it does not answer with text
+		return nil, noModel(in.ID)
 	}
 	return &found[0], nil
+}
+
+// noModel says in Anthropic's words that nothing is known by that name.
+func noModel(name string) error {
+	const most = 200
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "..."
+	}
+	return fault.New(fault.NotFound, "model: %s", name)
+}
+
+// known is noModel where err says the same in Bedrock's words.
+func known(err error, name string) error {
+	if errors.Is(err, profile.ErrUnknownModel) {
+		return noModel(name)
+	}
+	return err
 }

@@ -108,7 +108,7 @@ func (s *service) messages(ctx context.Context, c *wire.Call, in *input) (*outpu
 	if !ic.Stream {
 		a, err := s.invoker.Do(ctx, ic)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, known(err, ic.ModelID)
 		}
 		if a.Native != nil {
 			return &output{a.Native}, nil, nil
@@ -118,7 +118,7 @@ func (s *service) messages(ctx context.Context, c *wire.Call, in *input) (*outpu
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, known(err, ic.ModelID)
 	}
 	info.Model = modelName(st.ModelID)
 	if ic.Body != nil {
@@ -140,7 +140,7 @@ func (s *service) countTokens(ctx context.Context, c *wire.Call, in *input) (*co
 	}
 	n, err := s.invoker.CountTokens(ctx, ic)
 	if err != nil {
-		return nil, err
+		return nil, known(err, ic.ModelID)
 	}
 	return &counted{n.InputTokens}, nil
 }

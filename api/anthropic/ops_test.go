@@ -316,7 +316,7 @@ func TestErrors(t *testing.T) {
 		{name: "a type", body: ask + `,"stop_sequences":"x"}`, status: 400, kind: "invalid_request_error", message: "stop_sequences: Input should be a valid list"},
 		{name: "a deep type", body: `{"model":"` + haiku + `","max_tokens":1,"messages":[{"role":1}]}`, status: 400, kind: "invalid_request_error", message: "messages.0.role: Input should be a valid string"},
 		{name: "a role", body: `{"model":"` + haiku + `","max_tokens":1,"messages":[{"role":"x","content":"a"}]}`, status: 400, kind: "invalid_request_error", message: "messages.0.role: Input should be 'user' or 'assistant'"},
-		{name: "an unknown model", body: `{"model":"claude-none","max_tokens":1,"messages":[{"role":"user","content":"a"}]}`, status: 400, kind: "invalid_request_error", message: "The provided model identifier is invalid."},
+		{name: "an unknown model", body: `{"model":"claude-none","max_tokens":1,"messages":[{"role":"user","content":"a"}]}`, status: 404, kind: "not_found_error", message: "model: claude-none"},
 		{name: "nothing there", path: "/anthropic/v1/complete", status: 404, kind: "not_found_error", message: "No operation matches POST /anthropic/v1/complete."},
 		{name: "overloaded", up: fault.New(fault.Unavailable, "Later."), status: 529, kind: "overloaded_error", message: "Later."},
 		{name: "a timeout", body: ask + `,"stream":true}`, up: fault.New(fault.ModelTimeout, "Too slow."), status: 504, kind: "timeout_error", message: "Too slow."},

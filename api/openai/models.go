@@ -2,8 +2,11 @@ package openai
 
 import (
 	"context"
+	"errors"
 	"strings"
 
+	"outcrop/catalog"
+	"outcrop/fault"
 	"outcrop/iam"
 	"outcrop/profile"
 	"outcrop/wire"
@@ -24,8 +27,27 @@ type modelList struct {
 	Data   []model `json:"data"`
 }
 
-func accessModels(*wire.Call, *struct{}) ([]iam.Access, error) {
+type getModelInput struct {
+	ID string `json:"-" uri:"model"`
+}
+
+func accessModels[In any](*wire.Call, *In) ([]iam.Access, error) {
 	return []iam.Access{{Resource: "*"}, {Action: "bedrock:ListInferenceProfiles", Resource: "*"}}, nil
+}
+
+// profile describes p. Application profiles are known by their ARNs.
+func (s *service) profile(p *profile.Profile) model {
+	m := model{ID: p.ID, Object: "model", Created: p.CreatedAt.Unix(), OwnedBy: p.Account, Name: p.Name, Type: p.Type}
+	if p.Type == profile.Application {
+		m.ID = p.ARN
+	} else if f, ok := s.catalog.Model(p.ModelID); ok {
+		m.OwnedBy = strings.ToLower(f.Provider)
+	}
+	return m
+}
+
+func foundation(m *catalog.Model) model {
+	return model{ID: m.ID, Object: "model", OwnedBy: strings.ToLower(m.Provider), Name: m.Name, Type: "FOUNDATION_MODEL"}
 }
 
 // models lists what the caller may name in his Region: the account's application profiles by their ARNs, the system-defined
@@ -40,24 +62,43 @@ func (s *service) models(_ context.Context, c *wire.Call, _ *struct{}) (*modelLi
 				return nil, err
 			}
 			for _, p := range page {
-				m := model{ID: p.ID, Created: p.CreatedAt.Unix(), OwnedBy: p.Account, Name: p.Name, Type: kind}
-				if kind == profile.Application {
-					m.ID = p.ARN
-				} else if f, ok := s.catalog.Model(p.ModelID); ok {
-					m.OwnedBy = strings.ToLower(f.Provider)
-				}
-				m.Object = "model"
-				out.Data = append(out.Data, m)
+				out.Data = append(out.Data, s.profile(p))
 			}
 			if token = next; token == "" {
 				break
 			}
 		}
 	}
-	for _, f := range s.catalog.AllModels() {
-		if s.profiles.OnDemand(region, f) {
-			out.Data = append(out.Data, model{ID: f.ID, Object: "model", OwnedBy: strings.ToLower(f.Provider), Name: f.Name, Type: "FOUNDATION_MODEL"})
+	for _, m := range s.catalog.AllModels() {
+		if s.profiles.OnDemand(region, m) {
+			out.Data = append(out.Data, foundation(m))
 		}
 	}
 	return out, nil
+}
+
+// model describes what a request may name, by whatever name: also a profile's id or unique name, or a model's ARN.
+func (s *service) model(_ context.Context, c *wire.Call, in *getModelInput) (*model, error) {
+	c.Caller.Locate(in.ID)
+	route, err := s.profiles.Resolve(c.Caller.Account, c.Caller.Region, in.ID)
+	if err != nil {
+		return nil, known(err, in.ID)
+	}
+	m := foundation(route.Model)
+	if route.Profile != nil {
+		m = s.profile(route.Profile)
+	}
+	return &m, nil
+}
+
+// known says in OpenAI's words that nothing is known by that name, where err says so in Bedrock's.
+func known(err error, name string) error {
+	if !errors.Is(err, profile.ErrUnknownModel) {
+		return err
+	}
+	const most = 200
+	if len(name) > most {
+		name = strings.ToValidUTF8(name[:most], "") + "..."
+	}
+	return fault.New(fault.NotFound, "The model `%s` does not exist or you do not have access to it.", name)
 }

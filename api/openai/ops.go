@@ -43,7 +43,8 @@ func New(v *invoke.Invoker, profiles *profile.Service, cat *catalog.Catalog) *wi
 			wire.Either(run("ChatCompletions", "chat/completions"), nil, s.chat),
 			wire.Either(run("Responses", "responses"), nil, s.responses),
 			wire.Handle(run("Embeddings", "embeddings"), nil, s.embeddings),
-			wire.Handle(wire.Row{Name: "ListModels", Method: "GET", Path: prefix + "models", Action: "bedrock:ListFoundationModels"}, accessModels, s.models),
+			wire.Handle(wire.Row{Name: "ListModels", Method: "GET", Path: prefix + "models", Action: "bedrock:ListFoundationModels"}, accessModels[struct{}], s.models),
+			wire.Handle(wire.Row{Name: "GetModel", Method: "GET", Path: prefix + "models/{model}", Action: "bedrock:ListFoundationModels"}, accessModels[getModelInput], s.model),
 		)
 	}
 	return out
@@ -107,7 +108,7 @@ func (s *service) chat(ctx context.Context, c *wire.Call, in *input) (*output, i
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, known(err, ic.ModelID)
 	}
 	info.Model = st.ModelID
 	enc := q.NewStream(info)
@@ -135,7 +136,7 @@ func (s *service) responses(ctx context.Context, c *wire.Call, in *input) (*outp
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, known(err, ic.ModelID)
 	}
 	info.Model = st.ModelID
 	enc := q.NewStream(info)
@@ -147,7 +148,7 @@ func (s *service) whole(ctx context.Context, ic *invoke.Call, encode func(*invok
 	a, err := s.invoker.Do(ctx, ic)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, nil, known(err, ic.ModelID)
 	case a.Native != nil:
 		return &output{a.Native}, nil, nil
 	}

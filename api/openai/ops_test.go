@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -393,6 +394,27 @@ func TestModels(t *testing.T) {
 			}
 		}
 	}
+	// One of them, however it is named and written into the path.
+	for path, want := range map[string]string{
+		"/openai/v1/models/" + gpt:                                        `{"id":"` + gpt + `","object":"model","created":0,"owned_by":"openai",`,
+		"/v1/models/" + url.PathEscape(p.ARN):                             `{"id":"` + p.ARN + `","object":"model","created":` + fmt.Sprint(p.CreatedAt.Unix()) + `,"owned_by":"` + account + `","name":"team-a","type":"APPLICATION"}`,
+		"/openai/v1/models/" + p.ARN:                                      `{"id":"` + p.ARN + `"`,
+		"/openai/v1/models/" + p.ID:                                       `{"id":"` + p.ARN + `"`,
+		"/openai/v1/models/team-a":                                        `{"id":"` + p.ARN + `"`,
+		"/v1/models/openai.gpt-oss-20b-1%3A0":                             `{"id":"` + gpt + `"`,
+		"/v1/models/arn:aws:bedrock:us-east-1::foundation-model%2F" + gpt: `{"id":"` + gpt + `"`,
+		"/v1/models/us.anthropic.claude-3-haiku-20240307-v1:0":            `{"id":"us.anthropic.claude-3-haiku-20240307-v1:0","object":"model",`,
+		"/v1/models/gpt-5":                                                "{\"error\":{\"message\":\"The model `gpt-5` does not exist or you do not have access to it.\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"model_not_found\"}}",
+		"/v1/models/" + strings.Replace(p.ARN, p.ID, "none", 1):           "{\"error\":{\"message\":\"The model `" + strings.Replace(p.ARN, p.ID, "none", 1) + "` does not exist",
+	} {
+		status, _, body := r.send(t, "GET", path, r.key, "")
+		if !strings.HasPrefix(body, want) || (status == 404) != strings.Contains(want, "error") {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if status, _, body := r.send(t, "GET", "/v1/models/"+gpt, r.user(t, "carol", `"bedrock:InvokeModel*"`), ""); status != 403 {
+		t.Errorf("%d %s", status, body)
+	}
 	for name, actions := range map[string]string{"ListInferenceProfiles": `"bedrock:ListFoundationModels"`, "ListFoundationModels": `"bedrock:ListInferenceProfiles"`} {
 		status, _, body := r.send(t, "GET", "/v1/models", r.user(t, name, actions), "")
 		if status != 403 || !strings.Contains(body, "is not authorized to perform: bedrock:"+name+" ") {
@@ -418,7 +440,7 @@ func TestErrors(t *testing.T) {
 		{name: "no model", body: `{"messages":[{"role":"user","content":"a"}]}`, status: 400, want: `{"message":"you must provide a model parameter","type":"invalid_request_error","param":"model","code":null}`},
 		{name: "a member", body: `{"model":"m","messages":{}}`, status: 400, want: `{"message":"Invalid type for 'messages': expected an array, but got an object instead.","type":"invalid_request_error","param":"messages","code":null}`},
 		{name: "a tier", body: ask + `,"service_tier":"flex"}`, status: 400, want: `{"message":"This server does not support the service tier flex.","type":"invalid_request_error","param":"service_tier","code":null}`},
-		{name: "an unknown model", body: strings.Replace(ask, gpt, "gpt-5", 1) + `}`, key: r.key, status: 400, want: `{"message":"The provided model identifier is invalid.","type":"invalid_request_error","param":null,"code":null}`},
+		{name: "an unknown model", body: strings.Replace(ask, gpt, "gpt-5", 1) + `}`, key: r.key, status: 404, want: "{\"message\":\"The model `gpt-5` does not exist or you do not have access to it.\",\"type\":\"invalid_request_error\",\"param\":null,\"code\":\"model_not_found\"}"},
 		{name: "nothing there", method: "GET", path: "/openai/v1/responses/resp_1", status: 404, want: `{"message":"No operation matches GET /openai/v1/responses/resp_1.","type":"invalid_request_error","param":null,"code":"unknown_url"}`},
 		{name: "throttled", up: fault.New(fault.Throttled, "Slowly."), status: 429, want: `{"message":"Slowly.","type":"requests","param":null,"code":"rate_limit_exceeded"}`},
 		{name: "a stream that does not begin", body: ask + `,"stream":true}`, up: fault.New(fault.ModelTimeout, "Too slow."), status: 504, want: `{"message":"Too slow.","type":"server_error","param":null,"code":"timeout"}`},
