@@ -69,18 +69,15 @@ type output struct {
 // call makes the call for model, but for what is asked of it in Converse's form: an upstream that speaks format takes the
 // body as it is.
 func (in *input) call(c *wire.Call, format, model, tier string) (*invoke.Call, error) {
-	switch {
-	case model == "":
+	if model == "" {
 		return nil, &fault.Error{Kind: fault.Validation, Message: "you must provide a model parameter", Resource: "model"}
-	case tier != "":
-		return nil, &fault.Error{Kind: fault.Validation, Message: "This server does not support the service tier " + tier + ".", Resource: "service_tier"}
 	}
 	id, err := uuid.Parse(c.ID)
 	if err != nil {
 		return nil, err
 	}
 	return &invoke.Call{
-		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: model,
+		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: model, Tier: tier,
 		Native: &upstream.Native{Format: format, Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
 	}, nil
 }

@@ -119,6 +119,7 @@ func TestUnfit(t *testing.T) {
 		{`{"messages":[{"role":"user","colour":"red","content":"a"}]}`, "messages[0].colour"},
 		{`{"messages":[{"role":"user","content":"a"},{"role":"assistant","audio":{"id":"x"}},{"role":"user","content":"b"}]}`, "messages[1].audio"},
 		{`{` + hi + `,"n":2}`, "n"},
+		{`{` + hi + `,"metadata":{"a":"{}"}}`, "metadata.a"}, // right at OpenAI, and against Bedrock's pattern
 		{`{` + hi + `,"logprobs":true}`, "logprobs"},
 		{`{` + hi + `,"top_logprobs":2}`, "top_logprobs"},
 		{`{` + hi + `,"modalities":["text","audio"]}`, "modalities[1]"},
@@ -181,7 +182,6 @@ func TestWrongChat(t *testing.T) {
 		{`{` + hi + `,"max_tokens":0}`, fault.Validation, "max_tokens", "between 1 and"},
 		{`{` + hi + `,"max_tokens":1.5}`, fault.Validation, "max_tokens", "integer"},
 		{`{` + hi + `,"stream":"yes"}`, fault.Validation, "stream", "a boolean"},
-		{`{` + hi + `,"metadata":{"a":"{}"}}`, fault.Validation, "metadata.a", "metadata"},
 		{`{` + hi + `,"tools":[{"type":"function"}]}`, fault.Validation, "tools[0].function", "Missing"},
 		{`{` + hi + `,"tools":[{"type":"function","function":{"name":"a b"}}]}`, fault.Validation, "tools[0]", "name"},
 		{`{` + hi + `,"tool_choice":"required"}`, fault.Validation, "tool_choice", "only allowed when 'tools' are specified"},

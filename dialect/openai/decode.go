@@ -28,6 +28,8 @@ var ErrMalformed = errors.New("not a Chat Completions answer")
 // whole answer, then Finish. The zero value is ready, but for Stop. It holds the state of one answer and is not safe
 // for concurrent use.
 //
+// An answer that is passed on as it came is read by Meter, for Usage and StopReason.
+//
 // MessageStart comes with the first piece of content, not with the first chunk: a server that dies between its
 // greeting and its first token has shown nothing yet, and another may be asked. BlockStop of the last block,
 // MessageStop and Metadata come from Finish.
@@ -53,6 +55,9 @@ type Decoder struct {
 
 	// The last chunk that held one piece of text and nothing else, for quick: all but its text repeats.
 	before, after []byte
+
+	all   bool  // every answer of several is read, which only Meter wants
+	place Piece // of the latest chunk that Meter has read; the model's place is counted from the end where it is negative
 }
 
 // callID tells one tool call of an answer from another.
@@ -73,6 +78,9 @@ type part struct {
 	finish, stopped string
 	usage           usage
 	choices         bool
+	answers         int // how many choices there are
+	modelAt         int // where the model's name stands, its quotes included
+	modelEnd        int
 	err             *Error
 }
 
@@ -111,12 +119,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	if p.err != nil {
 		return dst, p.err
 	}
-	if u := &p.usage; u.input {
-		d.usage.input, d.usage.InputTokens, d.usage.CacheReadInputTokens = true, u.InputTokens, u.CacheReadInputTokens
-	}
-	if u := &p.usage; u.output && (u.OutputTokens > 0 || d.usage.OutputTokens == 0) {
-		d.usage.output, d.usage.OutputTokens = true, u.OutputTokens
-	}
+	d.takeUsage()
 	if p.thought != "" {
 		dst = d.block(dst, converse.ReasoningDelta)
 		dst = d.piece(dst, converse.ReasoningDelta, p.thought)
@@ -135,19 +138,33 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 			return dst, err
 		}
 	}
-	switch p.finish {
+	return dst, d.takeFinish()
+}
+
+// takeUsage takes over what the chunk at hand tells of the usage.
+func (d *Decoder) takeUsage() {
+	u := &d.part.usage
+	if u.input {
+		d.usage.input, d.usage.InputTokens, d.usage.CacheReadInputTokens = true, u.InputTokens, u.CacheReadInputTokens
+	}
+	if u.output && (u.OutputTokens > 0 || d.usage.OutputTokens == 0) {
+		d.usage.output, d.usage.OutputTokens = true, u.OutputTokens
+	}
+}
+
+// takeFinish takes over what the chunk at hand says of the end.
+func (d *Decoder) takeFinish() error {
+	switch p := &d.part; p.finish {
 	case "":
 	case "abort", "error": // vLLM, SGLang: the server gave the request up
-		return dst, &Error{Type: "aborted", Message: "the model server gave the answer up (finish_reason " + strconv.Quote(p.finish) + ")"}
+		return &Error{Type: "aborted", Message: "the model server gave the answer up (finish_reason " + strconv.Quote(p.finish) + ")"}
 	default:
 		d.finish, d.stopped = p.finish, p.stopped
 	}
-	return dst, nil
+	return nil
 }
 
-// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
-// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
-// estimated from what came.
+// Finish appends the events that end the answer, with Usage.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.start(dst)
 	if d.open == converse.ToolInputDelta && !d.call.named {
@@ -159,16 +176,24 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		e.StopSequence = d.stopped
 	}
 	dst = append(dst, e)
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
-	if !d.usage.input {
-		m.Estimated = true
-		m.Usage.InputTokens = input()
-	}
-	if !d.usage.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		m.Estimated = true
-		m.Usage.OutputTokens = d.tally
-	}
+	m := converse.Event{Kind: converse.Metadata}
+	m.Usage, m.Estimated = d.Usage(input)
 	return append(dst, m)
+}
+
+// Usage returns what is known of the usage. Where the server has not told it, or told a part of it that cannot be, it is
+// estimated: input is called for the number of input tokens, and the output's are estimated from what came.
+func (d *Decoder) Usage(input func() int64) (u converse.Usage, estimated bool) {
+	u = d.usage.Usage
+	if !d.usage.input {
+		estimated = true
+		u.InputTokens = input()
+	}
+	if !d.usage.output || u.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
+		estimated = true
+		u.OutputTokens = d.tally
+	}
+	return u, estimated
 }
 
 func (d *Decoder) stopReason() string {
@@ -227,9 +252,7 @@ func (d *Decoder) close(dst []converse.Event) []converse.Event {
 }
 
 func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, text string) []converse.Event {
-	if d.usage.OutputTokens == 0 { // a whole answer tells its usage with its text, and then nobody asks for an estimate
-		d.tally += converse.EstimateTokens(text)
-	}
+	d.count(text)
 	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: kind, Text: text})
 }
 

@@ -377,7 +377,7 @@ func (r *reader) lacksMember(name, why string) {
 }
 
 // metadata reads what becomes Converse's requestMetadata. Bedrock takes 16 members of 256 characters out of a set; what it
-// would not take is refused.
+// would not take has no place.
 func (r *reader) metadata(t *translation) error {
 	t.RequestMetadata = map[string]string{}
 	return r.object(func(name string) error {
@@ -386,7 +386,7 @@ func (r *reader) metadata(t *translation) error {
 			return err
 		}
 		if len(t.RequestMetadata) == 16 || name == "" || !metadataText(name) || !metadataText(v) {
-			return r.bad("Invalid '%s': metadata has at most 16 members, their names and values at most 256 characters of a-z A-Z 0-9 and \" :_@$#=/+,-.\".", r.where())
+			return r.lacks("Metadata has at most 16 members here, their names and values at most 256 characters of a-z A-Z 0-9 and \" :_@$#=/+,-.\".")
 		}
 		t.RequestMetadata[name] = v
 		return nil

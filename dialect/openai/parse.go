@@ -28,12 +28,20 @@ func (d *Decoder) parse(data []byte) error {
 			if kind == '[' {
 				p.choices = true
 				return d.array(func(i int, kind byte) error {
-					if i > 0 || kind != '{' {
-						p.plain = false
+					p.answers = i + 1
+					p.plain = p.plain && i == 0 && kind == '{'
+					if i > 0 && !d.all || kind != '{' {
 						return d.skip()
 					}
 					return d.choice()
 				})
+			}
+		case "model":
+			if kind == '"' {
+				p.modelAt = d.in.i
+				_, _, err := d.in.quoted()
+				p.modelEnd = d.in.i
+				return err
 			}
 		case "usage":
 			if kind == '{' {

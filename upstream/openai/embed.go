@@ -21,7 +21,7 @@ func (p *Provider) Embed(ctx context.Context, r *upstream.Request) (*converse.Em
 	if err != nil {
 		return nil, upstream.Unreachable(ctx, p.cfg.Name, err)
 	}
-	x := &exchange{p: p, ctx: ctx, body: resp.Body.(http1.Body)}
+	x := &exchange{p: p, ctx: ctx, req: r, body: resp.Body.(http1.Body)}
 	defer x.body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, p.refused(resp)

@@ -1,5 +1,9 @@
 // Package openai is the upstream.Provider for servers that speak OpenAI's Chat Completions and embeddings over HTTP/1.1: OpenAI
 // itself, vLLM, SGLang, llama.cpp, Ollama and gateways to them.
+//
+// A request that came in Chat Completions itself (Native.Format "openai-chat") goes out as it is, and its answer comes back
+// as it is, in Chunk events. What is changed is the model's name, which is the caller's on his side, and in a stream the
+// chunk with the usage, which is left out where he has not asked for it.
 package openai
 
 import (
@@ -56,6 +60,7 @@ type Provider struct {
 var (
 	_ upstream.Provider = (*Provider)(nil)
 	_ upstream.Embedder = (*Provider)(nil)
+	_ upstream.Speaker  = (*Provider)(nil)
 )
 
 // New checks c and returns its provider. It connects to nothing.
@@ -106,27 +111,44 @@ func newProvider(c Config) (*Provider, error) {
 // Close closes the connections that wait for reuse.
 func (p *Provider) Close() error { return p.client.Close() }
 
+// Speaks implements upstream.Speaker.
+func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == "openai-chat" }
+
 // exchange is one request under way.
 type exchange struct {
-	p    *Provider
-	ctx  context.Context
-	body http1.Body
-	req  *converse.Request
-	dec  dialect.Decoder
+	p       *Provider
+	ctx     context.Context
+	body    http1.Body
+	req     *upstream.Request
+	started bool // something of the answer was handed on
+	dec     dialect.Decoder
+
+	// Of an answer that is passed on as it comes.
+	native bool
+	asked  bool   // the caller wants to see the usage of a stream
+	begun  bool   // a chunk has come
+	held   []byte // a chunk that waits for what follows it
+	chunks []byte // of one batch, with the caller's name of the model
 }
 
 // Send implements upstream.Provider. Without r.Stream the whole answer has arrived when it returns.
 func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
-	if r.Body == nil {
-		return nil, fault.New(fault.Validation, "The model doesn't support a request of this format: upstream %q speaks OpenAI's Chat Completions.", p.cfg.Name)
+	x := &exchange{p: p, ctx: ctx, req: r, native: r.Native != nil && p.Speaks(r.Native)}
+	var body []byte
+	var err error
+	switch {
+	case x.native:
+		body, x.asked, err = dialect.AppendNative(make([]byte, 0, len(r.Native.Body)+256), r.Native.Body, r.Model, r.Stream)
+	case r.Body == nil:
+		err = fault.New(fault.Validation, "The model doesn't support a request of this format: upstream %q speaks OpenAI's Chat Completions.", p.cfg.Name)
+	default:
+		body, err = dialect.AppendRequest(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, r.Stream, p.cfg.Name)
 	}
-	body, err := dialect.AppendRequest(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, r.Stream, p.cfg.Name)
 	if err != nil {
 		return nil, err
 	}
-	x := &exchange{p: p, ctx: ctx, req: r.Body}
-	if c := r.Body.InferenceConfig; c != nil {
-		x.dec.Stop = c.StopSequences
+	if r.Body != nil && r.Body.InferenceConfig != nil {
+		x.dec.Stop = r.Body.InferenceConfig.StopSequences
 	}
 	resp, err := p.transport.RoundTrip(p.request(ctx, p.chat, r, body))
 	if err != nil {
@@ -140,7 +162,8 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	if resp.StatusCode != http.StatusOK {
 		return nil, p.refused(resp)
 	}
-	return x.whole()
+	x.native = x.native && !r.Stream // a whole answer is no chunk of a stream
+	return x.whole(resp.Header.Get("Content-Type"))
 }
 
 // request makes the HTTP request to u.
@@ -182,7 +205,7 @@ func (p *Provider) classify(e *dialect.Error, retryAfter time.Duration) *fault.E
 
 // failed returns the fault of an answer that broke off or that cannot be read.
 func (x *exchange) failed(err error) error {
-	name, started := x.p.cfg.Name, x.dec.Started()
+	name := x.p.cfg.Name
 	var e *dialect.Error
 	var f *fault.Error
 	switch {
@@ -191,9 +214,9 @@ func (x *exchange) failed(err error) error {
 	case errors.Is(err, dialect.ErrMalformed), errors.Is(err, sse.ErrTooLong):
 		f = upstream.Unreadable(name, err)
 	default:
-		return upstream.Broken(x.ctx, name, started, err)
+		return upstream.Broken(x.ctx, name, x.started, err)
 	}
-	if started {
+	if x.started {
 		return upstream.InStream(f)
 	}
 	return f
@@ -227,21 +250,34 @@ func recycle(buf *bytes.Buffer) {
 }
 
 // whole reads an answer that is not streamed.
-func (x *exchange) whole() (converse.Stream, error) {
+func (x *exchange) whole(contentType string) (converse.Stream, error) {
 	buf, err := x.read()
 	if err != nil {
 		return nil, err
 	}
 	defer recycle(buf)
-	events, err := x.dec.Append(make([]converse.Event, 0, 6), buf.Bytes())
+	events := make([]converse.Event, 0, 6)
+	var piece dialect.Piece
+	if x.native {
+		piece, err = x.dec.Meter(buf.Bytes())
+	} else {
+		events, err = x.dec.Append(events, buf.Bytes())
+	}
 	if err == nil && !x.dec.Started() && !x.dec.Finished() {
 		err = errNothing
 	}
 	if err != nil {
-		x.dec = dialect.Decoder{} // nothing of it was handed on
 		return nil, x.failed(err)
 	}
-	events = x.dec.Finish(events, x.req.EstimateInputTokens)
+	if x.native {
+		last := x.metadata()
+		events = append(events, converse.Event{
+			Kind: converse.Chunk, Native: x.renamed(make([]byte, 0, buf.Len()+len(x.req.ModelID)), buf.Bytes(), piece), Name: contentType,
+			StopReason: x.dec.StopReason(), Usage: last.Usage,
+		}, last)
+	} else {
+		events = x.dec.Finish(events, x.inputTokens)
+	}
 	return func(yield func(converse.Event, error) bool) {
 		for i := range events {
 			events[i].More = i+1 < len(events)
@@ -253,6 +289,68 @@ func (x *exchange) whole() (converse.Stream, error) {
 }
 
 var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
+
+// metadata is the event that ends an answer that is passed on.
+func (x *exchange) metadata() converse.Event {
+	e := converse.Event{Kind: converse.Metadata}
+	e.Usage, e.Estimated = x.dec.Usage(x.inputTokens)
+	return e
+}
+
+// renamed appends data with the name of the model that the caller knows.
+func (x *exchange) renamed(dst, data []byte, p dialect.Piece) []byte {
+	if p.ModelEnd == 0 {
+		return append(dst, data...)
+	}
+	dst = converse.AppendQuote(append(dst, data[:p.ModelAt]...), x.req.ModelID)
+	return append(dst, data[p.ModelEnd:]...)
+}
+
+// inputTokens estimates the request's input, for a server that does not tell it.
+func (x *exchange) inputTokens() int64 {
+	if x.req.Body != nil {
+		return x.req.Body.EstimateInputTokens()
+	}
+	return int64(len(x.req.Native.Body)+3) / 4
+}
+
+// translate appends what a chunk of the server's, or with nil the end of its stream, makes for the caller.
+func (x *exchange) translate(events []converse.Event, data []byte) ([]converse.Event, error) {
+	if data != nil {
+		return x.dec.Append(events, data)
+	}
+	return x.dec.Finish(events, x.inputTokens), nil
+}
+
+// forward is translate for an answer that is passed on as it comes. A first chunk that only greets waits for the next: until
+// then another server may be asked. A chunk behind the end of the text waits too, for the last one comes with the usage.
+func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Event, error) {
+	if data == nil {
+		last := x.metadata()
+		last.Native, x.held = x.held, nil
+		return append(events, last), nil
+	}
+	piece, err := x.dec.Meter(data)
+	if err != nil || piece.UsageAlone && !x.asked {
+		return events, err
+	}
+	e := converse.Event{Kind: converse.Chunk, StopReason: x.dec.StopReason()}
+	e.Usage, _ = x.dec.Usage(func() int64 { return 0 }) // not worth an estimate yet
+	if x.held != nil {
+		e.Native, x.held = x.held, nil
+		events = append(events, e)
+	}
+	if hold := x.dec.Finished() || !x.begun && !piece.Content; hold {
+		x.held = x.renamed(nil, data, piece)
+	} else {
+		start := len(x.chunks)
+		x.chunks = x.renamed(x.chunks, data, piece)
+		e.Native = x.chunks[start:len(x.chunks):len(x.chunks)]
+		events = append(events, e)
+	}
+	x.begun = true
+	return events, nil
+}
 
 // stream is the converse.Stream of a streamed answer. What one read brings is decoded as a whole before its first event
 // is handed on, so that More is exact: a writer that holds its flush back for another event never waits for the server.
@@ -269,10 +367,14 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 			batches.Put(batch)
 		}
 	}()
+	step := x.translate
+	if x.native {
+		step = x.forward
+	}
 	for {
 		var err error
 		done := false
-		events = events[:0]
+		events, x.chunks = events[:0], x.chunks[:0]
 		for len(events) < maxBatch && err == nil {
 			data, ok := in.Next()
 			if !ok {
@@ -282,7 +384,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 				done = true
 				break
 			}
-			events, err = x.dec.Append(events, data)
+			events, err = step(events, data)
 		}
 		idle := len(events) == 0
 		if err == nil && !done && idle {
@@ -296,7 +398,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 			if !x.dec.Started() && !x.dec.Finished() {
 				err = errNothing
 			} else {
-				events = x.dec.Finish(events, x.req.EstimateInputTokens)
+				events, err = step(events, nil)
 			}
 		}
 		if len(events) > 0 {
@@ -304,6 +406,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		}
 		for i := range events {
 			events[i].More = i+1 < len(events)
+			x.started = true
 			if !yield(events[i], nil) {
 				return
 			}
