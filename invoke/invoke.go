@@ -448,7 +448,11 @@ func (r *run) settle(status ledger.Status, reason string) error {
 		Latency: r.latency, FirstEvent: r.first, Usage: r.usage, Estimated: !r.told,
 	}
 	switch {
-	case r.told, r.usage != (converse.Usage{}):
+	case r.told:
+	case r.usage != (converse.Usage{}): // as far as it was known when the answer was cut
+		if u := &s.Usage; u.Total() == u.OutputTokens { // some upstreams tell the input last
+			u.InputTokens = r.call.estimateInputTokens()
+		}
 	case r.refused:
 		s.Estimated = false // there is nothing to estimate
 	default:
