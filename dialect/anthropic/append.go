@@ -607,21 +607,34 @@ func joined(texts []converse.CitedText) string {
 }
 
 func (w *writer) citation(path string, c *converse.Citation) error {
+	if c.Location == nil {
+		return w.refuse(path + " without a location")
+	}
+	b, ok := appendCitation(w.b, c)
+	if !ok || c.Location.Web != nil { // the web would need the index that Anthropic has sealed
+		return w.refuse(path + ".location")
+	}
+	w.b = b
+	return nil
+}
+
+// appendCitation appends c. ok is false where it has no location, or one that Messages has no form for.
+func appendCitation(dst []byte, c *converse.Citation) (_ []byte, ok bool) {
 	place := func(kind, index, from, to string, numbers ...*int) {
-		w.raw(`{"type":"` + kind + `"`)
+		dst = append(dst, `{"type":"`+kind+`"`...)
 		for i, name := range []string{index, from, to} {
 			n := 0
 			if numbers[i] != nil {
 				n = *numbers[i]
 			}
-			w.raw(`,"` + name + `":`)
-			w.b = strconv.AppendInt(w.b, int64(n), 10)
+			dst = append(dst, `,"`+name+`":`...)
+			dst = strconv.AppendInt(dst, int64(n), 10)
 		}
 	}
 	title := "document_title"
 	switch l := c.Location; {
 	case l == nil:
-		return w.refuse(path + " without a location")
+		return dst, false
 	case l.DocumentChar != nil:
 		d := l.DocumentChar
 		place("char_location", "document_index", "start_char_index", "end_char_index", d.DocumentIndex, d.Start, d.End)
@@ -635,21 +648,21 @@ func (w *writer) citation(path string, c *converse.Citation) error {
 		d := l.SearchResultLocation
 		place("search_result_location", "search_result_index", "start_block_index", "end_block_index", d.SearchResultIndex, d.Start, d.End)
 		title = "title"
-		w.raw(`,"source":`)
-		w.str(c.Source)
-	default: // the web: it would need the index that Anthropic has sealed
-		return w.refuse(path + ".location")
+		dst = converse.AppendQuote(append(dst, `,"source":`...), c.Source)
+	case l.Web != nil: // found by another search than Anthropic's, which seals an index of its own
+		title = "title"
+		dst = converse.AppendQuote(append(dst, `{"type":"web_search_result_location","encrypted_index":"","url":`...), l.Web.URL)
+	default:
+		return dst, false
 	}
-	w.raw(`,"` + title + `":`)
+	dst = append(dst, `,"`+title+`":`...)
 	if c.Title == "" {
-		w.raw(`null`)
+		dst = append(dst, `null`...)
 	} else {
-		w.str(c.Title)
+		dst = converse.AppendQuote(dst, c.Title)
 	}
-	w.raw(`,"cited_text":`)
-	w.str(joined(c.SourceContent))
-	w.raw(`}`)
-	return nil
+	dst = converse.AppendQuote(append(dst, `,"cited_text":`...), joined(c.SourceContent))
+	return append(dst, '}'), true
 }
 
 func (w *writer) tools(c *converse.ToolConfig) error {

@@ -239,7 +239,28 @@ func TestCitationsRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, string(got), `{"anthropic_version":"bedrock-2023-05-31","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[`+text+`]}]}`)
+	body := `{"anthropic_version":"bedrock-2023-05-31","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[` + text + `]}]}`
+	same(t, string(got), body)
+	// From a caller who speaks Messages, and to one.
+	if r, err = ParseRequest([]byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = AppendRequest(nil, r, "m", false, "up"); err != nil {
+		t.Fatal(err)
+	}
+	same(t, string(got), body)
+	var whole struct{ Content jsontext.Value }
+	if err := json.Unmarshal(AppendResponse(nil, &converse.AnswerInfo{}, answer), &whole, json.MatchCaseInsensitiveNames(true)); err != nil {
+		t.Fatal(err)
+	}
+	same(t, string(whole.Content), `[`+text+`]`)
+	var cited []string
+	for _, e := range encode(new(StreamEncoder), es) {
+		if c, ok := strings.CutPrefix(e, `{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":`); ok {
+			cited = append(cited, strings.TrimSuffix(c, `}}`))
+		}
+	}
+	same(t, `{"type":"text","text":"the grass is green","citations":[`+strings.Join(cited, ",")+`]}`, text)
 }
 
 // FuzzRoundTrip: what AppendRequest writes of a body, ParseRequest reads, and the second time nothing changes any more.

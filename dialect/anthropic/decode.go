@@ -128,6 +128,8 @@ type citation struct {
 	EndPage           *int   `json:"end_page_number"`
 	StartBlock        *int   `json:"start_block_index"`
 	EndBlock          *int   `json:"end_block_index"`
+	URL               string `json:"url"`
+	EncryptedIndex    string `json:"encrypted_index"`
 }
 
 type counts struct {
@@ -374,7 +376,22 @@ func (d *Decoder) cite(dst []converse.Event, v jsontext.Value) ([]converse.Event
 	if err := json.Unmarshal(v, &c, lenient); err != nil {
 		return dst, malformed("%v", err)
 	}
-	out := converse.Citation{Title: c.DocumentTitle}
+	out, ok := c.converse()
+	if !ok {
+		return dst, malformed("a citation of type %.60q", c.Type)
+	}
+	fields, err := json.Marshal(&out, lenient)
+	if err != nil {
+		return dst, malformed("%v", err)
+	}
+	dst = d.start(dst)
+	d.open = converse.TextDelta
+	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: converse.CitationDelta, Fields: fields}), nil
+}
+
+// converse makes Converse's citation of c. ok is false for a type that it has no form for.
+func (c *citation) converse() (out converse.Citation, ok bool) {
+	out = converse.Citation{Title: c.DocumentTitle}
 	if c.CitedText != "" {
 		out.SourceContent = []converse.CitedText{{Text: &c.CitedText}}
 	}
@@ -388,16 +405,16 @@ func (d *Decoder) cite(dst []converse.Event, v jsontext.Value) ([]converse.Event
 	case "search_result_location":
 		out.Title, out.Source = c.Title, c.Source
 		out.Location = &converse.CitationLocation{SearchResultLocation: &converse.SearchLocation{SearchResultIndex: c.SearchResultIndex, Start: c.StartBlock, End: c.EndBlock}}
+	case "web_search_result_location":
+		if c.EncryptedIndex != "" { // which has to come back
+			return out, false
+		}
+		out.Title = c.Title
+		out.Location = &converse.CitationLocation{Web: &converse.WebLocation{URL: c.URL}}
 	default:
-		return dst, malformed("a citation of type %.60q", c.Type)
+		return out, false
 	}
-	fields, err := json.Marshal(&out, lenient)
-	if err != nil {
-		return dst, malformed("%v", err)
-	}
-	dst = d.start(dst)
-	d.open = converse.TextDelta
-	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: converse.CitationDelta, Fields: fields}), nil
+	return out, true
 }
 
 // blockType is the type of the blocks that a kind of delta belongs to.

@@ -81,10 +81,14 @@ type block struct {
 	Rest         jsontext.Value `json:",embed"`
 }
 
+// source is where a picture or a document is from, or of a search result the name of that.
 type source struct {
-	Type      string `json:"type"`
-	MediaType string `json:"media_type"`
-	Data      string `json:"data"`
+	name      *string
+	Type      string         `json:"type"`
+	MediaType string         `json:"media_type"`
+	Data      string         `json:"data"`
+	Content   *content       `json:"content"`
+	Rest      jsontext.Value `json:",embed"`
 }
 
 type cacheControl struct {
@@ -185,6 +189,16 @@ func dotted(p jsontext.Pointer) string {
 	return strings.ReplaceAll(strings.TrimPrefix(string(p), "/"), "/", ".")
 }
 
+// UnmarshalJSONFrom reads an object, or a search result's string.
+func (s *source) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() == '"' {
+		s.name = new(string)
+		return json.UnmarshalDecode(d, s.name)
+	}
+	type plain source // without this method
+	return json.UnmarshalDecode(d, (*plain)(s))
+}
+
 // UnmarshalJSONFrom reads a tool and keeps its text.
 func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	raw, err := d.ReadValue()
@@ -209,13 +223,16 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 // fault.Validation in Bedrock's words.
 //
 //   - cache_control on a block, a tool or a system block becomes a cachePoint after it, with its ttl; one inside a tool
-//     result, which Converse has no place for, comes after that result.
+//     result or a document, which Converse has no place for, comes after that block.
+//   - An earlier answer's text with citations becomes citationsContent. Those of a web search hold an index that Anthropic
+//     has sealed, which Converse has no place for.
 //   - Tools that Anthropic defines ("bash_20250124", "web_search_20250305") have no Converse form. They go into
 //     AdditionalModelRequestFields, as Converse's own callers pass them, and so does a tool_choice that means one of them;
 //     an upstream that cannot run them refuses that.
 //   - anthropic_beta, top_k, thinking, metadata and every member that is not known here go there too, so that nothing is
 //     lost on the way to an upstream that knows them.
-//   - tool_choice "none" leaves the tools out: to the model it is the same.
+//   - tool_choice "none" leaves the tools out: a model that sees no tools calls none. Where the messages use some, Converse
+//     wants them described, and they stay: it then is an additional field.
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
 	return q.parse(body, invokeModel)
@@ -512,14 +529,19 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 		if *b.Text == "" {
 			return c, nil, invalid("messages", "text content blocks must be non-empty")
 		}
-		if k := b.Citations.Kind(); k == '[' && len(b.Citations) > 2 {
-			return c, nil, fault.New(fault.Validation, "This server does not support the field %s.text.citations.", at)
-		}
 		c.Text = b.Text
+		if k := b.Citations.Kind(); len(b.Citations) > 0 && k != 'n' {
+			var cited converse.Raw[converse.Citations]
+			if cited, err = citations(at+".text.citations", *b.Text, b.Citations); cited != nil {
+				c.Text, c.CitationsContent = nil, cited
+			}
+		}
 	case "image":
 		c.Image, err = image(at, b.Source)
 	case "document":
-		c.Document, err = document(at, b)
+		c.Document, cached, err = document(at, b)
+	case "search_result":
+		c.SearchResult, cached, err = searchResult(at, b)
 	case "tool_use":
 		if err := cmp.Or(required("id", b.ID == ""), required("name", b.Name == ""), required("input", len(b.Input) == 0)); err != nil {
 			return c, nil, err
@@ -540,17 +562,20 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 			for i := range b.Content.blocks {
 				n := &b.Content.blocks[i]
 				path := at + ".tool_result.content." + strconv.Itoa(i)
-				if n.Type != "text" && n.Type != "image" && n.Type != "document" { // a result in a result goes no deeper
-					return c, nil, invalid(path, "Input tag '"+n.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'text'")
+				switch n.Type {
+				case "text", "image", "document", "search_result":
+				default: // a result in a result goes no deeper
+					return c, nil, invalid(path, "Input tag '"+n.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'search_result', 'text'")
 				}
-				inner, _, err := oneBlock(path, n)
+				inner, point, err := oneBlock(path, n)
 				if err != nil {
 					return c, nil, err
 				}
-				t.Content = append(t.Content, converse.ToolResultContent{Text: inner.Text, Image: inner.Image, Document: inner.Document})
-				if p := cachePoint(n.CacheControl); p != nil {
-					cached = p
+				if inner.CitationsContent != nil {
+					return c, nil, fault.New(fault.Validation, "%s.text.citations: a tool's result has no place for citations here.", path)
 				}
+				t.Content = append(t.Content, converse.ToolResultContent{Text: inner.Text, Image: inner.Image, Document: inner.Document, SearchResult: inner.SearchResult})
+				cached = cmp.Or(cachePoint(n.CacheControl), point, cached)
 			}
 		}
 		c.ToolResult = t
@@ -563,7 +588,7 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 		}
 		c.ReasoningContent = &converse.Reasoning{RedactedContent: data}
 	default:
-		err = invalid(at, "Input tag '"+b.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'redacted_thinking', 'text', 'thinking', 'tool_result', 'tool_use'")
+		err = invalid(at, "Input tag '"+b.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'redacted_thinking', 'search_result', 'text', 'thinking', 'tool_result', 'tool_use'")
 	}
 	if err == nil && len(b.Rest) > 2 {
 		err = extra(at+"."+b.Type, b.Rest)
@@ -582,9 +607,28 @@ func extra(path string, rest jsontext.Value) error {
 	return nil
 }
 
+// required says what is wrong with a source that is to be an object.
+func (s *source) required(at string) error {
+	switch {
+	case s == nil:
+		return invalid(at, "Field required")
+	case s.name != nil:
+		return invalid(at, "Input should be a valid dictionary")
+	}
+	return nil
+}
+
+// done refuses members of a source that was not expected to have them.
+func (s *source) done(at string) error {
+	if len(s.Rest) > 2 {
+		return extra(at+"."+s.Type, s.Rest)
+	}
+	return nil
+}
+
 func image(at string, s *source) (*converse.Image, error) {
-	if s == nil {
-		return nil, invalid(at+".image.source", "Field required")
+	if err := s.required(at + ".image.source"); err != nil {
+		return nil, err
 	}
 	if s.Type != "base64" {
 		return nil, invalid(at+".image.source", "Input tag '"+s.Type+"' found using 'type' does not match any of the expected tags: 'base64'")
@@ -598,14 +642,16 @@ func image(at string, s *source) (*converse.Image, error) {
 	if err != nil || len(data) == 0 {
 		return nil, invalid(at+".image.source.base64.data", "The image was specified using base64, but the data is not valid base64")
 	}
-	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: data}}, nil
+	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: data}}, s.done(at + ".image.source")
 }
 
 // document makes Converse's document block: {"format","name","source":{"bytes"|"text"|"content"},"context","citations"}.
-func document(at string, b *block) (converse.Raw[converse.Document], error) {
+// cached is the cache point that a text inside it asks for.
+func document(at string, b *block) (_ converse.Raw[converse.Document], cached *converse.CachePoint, err error) {
 	s := b.Source
-	if s == nil {
-		return nil, invalid(at+".document.source", "Field required")
+	at += ".document.source"
+	if err := s.required(at); err != nil {
+		return nil, nil, err
 	}
 	name := b.Title
 	if name == "" {
@@ -620,8 +666,29 @@ func document(at string, b *block) (converse.Raw[converse.Document], error) {
 	case s.Type == "text":
 		f.add("format", jsontext.Value(`"txt"`))
 		src.add("text", converse.AppendQuote(nil, s.Data))
+	case s.Type == "content" && s.Content != nil:
+		texts := []byte{'['}
+		for i := range s.Content.blocks {
+			n := &s.Content.blocks[i]
+			in := at + ".content." + strconv.Itoa(i)
+			switch {
+			case n.Type != "text":
+				return nil, nil, invalid(in, "A document's content is text here: a block of the type '"+n.Type+"' has no equivalent")
+			case n.Text == nil:
+				return nil, nil, invalid(in+".text.text", "Field required")
+			case len(n.Rest) > 2:
+				return nil, nil, extra(in+".text", n.Rest)
+			case i > 0:
+				texts = append(texts, ',')
+			}
+			texts = append(converse.AppendQuote(append(texts, `{"text":`...), *n.Text), '}')
+			cached = cmp.Or(cachePoint(n.CacheControl), cached)
+		}
+		src.add("content", append(texts, ']'))
+	case s.Type == "content":
+		return nil, nil, invalid(at+".content.content", "Field required")
 	default:
-		return nil, invalid(at+".document.source", "Input tag '"+s.Type+"' found using 'type' does not match any of the expected tags: 'base64', 'text'")
+		return nil, nil, invalid(at, "Input tag '"+s.Type+"' found using 'type' does not match any of the expected tags: 'base64', 'content', 'text'")
 	}
 	f.add("name", converse.AppendQuote(nil, name))
 	f.add("source", src.b)
@@ -631,7 +698,64 @@ func document(at string, b *block) (converse.Raw[converse.Document], error) {
 	if len(b.Citations) > 0 {
 		f.add("citations", b.Citations)
 	}
-	return []byte(f.value()), nil
+	return []byte(f.value()), cached, s.done(at)
+}
+
+// searchResult makes Converse's searchResult block. cached is the cache point that a text inside it asks for.
+func searchResult(at string, b *block) (_ converse.Raw[converse.SearchResult], cached *converse.CachePoint, err error) {
+	at += ".search_result."
+	switch {
+	case b.Source == nil:
+		return nil, nil, invalid(at+"source", "Field required")
+	case b.Source.name == nil:
+		return nil, nil, invalid(at+"source", "Input should be a valid string")
+	case b.Title == "":
+		return nil, nil, invalid(at+"title", "Field required")
+	case b.Content == nil:
+		return nil, nil, invalid(at+"content", "Field required")
+	}
+	r := converse.SearchResult{Source: *b.Source.name, Title: b.Title, Content: []converse.SearchResultText{}}
+	for i := range b.Content.blocks {
+		n := &b.Content.blocks[i]
+		switch in := at + "content." + strconv.Itoa(i); {
+		case n.Type != "text":
+			return nil, nil, invalid(in+".type", "Input should be 'text'")
+		case n.Text == nil:
+			return nil, nil, invalid(in+".text", "Field required")
+		case len(n.Rest) > 2:
+			return nil, nil, extra(in, n.Rest)
+		}
+		r.Content = append(r.Content, converse.SearchResultText{Text: *n.Text})
+		cached = cmp.Or(cachePoint(n.CacheControl), cached)
+	}
+	if len(b.Citations) > 0 && b.Citations.Kind() != 'n' {
+		r.Citations = new(converse.CitationsConfig)
+		if err := json.Unmarshal(b.Citations, r.Citations, lenient); err != nil {
+			return nil, nil, invalid(at+"citations", "Input should be a valid dictionary")
+		}
+	}
+	raw, err := json.Marshal(&r)
+	return raw, cached, err
+}
+
+// citations makes Converse's citationsContent of a text and where it is from, nil where list is empty.
+func citations(at, text string, list jsontext.Value) (converse.Raw[converse.Citations], error) {
+	var from []citation
+	if err := json.Unmarshal(list, &from, lenient); err != nil {
+		return nil, invalid(at, "Input should be a valid list")
+	}
+	if len(from) == 0 {
+		return nil, nil
+	}
+	out := converse.Citations{Content: []converse.CitedText{{Text: &text}}}
+	for i := range from {
+		c, ok := from[i].converse()
+		if !ok {
+			return nil, fault.New(fault.Validation, "%s.%d: a citation of the type '%.64s' has no equivalent here.", at, i, from[i].Type)
+		}
+		out.Citations = append(out.Citations, c)
+	}
+	return json.Marshal(&out)
 }
 
 func (q *request) tools(r *converse.Request, f *fields) error {
@@ -672,11 +796,14 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 			}
 			tc.ToolChoice = &converse.ToolChoice{Tool: &converse.SpecificTool{Name: c.Name}}
 		case "none":
-			return nil
+			if !usesTools(r) {
+				return nil
+			}
+			f.add("tool_choice", jsontext.Value(`{"type":"none"}`))
 		default:
 			return invalid("tool_choice", "Input tag '"+c.Type+"' found using 'type' does not match any of the expected tags: 'auto', 'any', 'tool', 'none'")
 		}
-		if len(q.Tools) == 0 {
+		if len(q.Tools) == 0 && c.Type != "none" {
 			return invalid("tool_choice", "may only be specified while providing tools")
 		}
 		ours := len(typed) == 0 || slices.ContainsFunc(tc.Tools, func(t converse.Tool) bool {
@@ -693,7 +820,7 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 		if one {
 			choice = append(choice, `,"disable_parallel_tool_use":true`...)
 		}
-		if one || !ours {
+		if (one || !ours) && c.Type != "none" {
 			f.add("tool_choice", append(choice, '}'))
 		}
 	}
@@ -705,6 +832,17 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 		f.add("tools", append(typed, ']'))
 	}
 	return nil
+}
+
+func usesTools(r *converse.Request) bool {
+	for i := range r.Messages {
+		for j := range r.Messages[i].Content {
+			if b := &r.Messages[i].Content[j]; b.ToolUse != nil || b.ToolResult != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // output reads a wish for output of a JSON schema, in the member that it has now or the one of the beta.

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"strconv"
 
+	"github.com/go-json-experiment/json"
+
 	"outcrop/converse"
 )
 
@@ -45,6 +47,8 @@ func AppendResponse(dst []byte, a *converse.AnswerInfo, r *converse.Response) []
 			dst = append(dst, `{"type":"redacted_thinking","data":"`...)
 			dst = base64.StdEncoding.AppendEncode(dst, b.ReasoningContent.RedactedContent)
 			dst = append(dst, '"')
+		case b.CitationsContent != nil:
+			dst = appendCited(dst, b.CitationsContent)
 		default: // no provider makes another
 			dst = append(dst, `{"type":"text","text":""`...)
 		}
@@ -55,6 +59,29 @@ func AppendResponse(dst []byte, a *converse.AnswerInfo, r *converse.Response) []
 	dst = append(dst, `,"usage":`...)
 	dst = appendUsage(dst, &r.Usage)
 	return append(dst, '}')
+}
+
+// appendCited appends a text and where it is from, up to its brace. A citation that has no location is left out: Messages has
+// no form for it.
+func appendCited(dst []byte, raw []byte) []byte {
+	var c converse.Citations
+	_ = json.Unmarshal(raw, &c, lenient) // a provider has made it
+	dst = append(dst, `{"type":"text","text":`...)
+	dst = append(converse.AppendQuote(dst, joined(c.Content)), `,"citations":[`...)
+	n := 0
+	for i := range c.Citations {
+		before := len(dst)
+		if n > 0 {
+			dst = append(dst, ',')
+		}
+		var ok bool
+		if dst, ok = appendCitation(dst, &c.Citations[i]); !ok {
+			dst = dst[:before]
+			continue
+		}
+		n++
+	}
+	return append(dst, ']')
 }
 
 // appendStop appends the members stop_reason and stop_sequence.
@@ -178,8 +205,11 @@ func (s *StreamEncoder) blockEvent(head string) []byte {
 func (s *StreamEncoder) delta(e *converse.Event, emit func([]byte)) {
 	if !s.open { // text and thinking have no start event in ConverseStream
 		kind := e.Delta
-		if kind == converse.SignatureDelta {
+		switch kind {
+		case converse.SignatureDelta:
 			kind = converse.ReasoningDelta
+		case converse.CitationDelta:
+			kind = converse.TextDelta
 		}
 		s.begin(e.Index, kind)
 		switch kind {
@@ -191,6 +221,14 @@ func (s *StreamEncoder) delta(e *converse.Event, emit func([]byte)) {
 	}
 	var head string
 	switch e.Delta {
+	case converse.CitationDelta:
+		var c converse.Citation
+		_ = json.Unmarshal(e.Fields, &c, lenient) // a provider has made it
+		b := append(s.blockEvent(`{"type":"content_block_delta","index":`), `,"delta":{"type":"citations_delta","citation":`...)
+		if b, ok := appendCitation(b, &c); ok {
+			s.emit(append(b, `}}`...), emit)
+		}
+		return
 	case converse.TextDelta:
 		head = `,"delta":{"type":"text_delta","text":`
 	case converse.ToolInputDelta:
