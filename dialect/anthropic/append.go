@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -38,8 +39,9 @@ const (
 //     and in its result.
 //   - outputConfig becomes output_config.format; its name, a label, is left out, and its description goes into the schema.
 //   - AdditionalModelRequestFields are merged into the top level, and those of tools, tool_choice and output_config into
-//     these. A member that AppendRequest has written itself is refused, and so are tools that Anthropic runs itself
-//     (web_search and others): Converse has no form for what they answer.
+//     these; OpenAI's parallel_tool_calls false is tool_choice's disable_parallel_tool_use. A member that AppendRequest has
+//     written itself is refused, and so are tools that Anthropic runs itself (web_search and others): Converse has no form
+//     for what they answer.
 //   - requestMetadata is for Bedrock's logs, not for the model.
 //   - Without maxTokens, max_tokens is 4096: Bedrock's own default.
 func AppendRequest(dst []byte, r *converse.Request, _ string, _ bool, upstream string) ([]byte, error) {
@@ -96,26 +98,56 @@ func AppendNativeCount(dst, body []byte, model string) (out []byte, betas []stri
 	return appendNative(writer{b: dst, form: countTokens}, body, model, false)
 }
 
+// AppendInvokeModel appends body, a request of Anthropic's own API, as an InvokeModel body of Amazon Bedrock: every member as
+// it is but for model and stream, which the path says there, and anthropic_version, which is Bedrock's. betas is the value of
+// the header anthropic-beta: Bedrock takes the names in the body.
+func AppendInvokeModel(dst, body []byte, betas string) ([]byte, error) {
+	w := writer{b: append(dst, `{"anthropic_version":"bedrock-2023-05-31"`...), form: invokeModel}
+	if err := w.native(body); err != nil {
+		return nil, err
+	}
+	for _, name := range strings.FieldsFunc(betas, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
+		if !slices.Contains(w.betas, name) {
+			w.betas = append(w.betas, name)
+		}
+	}
+	if len(w.betas) > 0 {
+		w.raw(`,"anthropic_beta":`)
+		w.strings(w.betas)
+	}
+	w.raw(`}`)
+	return w.b, nil
+}
+
 func appendNative(w writer, body []byte, model string, stream bool) ([]byte, []string, error) {
 	w.raw(`{"model":`)
 	w.str(model)
 	if stream {
 		w.raw(`,"stream":true`)
 	}
+	if err := w.native(body); err != nil {
+		return nil, nil, err
+	}
+	w.raw(`}`)
+	return w.b, w.betas, nil
+}
+
+// native writes the members of body but those that are said elsewhere, and keeps the betas.
+func (w *writer) native(body []byte) error {
 	malformed := fault.New(fault.Validation, "Malformed input request, please reformat your input and try again.")
 	d := jsontext.NewDecoder(bytes.NewBuffer(body), lenient)
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return nil, nil, malformed
+		return malformed
 	}
 	for d.PeekKind() == '"' {
 		t, err := d.ReadToken()
 		if err != nil {
-			return nil, nil, malformed
+			return malformed
 		}
 		name := t.String()
 		v, err := d.ReadValue()
 		if err != nil {
-			return nil, nil, malformed
+			return malformed
 		}
 		switch name {
 		case "model", "stream", "anthropic_version":
@@ -125,7 +157,7 @@ func appendNative(w writer, body []byte, model string, stream bool) ([]byte, []s
 				continue
 			}
 			if err := w.beta(name, v); err != nil {
-				return nil, nil, err
+				return err
 			}
 			continue
 		case "messages", "system", "tools", "tool_choice", "output_config":
@@ -137,13 +169,12 @@ func appendNative(w writer, body []byte, model string, stream bool) ([]byte, []s
 		w.b = appendMember(w.b, name, v)
 	}
 	if _, err := d.ReadToken(); err != nil {
-		return nil, nil, malformed
+		return malformed
 	}
 	if _, err := d.ReadToken(); err != io.EOF {
-		return nil, nil, malformed
+		return malformed
 	}
-	w.raw(`}`)
-	return w.b, w.betas, nil
+	return nil
 }
 
 // inPrompt says which members besides those that every request has the token counting takes.
@@ -726,6 +757,8 @@ func (w *writer) toolChoice(c *converse.ToolChoice) error {
 		if len(w.rawChoice) > 0 {
 			w.raw(`,"tool_choice":`)
 			w.b = append(w.b, w.rawChoice...)
+		} else if w.choice.Parallel != nil {
+			w.raw(`,"tool_choice":{"type":"auto","disable_parallel_tool_use":true}`)
 		}
 		return nil
 	}
@@ -834,8 +867,20 @@ func (w *writer) additional(r *converse.Request) error {
 		case "tools":
 			return w.ownTools(v)
 		case "tool_choice":
+			if string(v) == `"none"` { // OpenAI's word for it
+				v = jsontext.Value(`{"type":"none"}`)
+			}
 			w.rawChoice = v
 			return read("additionalModelRequestFields.tool_choice", v, &w.choice)
+		case "parallel_tool_calls": // OpenAI's way to ask for one call at a time
+			var many bool
+			if err := read("additionalModelRequestFields.parallel_tool_calls", v, &many); err != nil {
+				return err
+			}
+			if one := !many; one && r.ToolConfig != nil { // without tools there are no calls
+				w.choice.Parallel = &one
+			}
+			return nil
 		case "output_config":
 			return each("additionalModelRequestFields.output_config", v, func(name string, v jsontext.Value) error {
 				if name == "format" && r.OutputConfig != nil && r.OutputConfig.TextFormat != nil {

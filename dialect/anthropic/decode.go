@@ -274,6 +274,34 @@ func (d *Decoder) Meter(data []byte) (typ string, err error) {
 	return c.Type, nil
 }
 
+// EventType returns the type of an event of a stream, "" where it tells none.
+func EventType(data []byte) string {
+	const head = `{"type":"`
+	if rest, ok := bytes.CutPrefix(data, []byte(head)); ok {
+		if i := bytes.IndexByte(rest, '"'); i > 0 && bytes.IndexByte(rest[:i], '\\') < 0 {
+			return internType(rest[:i])
+		}
+	}
+	var t struct {
+		Type string `json:"type"`
+	}
+	_ = json.Unmarshal(data, &t, lenient)
+	return t.Type
+}
+
+// internType is the type as a string, without a copy where it is a common one.
+func internType(b []byte) string {
+	switch string(b) {
+	case "content_block_delta":
+		return "content_block_delta"
+	case "content_block_start":
+		return "content_block_start"
+	case "content_block_stop":
+		return "content_block_stop"
+	}
+	return string(b)
+}
+
 // Usage returns what is known of the usage. Where the server has not told it, or told a part of it that cannot be, it is
 // estimated: input is called for the number of input tokens, and the output's are estimated from what came.
 func (d *Decoder) Usage(input func() int64) (u converse.Usage, estimated bool) {

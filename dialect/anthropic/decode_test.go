@@ -405,3 +405,14 @@ func TestFields(t *testing.T) {
 		}
 	}
 }
+
+func TestEventType(t *testing.T) {
+	for data, want := range map[string]string{
+		`{"type":"content_block_delta","index":0}`: "content_block_delta", `{"type":"ping"}`: "ping", `{"index":0,"type":"message_stop"}`: "message_stop",
+		` {"type":"\u0070ing"}`: "ping", `{"type":"\u0070ing"}`: "ping", `{"type":7}`: "", `{}`: "", ``: "", `{"type":"`: "",
+	} {
+		if got := EventType([]byte(data)); got != want {
+			t.Errorf("%s: %q, want %q", data, got, want)
+		}
+	}
+}

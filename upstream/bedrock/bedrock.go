@@ -1,6 +1,6 @@
 // Package bedrock is the upstream.Provider that calls Amazon Bedrock itself, or what speaks like it: another Outcrop, a VPC
-// endpoint, a proxy. A request that came in one of Bedrock's own formats goes out as it came, whatever the format; any
-// other as Converse.
+// endpoint, a proxy. A request that came in one of Bedrock's own formats goes out as it came, whatever the format, and one of
+// Anthropic's own API goes to Anthropic's models by InvokeModel; any other as Converse.
 package bedrock
 
 import (
@@ -20,6 +20,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/anthropic"
 	"outcrop/fault"
 	"outcrop/upstream"
 	"outcrop/upstream/client"
@@ -170,6 +171,7 @@ type ask struct {
 	header      map[string]string
 	native      bool // the body is the caller's, and the answer is told as it is
 	converse    bool // the format is Converse's
+	messages    bool // the answer's chunks are told as events of Anthropic's own API
 }
 
 // unname takes the upstream's own name of the model out of a message for the caller: it may be an ARN of the operator's.
@@ -207,10 +209,14 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	return x.whole(resp)
 }
 
-// Speaks implements upstream.Speaker: Bedrock takes Converse, and every vendor's bodies by InvokeModel.
+// Speaks implements upstream.Speaker: Bedrock takes Converse, and every vendor's bodies by InvokeModel, also Messages that
+// came in Anthropic's own API.
 func (p *Provider) Speaks(n *upstream.Native) bool {
-	return n.Format == "converse" || strings.HasPrefix(n.Operation, "InvokeModel")
+	return n.Format == "converse" || strings.HasPrefix(n.Operation, "InvokeModel") || messages(n)
 }
+
+// messages says that n came in Anthropic's own API, and is to be answered as there.
+func messages(n *upstream.Native) bool { return n.Format == "anthropic" && n.Operation == "Messages" }
 
 // CountTokens returns how many tokens Bedrock says that r's input is. It costs nothing. Not every model has it: the
 // error of one that has not is a fault.Validation or a fault.Unavailable.
@@ -287,6 +293,12 @@ func (x *exchange) compose() error {
 			if n.ContentType != "" {
 				a.contentType = n.ContentType
 			}
+		case messages(n) && vendor(a.model, r.Model, r.ModelID) == "anthropic":
+			var err error
+			if a.body, err = anthropic.AppendInvokeModel(make([]byte, 0, len(n.Body)+256), n.Body, n.Header["Anthropic-Beta"]); err != nil {
+				return err
+			}
+			a.native, a.messages = true, true
 		}
 	}
 	if !a.native {
@@ -346,6 +358,16 @@ func sameFamily(sent, named, asked string) bool {
 	}
 	f := family(named)
 	return f == "" || f == family(asked)
+}
+
+// vendor is the vendor of the first of models that tells one, as an id or an ARN does.
+func vendor(models ...string) string {
+	for _, m := range models {
+		if v, _, _ := strings.Cut(family(m), "."); v != "" {
+			return v
+		}
+	}
+	return ""
 }
 
 // family is the vendor and the first word of the model's name: "amazon.nova" of us.amazon.nova-lite-v1:0.

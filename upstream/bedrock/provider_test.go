@@ -206,6 +206,27 @@ func TestRecordedInvokeStream(t *testing.T) {
 	}
 }
 
+// TestMessages: to Anthropic's own door the recorded chunks are events with their names.
+func TestMessages(t *testing.T) {
+	r := request("anthropic", "Messages", "anthropic.claude-v2", `{"model":"p","stream":true,"messages":[]}`)
+	r.Stream = true
+	es, err := read(open(t, replay(streamType, nil, recorded(t, "invoke-stream-claude.bin")), nil).Send(t.Context(), r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range es {
+		var event struct {
+			Type string `json:"type"`
+		}
+		if err := json.Unmarshal(e.Native, &event); err != nil || event.Type == "" || e.Name != event.Type {
+			t.Errorf("event %d is named %q: %s", i, e.Name, e.Native)
+		}
+	}
+	if last := es[len(es)-1]; last.Name != "message_stop" || last.Usage != (converse.Usage{InputTokens: 14, OutputTokens: 10}) || last.Estimated {
+		t.Errorf("the last is %+v", last)
+	}
+}
+
 // TestInvokeModel has answers of the same recordings, and what they would tell without their headers.
 func TestInvokeModel(t *testing.T) {
 	counts := func(in, out string) map[string]string {
@@ -312,8 +333,16 @@ func TestSent(t *testing.T) {
 			"/model/amazon.nova-micro-v1%3A0/converse", chatJSON, nil},
 		"invoke, another family of the vendor's": {native(request("titan", "InvokeModel", "amazon.titan-text-lite-v1", `{"x":1}`), func(r *upstream.Request) { r.Model, r.Body = nova, chat }),
 			"/model/amazon.nova-micro-v1%3A0/converse", chatJSON, nil},
-		"a foreign door": {native(request("anthropic", "Messages", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) { r.Body = chat }),
-			"/model/anthropic.claude-v2/converse", chatJSON, nil},
+		"Anthropic's door, with a translation": {native(request("anthropic", "Messages", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) { r.Body = chat }),
+			"/model/anthropic.claude-v2/invoke", `{"anthropic_version":"bedrock-2023-05-31","x":1}`, nil},
+		"Anthropic's door": {native(request("anthropic", "Messages", "anthropic.claude-v2", ` {"model":"alpha","stream":true,"max_tokens":9, "of_tomorrow":[1, 2],"anthropic_beta":["b"]} `), func(r *upstream.Request) {
+			r.Stream, r.Native.Header = true, map[string]string{"Anthropic-Beta": "a, b,c"}
+		}), "/model/anthropic.claude-v2/invoke-with-response-stream", `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"of_tomorrow":[1, 2],"anthropic_beta":["b","a","c"]}`, map[string]string{"Anthropic-Beta": ""}},
+		"Anthropic's door, another vendor's model": {native(request("anthropic", "Messages", nova, `{"x":1}`), func(r *upstream.Request) { r.Body = chat }),
+			"/model/amazon.nova-micro-v1%3A0/converse", chatJSON, nil},
+		"Anthropic's door, a provisioned throughput": {native(request("anthropic", "Messages", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) {
+			r.Model = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123def456"
+		}), "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A111122223333%3Aprovisioned-model%2Fabc123def456/invoke", `{"anthropic_version":"bedrock-2023-05-31","x":1}`, nil},
 		"a bound profile": {native(request("anthropic", "InvokeModel", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) {
 			r.Profile, r.ProfileName = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/abcdefghijkl", "alpha"
 		}), "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A111122223333%3Aapplication-inference-profile%2Fr9j1xkq5zqtd/invoke", `{"x":1}`, nil},

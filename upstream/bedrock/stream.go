@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/anthropic"
 )
 
 // stream is the converse.Stream of a streamed answer. The last event is held back until the body has ended, which comes
@@ -100,17 +101,25 @@ func (d *decoder) decode(f frame) (e converse.Event, ok bool, err error) {
 		return e, false, err
 	}
 	if d.ended { // the metrics were in a chunk that is not the last one
-		e = converse.Event{Kind: converse.Chunk, Native: d.native, Name: "chunk", Usage: d.tally.soFar()}
+		e = converse.Event{Kind: converse.Chunk, Native: d.native, Name: d.last.Name, Usage: d.tally.soFar()}
 		d.native, d.ended = nil, false
 		ok = true
 	}
 	if last := d.tally.chunk(d.chunk); last || ok {
 		d.last, d.ended = d.x.metadata(&d.tally), true
 		d.native = append(d.native, d.chunk...)
-		d.last.Native, d.last.Name = d.native, "chunk"
+		d.last.Native, d.last.Name = d.native, d.name()
 		return e, ok, nil
 	}
-	return converse.Event{Kind: converse.Chunk, Native: d.chunk, Name: "chunk", Usage: d.tally.soFar()}, true, nil
+	return converse.Event{Kind: converse.Chunk, Native: d.chunk, Name: d.name(), Usage: d.tally.soFar()}, true, nil
+}
+
+// name is the type of the latest chunk's event: of InvokeModel's own there is one.
+func (d *decoder) name() string {
+	if d.x.ask.messages {
+		return anthropic.EventType(d.chunk)
+	}
+	return "chunk"
 }
 
 // finish says that an answer may end without a last event of its own, and makes one.
