@@ -98,6 +98,9 @@ type toolPart struct {
 // Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
 func (d *Decoder) Finished() bool { return d.finish != "" }
 
+// Ended reports whether the last chunk of the stream has come, which Chat Completions does not say in one.
+func (d *Decoder) Ended() bool { return false }
+
 // Started reports whether any event was appended.
 func (d *Decoder) Started() bool { return d.started }
 
@@ -145,7 +148,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 func (d *Decoder) takeUsage() {
 	u := &d.part.usage
 	if u.input {
-		d.usage.input, d.usage.InputTokens, d.usage.CacheReadInputTokens = true, u.InputTokens, u.CacheReadInputTokens
+		d.usage.tellInput(u.InputTokens+u.CacheReadInputTokens+u.CacheWriteInputTokens, u.CacheReadInputTokens, u.CacheWriteInputTokens)
 	}
 	if u.output && (u.OutputTokens > 0 || d.usage.OutputTokens == 0) {
 		d.usage.output, d.usage.OutputTokens = true, u.OutputTokens

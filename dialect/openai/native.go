@@ -87,8 +87,34 @@ func members(b []byte, f func(name string, value []byte) error) error {
 	return nil
 }
 
+// AppendNativeResponses is AppendNative for the Responses API, where a stream always tells its usage. store is set to false:
+// here nobody could ask for what is stored. What refers to something stored, and what is made in the background, is
+// refused: it would be the upstream's, whoever has stored it.
+func AppendNativeResponses(dst, body []byte, model string, stream bool) (out []byte, asked bool, err error) {
+	dst = append(appendNativeHead(dst, model, stream), `,"store":false`...)
+	err = members(body, func(name string, value []byte) error {
+		switch name {
+		case "model", "stream", "store":
+			return nil
+		case "previous_response_id", "conversation", "prompt":
+			if string(value) != "null" {
+				return badAt(name, "Unsupported parameter: '%s'. Nothing is stored here: send the whole input.", name)
+			}
+		case "background":
+			if string(value) == "true" {
+				return badAt(name, "Unsupported parameter: '%s'. A response is made while its caller waits.", name)
+			}
+		}
+		dst = appendMember(dst, name, value)
+		return nil
+	})
+	return append(dst, '}'), true, err
+}
+
 // Piece is what Meter finds in a chunk of an answer that is passed on, or in a whole one.
 type Piece struct {
+	Type string // of a stream's event, "" where the format has none
+
 	// Where the name of the model stands, its quotes included: data[ModelAt:ModelEnd]. Both are 0 where there is none.
 	ModelAt, ModelEnd int
 

@@ -275,12 +275,12 @@ func (d *Decoder) function(t *toolPart) error {
 // maxTokens bounds the counts that are believed, so that no sum of them overflows.
 const maxTokens = 1 << 32
 
-// readUsage reads and normalises the usage. prompt_tokens includes cached tokens; completion_tokens includes those of
+// readUsage reads and normalises the usage. prompt_tokens includes cached tokens, read and written; completion_tokens includes those of
 // the reasoning, but for servers (xAI's) whose total shows that they come on top. A count below zero or above maxTokens
 // is not told, and neither is a prompt of no tokens: there is none.
 func (d *Decoder) readUsage() error {
 	prompt, completion := int64(-1), int64(-1)
-	var total, cached, hit, reasoning int64
+	var total, cached, written, hit, reasoning int64
 	count := func(to *int64) error {
 		raw, err := d.in.value()
 		n, bad := strconv.ParseFloat(string(raw), 64)
@@ -293,6 +293,8 @@ func (d *Decoder) readUsage() error {
 		switch {
 		case string(name) == "cached_tokens" && kind == '0':
 			return count(&cached)
+		case string(name) == "cache_write_tokens" && kind == '0':
+			return count(&written)
 		case string(name) == "reasoning_tokens" && kind == '0':
 			return count(&reasoning)
 		}
@@ -324,10 +326,17 @@ func (d *Decoder) readUsage() error {
 		if cached == 0 {
 			cached = hit
 		}
-		cached = min(cached, prompt)
-		u.input, u.InputTokens, u.CacheReadInputTokens = true, prompt-cached, cached
+		u.tellInput(prompt, cached, written)
 	}
 	return err
+}
+
+// tellInput takes over the input, of which cached tokens were read from a cache, and written ones written to it.
+func (u *usage) tellInput(all, cached, written int64) {
+	cached = min(cached, all)
+	written = min(written, all-cached)
+	u.input = true
+	u.InputTokens, u.CacheReadInputTokens, u.CacheWriteInputTokens = all-cached-written, cached, written
 }
 
 // readError reads an error, which is an object or, with a few servers, its text.

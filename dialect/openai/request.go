@@ -13,7 +13,6 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
@@ -34,7 +33,7 @@ import (
 //     and anthropic_version, which name features of another vendor's API.
 //   - maxTokens is sent as max_tokens. A model that wants max_completion_tokens takes it as an additional field.
 func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, upstream string) ([]byte, error) {
-	w := writer{b: dst, upstream: upstream}
+	w := writer{b: dst, upstream: upstream, format: "OpenAI's Chat Completions"}
 	w.raw(`{"model":`)
 	w.str(model)
 	w.raw(`,"messages":[`)
@@ -106,7 +105,9 @@ func EstimateSize(r *converse.Request) int {
 type writer struct {
 	b        []byte
 	upstream string
-	messages int // written so far
+	format   string // what the server speaks
+	messages int    // written so far; of Responses, items
+	sealed   bool   // of Responses: sealed reasoning is among them
 }
 
 func (w *writer) raw(s string) { w.b = append(w.b, s...) }
@@ -114,7 +115,7 @@ func (w *writer) str(s string) { w.b = converse.AppendQuote(w.b, s) }
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {
-	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks OpenAI's Chat Completions, which has no equivalent. Remove it and try again.", path, w.upstream)
+	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks %s, which has no equivalent. Remove it and try again.", path, w.upstream, w.format)
 }
 
 // at is the path of a content block.
@@ -530,16 +531,12 @@ func (w *writer) output(c *converse.OutputConfig) error {
 	if c.TextFormat.Type != "json_schema" || s == nil {
 		return w.refuse("outputConfig.textFormat." + c.TextFormat.Type)
 	}
-	schema := jsontext.Value(s.Schema)
-	if !schema.IsValid(jsontext.AllowDuplicateNames(true)) || schema.Kind() != '{' {
-		return fault.New(fault.Validation, "outputConfig.textFormat.structure.jsonSchema.schema is not a JSON object.")
+	schema, err := schemaOf(s)
+	if err != nil {
+		return err
 	}
 	w.raw(`,"response_format":{"type":"json_schema","json_schema":{"name":`)
-	if s.Name != "" {
-		w.str(s.Name)
-	} else {
-		w.raw(`"response"`) // the name is required there, optional here
-	}
+	w.str(schemaName(s))
 	if s.Description != "" {
 		w.raw(`,"description":`)
 		w.str(s.Description)
@@ -548,6 +545,22 @@ func (w *writer) output(c *converse.OutputConfig) error {
 	w.b = append(w.b, schema...)
 	w.raw(`,"strict":true}}`)
 	return nil
+}
+
+func schemaOf(s *converse.JSONSchema) (jsontext.Value, error) {
+	schema := jsontext.Value(s.Schema)
+	if !schema.IsValid(jsontext.AllowDuplicateNames(true)) || schema.Kind() != '{' {
+		return nil, fault.New(fault.Validation, "outputConfig.textFormat.structure.jsonSchema.schema is not a JSON object.")
+	}
+	return schema, nil
+}
+
+// schemaName is required there, optional here.
+func schemaName(s *converse.JSONSchema) string {
+	if s.Name == "" {
+		return "response"
+	}
+	return s.Name
 }
 
 // service writes what asks for a class of service and refuses what only Bedrock itself can do.
@@ -606,20 +619,15 @@ func (w *writer) additional(r *converse.Request) (noParallel bool, fields []byte
 		case "response_format":
 			owned = r.OutputConfig != nil
 		case "tool_choice":
-			if v.String() == `"none"` && r.ToolConfig != nil && r.ToolConfig.ToolChoice == nil {
-				break // which toolChoice has no member for
-			}
-			// Anthropic's way to ask for one call at a time, as InvokeModel bodies carry it.
-			var c struct {
-				Type     string `json:"type"`
-				Parallel *bool  `json:"disable_parallel_tool_use"`
-			}
-			if json.Unmarshal(v, &c) != nil || c.Parallel == nil || r.ToolConfig == nil {
+			none, one, ok := choiceOf(v)
+			if !ok || r.ToolConfig == nil || none && r.ToolConfig.ToolChoice != nil {
 				owned = true
 				break
 			}
-			noParallel = *c.Parallel
-			continue
+			if noParallel = one; !none {
+				continue
+			}
+			v = jsontext.Value(`"none"`) // which toolChoice has no member for
 		case "parallel_tool_calls":
 			owned = noParallel
 		case "service_tier":

@@ -1,7 +1,7 @@
-// Package openai is the upstream.Provider for servers that speak OpenAI's Chat Completions and embeddings over HTTP/1.1: OpenAI
-// itself, vLLM, SGLang, llama.cpp, Ollama and gateways to them.
+// Package openai is the upstream.Provider for servers that speak OpenAI's Chat Completions, or its Responses, and embeddings
+// over HTTP/1.1: OpenAI itself, vLLM, SGLang, llama.cpp, Ollama and gateways to them.
 //
-// A request that came in Chat Completions itself (Native.Format "openai-chat") goes out as it is, and its answer comes back
+// A request that came in the server's own format (Native.Format "openai-chat", or "openai-responses") goes out as it is, and its answer comes back
 // as it is, in Chunk events. What is changed is the model's name, which is the caller's on his side, and in a stream the
 // chunk with the usage, which is left out where he has not asked for it.
 package openai
@@ -32,11 +32,29 @@ type Config struct {
 	Name    string // the upstream's name in errors and logs
 	BaseURL string // up to and with the version, such as http://127.0.0.1:8080/v1
 	APIKey  string // sent as a bearer token; empty sends none
+	API     API    // what it is asked by
 
 	Client client.Config // how the server is reached
 
 	MaxAnswerBytes int64 // of one answer, framing included; 0 is 64 MiB
 	Clock          func() time.Time
+}
+
+// API is what a server is asked by.
+type API uint8
+
+// The APIs.
+const (
+	ChatCompletions API = iota
+	Responses
+)
+
+// String returns what the API is called.
+func (a API) String() string {
+	if a == Responses {
+		return "OpenAI's Responses"
+	}
+	return "OpenAI's Chat Completions"
 }
 
 const (
@@ -53,7 +71,7 @@ type Provider struct {
 	between   time.Duration // client.Config's BetweenTokens
 
 	// Of what all requests have in common. They share it, and it is never changed.
-	chat, embeddings                                                *url.URL
+	answers, embeddings                                             *url.URL
 	authorization, contentType, acceptStream, acceptJSON, userAgent []string
 }
 
@@ -88,12 +106,15 @@ func newProvider(c Config) (*Provider, error) {
 	}
 	p := &Provider{
 		cfg:          c,
-		chat:         u.JoinPath("chat/completions"),
+		answers:      u.JoinPath("chat/completions"),
 		embeddings:   u.JoinPath("embeddings"),
 		contentType:  []string{"application/json"},
 		acceptStream: []string{"text/event-stream"},
 		acceptJSON:   []string{"application/json"},
 		userAgent:    []string{"outcrop"},
+	}
+	if c.API == Responses {
+		p.answers = u.JoinPath("responses")
 	}
 	if p.client, err = client.New(c.Client); err != nil {
 		return nil, err
@@ -112,7 +133,24 @@ func newProvider(c Config) (*Provider, error) {
 func (p *Provider) Close() error { return p.client.Close() }
 
 // Speaks implements upstream.Speaker.
-func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == "openai-chat" }
+func (p *Provider) Speaks(n *upstream.Native) bool {
+	if p.cfg.API == Responses {
+		return n.Format == "openai-responses"
+	}
+	return n.Format == "openai-chat"
+}
+
+// decoder reads the answers of an API: it is one of the dialect's.
+type decoder interface {
+	Append(dst []converse.Event, data []byte) ([]converse.Event, error)
+	Meter(data []byte) (dialect.Piece, error)
+	Finish(dst []converse.Event, input func() int64) []converse.Event
+	Usage(input func() int64) (u converse.Usage, estimated bool)
+	StopReason() string
+	Started() bool
+	Finished() bool
+	Ended() bool
+}
 
 // exchange is one request under way.
 type exchange struct {
@@ -121,36 +159,30 @@ type exchange struct {
 	body    http1.Body
 	req     *upstream.Request
 	started bool // something of the answer was handed on
-	dec     dialect.Decoder
+	dec     decoder
 
 	// Of an answer that is passed on as it comes.
 	native bool
-	asked  bool   // the caller wants to see the usage of a stream
-	begun  bool   // a chunk has come
-	held   []byte // a chunk that waits for what follows it
-	chunks []byte // of one batch, with the caller's name of the model
+	asked  bool    // the caller wants to see the usage of a stream
+	begun  bool    // more than a greeting has come
+	held   []chunk // that wait for what follows them
+	chunks []byte  // the text of those of one batch
+}
+
+// chunk is an event of a stream as it is passed on, and its type where it has one.
+type chunk struct {
+	text []byte
+	name string
 }
 
 // Send implements upstream.Provider. Without r.Stream the whole answer has arrived when it returns.
 func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
 	x := &exchange{p: p, ctx: ctx, req: r, native: r.Native != nil && p.Speaks(r.Native)}
-	var body []byte
-	var err error
-	switch {
-	case x.native:
-		body, x.asked, err = dialect.AppendNative(make([]byte, 0, len(r.Native.Body)+256), r.Native.Body, r.Model, r.Stream)
-	case r.Body == nil:
-		err = fault.New(fault.Validation, "The model doesn't support a request of this format: upstream %q speaks OpenAI's Chat Completions.", p.cfg.Name)
-	default:
-		body, err = dialect.AppendRequest(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, r.Stream, p.cfg.Name)
-	}
+	body, err := x.compose()
 	if err != nil {
 		return nil, err
 	}
-	if r.Body != nil && r.Body.InferenceConfig != nil {
-		x.dec.Stop = r.Body.InferenceConfig.StopSequences
-	}
-	resp, err := p.transport.RoundTrip(p.request(ctx, p.chat, r, body))
+	resp, err := p.transport.RoundTrip(p.request(ctx, p.answers, r, body))
 	if err != nil {
 		return nil, upstream.Unreachable(ctx, p.cfg.Name, err)
 	}
@@ -164,6 +196,31 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	}
 	x.native = x.native && !r.Stream // a whole answer is no chunk of a stream
 	return x.whole(resp.Header.Get("Content-Type"))
+}
+
+// compose makes the body that is sent, and what reads the answer.
+func (x *exchange) compose() (body []byte, err error) {
+	p, r := x.p, x.req
+	translated, native := dialect.AppendRequest, dialect.AppendNative
+	if p.cfg.API == Responses {
+		translated, native = dialect.AppendResponsesRequest, dialect.AppendNativeResponses
+		x.dec = new(dialect.ResponsesDecoder)
+	} else {
+		d := new(dialect.Decoder)
+		if r.Body != nil && r.Body.InferenceConfig != nil {
+			d.Stop = r.Body.InferenceConfig.StopSequences
+		}
+		x.dec = d
+	}
+	switch {
+	case x.native:
+		body, x.asked, err = native(make([]byte, 0, len(r.Native.Body)+256), r.Native.Body, r.Model, r.Stream)
+	case r.Body == nil:
+		err = fault.New(fault.Validation, "The model doesn't support a request of this format: upstream %q speaks %v.", p.cfg.Name, p.cfg.API)
+	default:
+		body, err = translated(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, r.Stream, p.cfg.Name)
+	}
+	return body, err
 }
 
 // request makes the HTTP request to u.
@@ -322,34 +379,53 @@ func (x *exchange) translate(events []converse.Event, data []byte) ([]converse.E
 	return x.dec.Finish(events, x.inputTokens), nil
 }
 
-// forward is translate for an answer that is passed on as it comes. A first chunk that only greets waits for the next: until
-// then another server may be asked. A chunk behind the end of the text waits too, for the last one comes with the usage.
+// maxGreetings is how many chunks are held back until something of the answer comes.
+const maxGreetings = 8
+
+// forward is translate for an answer that is passed on as it comes. Chunks that only greet wait for the first piece: until
+// then another server may be asked. A chunk behind the end of the text waits for the next, for the last one comes with the
+// usage.
 func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Event, error) {
 	if data == nil {
 		last := x.metadata()
-		last.Native, x.held = x.held, nil
-		return append(events, last), nil
+		if n := len(x.held); n > 0 {
+			last.Native, last.Name = x.held[n-1].text, x.held[n-1].name
+			x.held = x.held[:n-1]
+		}
+		return append(x.release(events), last), nil
 	}
 	piece, err := x.dec.Meter(data)
 	if err != nil || piece.UsageAlone && !x.asked {
 		return events, err
 	}
-	e := converse.Event{Kind: converse.Chunk, StopReason: x.dec.StopReason()}
+	finished := x.dec.Finished()
+	x.begun = x.begun || piece.Content || finished || len(x.held) == maxGreetings
+	if x.begun {
+		events = x.release(events)
+	}
+	if finished || !x.begun {
+		x.held = append(x.held, chunk{x.renamed(nil, data, piece), piece.Type})
+		return events, nil
+	}
+	start := len(x.chunks)
+	x.chunks = x.renamed(x.chunks, data, piece)
+	return append(events, x.chunk(x.chunks[start:len(x.chunks):len(x.chunks)], piece.Type)), nil
+}
+
+// chunk is the event of a chunk.
+func (x *exchange) chunk(text []byte, name string) converse.Event {
+	e := converse.Event{Kind: converse.Chunk, Native: text, Name: name, StopReason: x.dec.StopReason()}
 	e.Usage, _ = x.dec.Usage(func() int64 { return 0 }) // not worth an estimate yet
-	if x.held != nil {
-		e.Native, x.held = x.held, nil
-		events = append(events, e)
+	return e
+}
+
+// release appends the chunks that were held back.
+func (x *exchange) release(events []converse.Event) []converse.Event {
+	for _, c := range x.held {
+		events = append(events, x.chunk(c.text, c.name))
 	}
-	if hold := x.dec.Finished() || !x.begun && !piece.Content; hold {
-		x.held = x.renamed(nil, data, piece)
-	} else {
-		start := len(x.chunks)
-		x.chunks = x.renamed(x.chunks, data, piece)
-		e.Native = x.chunks[start:len(x.chunks):len(x.chunks)]
-		events = append(events, e)
-	}
-	x.begun = true
-	return events, nil
+	x.held = x.held[:0]
+	return events
 }
 
 // stream is the converse.Stream of a streamed answer. What one read brings is decoded as a whole before its first event
@@ -375,7 +451,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		var err error
 		done := false
 		events, x.chunks = events[:0], x.chunks[:0]
-		for len(events) < maxBatch && err == nil {
+		for len(events) < maxBatch && err == nil && !done {
 			data, ok := in.Next()
 			if !ok {
 				break
@@ -385,6 +461,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 				break
 			}
 			events, err = step(events, data)
+			done = x.dec.Ended()
 		}
 		idle := len(events) == 0
 		if err == nil && !done && idle {
