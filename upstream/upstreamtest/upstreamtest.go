@@ -101,6 +101,8 @@ func read(t *testing.T, p upstream.Provider, r *upstream.Request) ([]converse.Ev
 	return es, nil
 }
 
+const stopSequences = "stopSequences"
+
 func (s *suite) answers(t *testing.T) {
 	p := s.provider(t, Answers)
 	temperature, most := 0.5, 200
@@ -112,12 +114,18 @@ func (s *suite) answers(t *testing.T) {
 				converse.Message{Role: converse.RoleUser, Content: []converse.ContentBlock{text("And again."), text("Please.")}})
 		},
 		"parameters": func(r *converse.Request) {
-			r.InferenceConfig = &converse.InferenceConfig{MaxTokens: &most, Temperature: &temperature, StopSequences: []string{"\x00never\x00"}}
+			r.InferenceConfig = &converse.InferenceConfig{MaxTokens: &most, Temperature: &temperature}
+		},
+		stopSequences: func(r *converse.Request) {
+			r.InferenceConfig = &converse.InferenceConfig{StopSequences: []string{"\x00never\x00"}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			both(t, func(t *testing.T, stream bool) {
 				es, err := read(t, p, Request(stream, change))
+				if name == stopSequences && fault.Is(err, fault.Validation) && strings.Contains(fault.From(err).Message, stopSequences) {
+					return // not every format has them, and then they are refused by name
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
