@@ -85,6 +85,9 @@ type UpstreamConfig struct {
 	// (Amazon Bedrock itself) or simulated.
 	Provider string `yaml:"provider"`
 
+	// Of provider openai: the API that the server is asked by, chat (chat completions, the default) or responses.
+	API string `yaml:"api,omitempty"`
+
 	// Of provider openai: the URL up to and with /v1. Of anthropic: the URL before /v1; default https://api.anthropic.com.
 	BaseURL string `yaml:"base_url,omitempty"`
 
@@ -122,7 +125,7 @@ type ServerConfig struct {
 	// what HTTPS_PROXY, HTTP_PROXY and NO_PROXY say, which never concerns a server on this machine.
 	Proxy string `yaml:"proxy,omitempty"`
 
-	// A call whose first event has not come when its time is over goes to the next target.
+	// A call that is not connected in time goes to the next target. Any other limit ends it: the model may have worked.
 	Timeouts struct {
 		// For a connection, with TLS and the proxy; and for one of max_connections. Default: 5s.
 		Connect time.Duration `yaml:"connect,omitempty"`
@@ -445,6 +448,13 @@ func (u *UpstreamConfig) check() error {
 	}
 	if u.Bedrock != nil && u.Provider != "bedrock" {
 		return errors.New("bedrock: only provider bedrock has it")
+	}
+	switch {
+	case u.API == "":
+	case u.Provider != "openai":
+		return errors.New("api: only provider openai has it")
+	case u.API != "chat" && u.API != "responses":
+		return fmt.Errorf("api: %q is none of chat, responses", u.API)
 	}
 	key := u.APIKeyEnv != "" || u.APIKeyFile != ""
 	if u.Provider == "simulated" {

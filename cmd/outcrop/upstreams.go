@@ -55,7 +55,11 @@ func (u *UpstreamConfig) provider(ctx context.Context, key string, log *slog.Log
 	}
 	switch u.Provider {
 	case "openai":
-		return openai.New(openai.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Client: server})
+		c := openai.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Client: server}
+		if u.API == "responses" {
+			c.API = openai.Responses
+		}
+		return openai.New(c)
 	case "anthropic":
 		return anthropic.New(anthropic.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Client: server})
 	case "bedrock":
