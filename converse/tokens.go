@@ -1,7 +1,9 @@
 package converse
 
 import (
+	"bytes"
 	"encoding/binary"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -155,6 +157,32 @@ func (b *ContentBlock) estimate() int64 {
 			estimateJSON(b.CitationsContent) + estimateJSON(b.SearchResult)
 	}
 	return n
+}
+
+// EstimateBodyTokens returns about how many tokens body is, a request that was not read: four bytes a token. A long string
+// without a space is no text but a picture or a file in base64, and costs as much as a picture that cannot be measured.
+func EstimateBodyTokens(body []byte) int64 {
+	const (
+		data = 4096 // bytes; no text in ASCII is so long without a space
+		head = 256
+	)
+	var text, pieces int64
+	for rest := body; len(rest) > 0; {
+		n := bytes.IndexByte(rest, '"')
+		if n < 0 {
+			n = len(rest)
+		}
+		if n >= data && bytes.IndexByte(rest[:n], ' ') < 0 && !slices.ContainsFunc(rest[:head], func(c byte) bool { return c >= utf8.RuneSelf }) {
+			pieces++
+		} else {
+			text += int64(n)
+		}
+		if rest = rest[n:]; len(rest) > 0 {
+			rest = rest[1:]
+			text++
+		}
+	}
+	return (text+3)/4 + pieces*tokensUnknown
 }
 
 // estimateJSON counts JSON text at three bytes a token, which is how densely its punctuation is cut.

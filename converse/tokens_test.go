@@ -7,6 +7,7 @@ import (
 	"image/gif"
 	"image/jpeg"
 	"image/png"
+	"strings"
 	"testing"
 	"unicode/utf8"
 )
@@ -160,4 +161,22 @@ func FuzzImage(f *testing.F) {
 			t.Errorf("%d tokens", n)
 		}
 	})
+}
+
+// TestEstimateBodyTokens: a picture in base64 is one picture, not its letters.
+func TestEstimateBodyTokens(t *testing.T) {
+	text := `{"messages":[{"role":"user","content":"` + strings.Repeat("Say hello. ", 1000) + `"}]}`
+	kana := `{"content":"` + strings.Repeat("吾輩は猫である。", 500) + `"}`
+	for _, c := range []struct {
+		body string
+		want int64
+	}{
+		{"", 0}, {"{}", 1}, {text, int64(len(text)+3) / 4}, {kana, int64(len(kana)+3) / 4},
+		{`{"url":"data:image/png;base64,` + strings.Repeat("iVBORw0K", 1<<17) + `"}`, tokensUnknown + 3},
+		{strings.Repeat("A", 1<<20), tokensUnknown},
+	} {
+		if got := EstimateBodyTokens([]byte(c.body)); got != c.want {
+			t.Errorf("%.40s...: %d, want %d", c.body, got, c.want)
+		}
+	}
 }

@@ -44,7 +44,7 @@ func (c *Call) estimateInputTokens() int64 {
 	case c.Embedding != nil:
 		return c.Embedding.EstimateInputTokens()
 	case c.Native != nil:
-		return int64(len(c.Native.Body)+3) / 4
+		return converse.EstimateBodyTokens(c.Native.Body)
 	}
 	return 0
 }

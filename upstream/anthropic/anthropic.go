@@ -350,7 +350,7 @@ func (x *exchange) inputTokens() int64 {
 	if x.req.Body != nil {
 		return x.req.Body.EstimateInputTokens()
 	}
-	return int64(len(x.req.Native.Body)+3) / 4
+	return converse.EstimateBodyTokens(x.req.Native.Body)
 }
 
 // stream is the converse.Stream of a streamed answer. What one read brings is decoded as a whole before its first event

@@ -368,7 +368,7 @@ func (x *exchange) inputTokens() int64 {
 	if x.req.Body != nil {
 		return x.req.Body.EstimateInputTokens()
 	}
-	return int64(len(x.req.Native.Body)+3) / 4
+	return converse.EstimateBodyTokens(x.req.Native.Body)
 }
 
 // translate appends what a chunk of the server's, or with nil the end of its stream, makes for the caller.
