@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import Anthropic from '@anthropic-ai/sdk'
 import { AnthropicBedrock } from '@anthropic-ai/bedrock-sdk'
-import { AWS_REGION, CUT, ENDPOINT, PROFILE, PROFILE_NAME, THROTTLED, account, apiKey, checkWeather, drain, failed, picture, question, refused, told, weather } from './session.mjs'
+import { AWS_REGION, CITED, CUT, ENDPOINT, PROFILE, PROFILE_NAME, THROTTLED, account, apiKey, checkWeather, drain, failed, picture, question, refused, told, weather } from './session.mjs'
 
 const bedrock = process.argv[2] === 'bedrock'
 const open = credentials =>
@@ -13,11 +13,11 @@ const [operation, streaming] = bedrock ? ['InvokeModel', 'InvokeModelWithRespons
 const ask = (...content) => [{ role: 'user', content: [{ type: 'text', text: question }, ...content] }]
 const text = message => message.content.map(b => b.text ?? '').join('')
 
-async function create(params, c = client) {
+async function create({ resource, ...params }, c = client) {
   const message = await c.messages.create({ model: PROFILE, max_tokens: 200, ...params })
   assert.equal(message.type, 'message')
   assert.equal(message.role, 'assistant')
-  told(operation, message.stop_reason, message.usage.input_tokens, message.usage.output_tokens)
+  told(operation, message.stop_reason, message.usage.input_tokens, message.usage.output_tokens, resource ?? params.model)
   return message
 }
 
@@ -27,7 +27,7 @@ async function stream(params) {
   assert.equal(events[0], 'message_start')
   assert.deepEqual(events.slice(-2), ['message_delta', 'message_stop'])
   const message = await stream.finalMessage()
-  told(streaming, message.stop_reason, message.usage.input_tokens, message.usage.output_tokens)
+  told(streaming, message.stop_reason, message.usage.input_tokens, message.usage.output_tokens, params.model)
   return message
 }
 
@@ -35,7 +35,7 @@ async function stream(params) {
 const whole = await create({ messages: ask(), system: 'You are terse.' })
 assert.equal(whole.stop_reason, 'end_turn')
 assert.match(text(whole), /river/i)
-assert.equal(text(await create({ model: PROFILE_NAME, messages: ask(), system: 'You are terse.' })), text(whole))
+assert.equal(text(await create({ resource: PROFILE, model: PROFILE_NAME, messages: ask(), system: 'You are terse.' })), text(whole))
 const streamed = await stream({ messages: ask(), system: 'You are terse.' })
 assert.equal(text(streamed), text(whole))
 assert.equal(streamed.usage.output_tokens, whole.usage.output_tokens)
@@ -63,9 +63,24 @@ const seen = await create({ messages: ask({ type: 'image', source: { type: 'base
 assert.match(text(seen), /image/)
 assert.ok(seen.usage.input_tokens > whole.usage.input_tokens)
 
+// A search result and a document to cite from, the citations of the answer, and these back.
+const found = [
+  { type: 'search_result', source: 'https://rivers.example', title: 'Rivers', content: [{ type: 'text', text: 'The Seine runs through Paris.' }], citations: { enabled: true } },
+  { type: 'document', source: { type: 'content', content: [{ type: 'text', text: 'Paris has 37 bridges.' }] }, citations: { enabled: true } },
+  { type: 'text', text: question },
+]
+const cited = await create({ model: CITED, messages: [{ role: 'user', content: found }] })
+assert.equal(text(cited), 'The Seine.')
+assert.deepEqual(cited.content[0].citations, [
+  { type: 'search_result_location', search_result_index: 0, start_block_index: 0, end_block_index: 1, source: 'https://rivers.example', title: 'Rivers', cited_text: 'The Seine runs through Paris.' },
+])
+const citing = await stream({ model: CITED, messages: [{ role: 'user', content: found }, { role: 'assistant', content: cited.content }, { role: 'user', content: 'Are you sure?' }] })
+assert.deepEqual(citing.content, cited.content)
+
 // Errors are the SDK's classes, before an answer and in the middle of one.
 const send = (model, c = client) => c.messages.create({ model, max_tokens: 200, messages: ask() })
-await refused(send('anthropic.claude-nine'), e => e instanceof Anthropic.BadRequestError && e.message.includes('The provided model identifier is invalid.'))
+await refused(send('anthropic.claude-nine'), e =>
+  bedrock ? e instanceof Anthropic.BadRequestError && e.message.includes('The provided model identifier is invalid.') : e instanceof Anthropic.NotFoundError && e.type === 'not_found_error')
 await refused(send(THROTTLED), e => e instanceof Anthropic.RateLimitError)
 failed(operation, THROTTLED)
 await refused(drain(client.messages.stream({ model: CUT, max_tokens: 200, messages: ask() })), e => e instanceof Anthropic.APIError && e.type === (bedrock ? 'modelStreamErrorException' : 'api_error'))

@@ -102,13 +102,23 @@ assert.ok(numbers.data[0].embedding.every((n, i) => Math.abs(n - data[0].embeddi
 told('Embeddings', '', numbers.usage.prompt_tokens, 0, EMBEDDINGS)
 const models = await drain(client.models.list())
 assert.ok(models.some(m => m.id === PROFILE && m.name === PROFILE_NAME))
+for (const name of [PROFILE, PROFILE_NAME, PROFILE.split('/')[1]]) {
+  assert.deepEqual(await client.models.retrieve(name), models.find(m => m.id === PROFILE))
+}
+const foundation = models.find(m => m.type === 'FOUNDATION_MODEL')
+assert.deepEqual(await client.models.retrieve(foundation.id), foundation)
+const nowhere = e => e instanceof OpenAI.NotFoundError && e.code === 'model_not_found'
+await refused(client.models.retrieve('gpt-nine'), nowhere)
 
 // Bedrock's own class of the client, which finds the key in the environment.
 if (apiKey) assert.equal((await chat({}, new BedrockOpenAI({ baseURL, maxRetries: 0 }))).message.content, whole.message.content)
 
 // Errors are the SDK's classes, before an answer and in the middle of one.
 const send = (model, c = client) => c.chat.completions.create({ model, messages: ask() })
-await refused(send('anthropic.claude-nine'), e => e instanceof OpenAI.BadRequestError && e.message.includes('The provided model identifier is invalid.'))
+await refused(send('anthropic.claude-nine'), nowhere)
+await refused(client.responses.create({ model: 'gpt-nine', input: 'Hi' }), nowhere)
+await refused(client.embeddings.create({ model: 'gpt-nine', input: 'Hi' }), nowhere)
+await refused(client.chat.completions.create({ model: PROFILE, messages: ask(), n: 2 }), e => e instanceof OpenAI.BadRequestError && e.param === 'n')
 await refused(send(THROTTLED), e => e instanceof OpenAI.RateLimitError && e.code === 'rate_limit_exceeded')
 failed('ChatCompletions', THROTTLED)
 const cut = await client.chat.completions.create({ model: CUT, messages: ask(), stream: true })

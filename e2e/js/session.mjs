@@ -9,6 +9,7 @@ export const {
   PROFILE_NAME,
   EMBEDDINGS, // the ARN of one for a model that makes embeddings
   THROTTLED, // the ARN of one whose model always answers that there is too much to do
+  CITED, // the ARN of one whose model cites what it is given
   CUT, // the ARN of one whose model breaks in the middle of each answer
 } = process.env
 

@@ -288,6 +288,8 @@ func (x *exchange) compose() error {
 		switch {
 		case n.Format == "converse":
 			a.body, a.native, a.converse = n.Body, true, true
+		case n.Format == "anthropic" && r.Body != nil && vendor(a.model, r.Model, r.ModelID) != "anthropic":
+			// Messages to another vendor's model, which takes none: they are translated.
 		case strings.HasPrefix(n.Operation, "InvokeModel") && sameFamily(a.model, r.Model, r.ModelID):
 			a.body, a.native, a.header = n.Body, true, n.Header
 			if n.ContentType != "" {

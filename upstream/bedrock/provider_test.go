@@ -343,6 +343,8 @@ func TestSent(t *testing.T) {
 		"Anthropic's door, a provisioned throughput": {native(request("anthropic", "Messages", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) {
 			r.Model = "arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abc123def456"
 		}), "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A111122223333%3Aprovisioned-model%2Fabc123def456/invoke", `{"anthropic_version":"bedrock-2023-05-31","x":1}`, nil},
+		"invoke, Messages to another vendor's model": {native(request("anthropic", "InvokeModel", nova, `{"x":1}`), func(r *upstream.Request) { r.Body = chat }),
+			"/model/amazon.nova-micro-v1%3A0/converse", chatJSON, nil},
 		"a bound profile": {native(request("anthropic", "InvokeModel", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) {
 			r.Profile, r.ProfileName = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/abcdefghijkl", "alpha"
 		}), "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A111122223333%3Aapplication-inference-profile%2Fr9j1xkq5zqtd/invoke", `{"x":1}`, nil},
