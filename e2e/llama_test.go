@@ -142,7 +142,89 @@ func (r *recorder) keep(text []byte) {
 	}
 }
 
-// TestLlama puts a real model server behind an application profile.
+// counted is what a caller is told that his call has used.
+type counted struct{ in, cached, out int64 }
+
+// post sends body with an API key and returns the answer, or the data of its events.
+func post(ctx context.Context, t *testing.T, url, key, body string) (events [][]byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+key)
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := httpClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s: %s, %v", url, resp.Status, answer, err)
+	}
+	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		return [][]byte{answer}
+	}
+	for line := range bytes.Lines(answer) {
+		if data, ok := bytes.CutPrefix(bytes.TrimSpace(line), []byte("data: ")); ok && string(data) != "[DONE]" {
+			events = append(events, data)
+		}
+	}
+	return events
+}
+
+// messagesAnswer is the text and the usage of an answer in Anthropic's format, whole or in events.
+func messagesAnswer(t *testing.T, events [][]byte) (text string, used counted) {
+	t.Helper()
+	for _, e := range events {
+		var m struct {
+			Type    string
+			Content []struct{ Text string }
+			Delta   struct{ Text string }
+			Usage   struct {
+				In     int64 `json:"input_tokens"`
+				Cached int64 `json:"cache_read_input_tokens"`
+				Out    int64 `json:"output_tokens"`
+			}
+		}
+		if err := json.Unmarshal(e, &m); err != nil {
+			t.Fatalf("%s: %v", e, err)
+		}
+		for _, c := range m.Content {
+			text += c.Text
+		}
+		if text += m.Delta.Text; m.Type == "message" || m.Type == "message_delta" { // the figures of message_start are an estimate
+			used = counted{m.Usage.In, m.Usage.Cached, m.Usage.Out}
+		}
+	}
+	return text, used
+}
+
+// chatAnswer is the same of an answer of Chat Completions. It goes through as the server sends it, but for the model's name.
+func chatAnswer(t *testing.T, events [][]byte) (text string, used counted) {
+	t.Helper()
+	type message struct{ Content string }
+	for _, e := range events {
+		var m struct {
+			Model   string
+			Choices []struct{ Message, Delta message }
+			Usage   usage
+		}
+		if err := json.Unmarshal(e, &m); err != nil || m.Model != llama {
+			t.Fatalf("%s: %v", e, err)
+		}
+		for _, c := range m.Choices {
+			text += c.Message.Content + c.Delta.Content
+		}
+		if m.Usage != (usage{}) {
+			used = counted{m.Usage.Prompt - m.Usage.Details.Cached, m.Usage.Details.Cached, m.Usage.Completion}
+		}
+	}
+	return text, used
+}
+
+// TestLlama puts a real model server behind an application profile, and asks it through all four doors.
 func TestLlama(t *testing.T) {
 	venv := os.Getenv("LLAMA_VENV")
 	if venv == "" {
@@ -157,7 +239,10 @@ func TestLlama(t *testing.T) {
 	defer cancel()
 	r := s.runtime("us-east-1")
 	app := s.profile(ctx, "us-east-1", "real-model", modelARN("us-east-1", llama), map[string]string{"Project": "Alpha"})
-	var told []*rt.TokenUsage
+	var told []counted
+	tell := func(u *rt.TokenUsage) {
+		told = append(told, counted{int64(*u.InputTokens), int64(aws.ToInt32(u.CacheReadInputTokens)), int64(*u.OutputTokens)})
+	}
 	greedy := func(most int32) *rt.InferenceConfiguration {
 		return &rt.InferenceConfiguration{MaxTokens: &most, Temperature: aws.Float32(0)}
 	}
@@ -171,7 +256,7 @@ func TestLlama(t *testing.T) {
 		t.Error("Converse: no text")
 	}
 	t.Logf("Converse: %q (%s, %d tokens in, %d out)", text, out.StopReason, *out.Usage.InputTokens, *out.Usage.OutputTokens)
-	told = append(told, out.Usage)
+	tell(out.Usage)
 
 	stream, err := r.ConverseStream(ctx, &bedrockruntime.ConverseStreamInput{ModelId: &app, Messages: ask("Once upon a time"), InferenceConfig: greedy(32)})
 	if err != nil {
@@ -182,7 +267,7 @@ func TestLlama(t *testing.T) {
 		t.Fatalf("ConverseStream: %+v", got)
 	}
 	t.Logf("ConverseStream: %q (%s, %d tokens in, %d out)", got.text, got.stopReason, *got.usage.InputTokens, *got.usage.OutputTokens)
-	told = append(told, got.usage)
+	tell(got.usage)
 
 	// The model is small and untrained for tools: two calls that went before show it what one looks like.
 	tool := &rt.ToolConfiguration{ToolChoice: &rt.ToolChoiceMemberAny{}, Tools: []rt.Tool{&rt.ToolMemberToolSpec{Value: rt.ToolSpecification{
@@ -228,7 +313,7 @@ func TestLlama(t *testing.T) {
 		t.Errorf("%s(%s)", *tools[0].Name, input)
 	}
 	t.Logf("tool use: %s(%s) (%d tokens in, %d out)", *tools[0].Name, input, *out.Usage.InputTokens, *out.Usage.OutputTokens)
-	told = append(told, out.Usage)
+	tell(out.Usage)
 
 	stream, err = r.ConverseStream(ctx, &bedrockruntime.ConverseStreamInput{ModelId: &app, Messages: dialogue, ToolConfig: tool, InferenceConfig: greedy(80)})
 	if err != nil {
@@ -239,7 +324,56 @@ func TestLlama(t *testing.T) {
 		t.Fatalf("ConverseStream with a tool: %+v", got)
 	}
 	t.Logf("tool use, streamed: %s(%s) (%d tokens in, %d read from the cache, %d out)", got.tool, got.toolInput, *got.usage.InputTokens, aws.ToInt32(got.usage.CacheReadInputTokens), *got.usage.OutputTokens)
-	told = append(told, got.usage)
+	tell(got.usage)
+
+	// The other doors, whole and streamed: one prompt, so all of them say the same words.
+	var key struct{ ServiceCredentialSecret string }
+	if err := json.Unmarshal([]byte(s.manage("keys", "create", "--bearer", "--json")), &key); err != nil {
+		t.Fatal(err)
+	}
+	const question = `"messages":[{"role":"user","content":"The largest planet is"}],"max_tokens":8,"temperature":0`
+	messages := func(model string) string { return `{` + model + question + `}` }
+	words := map[string]string{}
+	for _, stream := range []bool{false, true} {
+		way := map[bool]string{false: "whole", true: "streamed"}[stream]
+		flag := map[bool]string{true: `"stream":true,`}[stream]
+		body := messages(`"anthropic_version":"bedrock-2023-05-31",`)
+		var events [][]byte
+		if stream {
+			out, err := r.InvokeModelWithResponseStream(ctx, &bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: &app, Body: []byte(body), ContentType: aws.String("application/json")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for e := range out.GetStream().Events() {
+				if chunk, ok := e.(*rt.ResponseStreamMemberChunk); ok {
+					events = append(events, bytes.Clone(chunk.Value.Bytes))
+				}
+			}
+			if err := out.GetStream().Err(); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			out, err := r.InvokeModel(ctx, &bedrockruntime.InvokeModelInput{ModelId: &app, Body: []byte(body), ContentType: aws.String("application/json")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			events = [][]byte{out.Body}
+		}
+		text, used := messagesAnswer(t, events)
+		words["InvokeModel, "+way], told = text, append(told, used)
+
+		text, used = messagesAnswer(t, post(ctx, t, s.url+"/anthropic/v1/messages", key.ServiceCredentialSecret, messages(`"model":"`+app+`",`+flag)))
+		words["Anthropic's door, "+way], told = text, append(told, used)
+
+		usage := map[bool]string{true: `"stream_options":{"include_usage":true},`}[stream]
+		text, used = chatAnswer(t, post(ctx, t, s.url+"/openai/v1/chat/completions", key.ServiceCredentialSecret, messages(`"model":"`+app+`",`+flag+usage)))
+		words["OpenAI's door, "+way], told = text, append(told, used)
+	}
+	for door, text := range words {
+		if t.Logf("%s: %q", door, text); strings.TrimSpace(text) == "" || text != words["InvokeModel, whole"] {
+			t.Errorf("%s says %q", door, text)
+		}
+	}
 
 	// The server's own counts, the callers' and the ledger's: the same, call by call. The ledger's input is without what
 	// came from the server's cache, which it keeps apart.
@@ -258,7 +392,7 @@ func TestLlama(t *testing.T) {
 			c.InputTokens+c.CacheRead != u.Prompt || c.CacheRead != u.Details.Cached || c.OutputTokens != u.Completion {
 			t.Errorf("the server counted %+v; the ledger says %+v", u, c)
 		}
-		if int64(*ours.InputTokens) != c.InputTokens || int64(aws.ToInt32(ours.CacheReadInputTokens)) != c.CacheRead || int64(*ours.OutputTokens) != c.OutputTokens {
+		if ours != (counted{c.InputTokens, c.CacheRead, c.OutputTokens}) {
 			t.Errorf("the caller was told %+v; the ledger says %+v", ours, c)
 		}
 		prompt, cached, predicted = prompt+c.InputTokens, cached+c.CacheRead, predicted+c.OutputTokens
