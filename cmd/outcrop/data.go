@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"outcrop/iam"
@@ -57,12 +59,16 @@ func openFolder(ctx context.Context, dir string, create bool) (*store.Store, *ia
 	return st, sealer, nil
 }
 
-// patience is how long a command waits for a server that starts at the same time.
-const patience = 5 * time.Second
+// A command waits for a server that starts at the same time: for patience until there is one, and for maxStart while it
+// makes its folder ready, which on a slow machine takes its time.
+const (
+	patience = 5 * time.Second
+	maxStart = time.Minute
+)
 
 // awaitFolder is openFolder without create, for a folder that a server may be making at this moment.
 func awaitFolder(ctx context.Context, dir string) (st *store.Store, sealer *iam.Sealer, err error) {
-	await(ctx, func() bool {
+	await(ctx, dir, func() bool {
 		st, sealer, err = openFolder(ctx, dir, false)
 		return !errors.Is(err, store.ErrNotReady)
 	})
@@ -72,10 +78,11 @@ func awaitFolder(ctx context.Context, dir string) (st *store.Store, sealer *iam.
 	return st, sealer, err
 }
 
-// await asks done again and again until it says yes, ctx ends or patience does.
-func await(ctx context.Context, done func() bool) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// await asks done again and again until it says yes, ctx ends, or there is no server in dir that may still do it.
+func await(ctx context.Context, dir string, done func() bool) {
+	ctx, cancel := context.WithTimeout(ctx, maxStart)
 	defer cancel()
+	began := time.Now()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !done() {
@@ -84,7 +91,29 @@ func await(ctx context.Context, done func() bool) {
 			return
 		case <-tick.C:
 		}
+		if time.Since(began) > patience && !served(dir) {
+			return
+		}
 	}
+}
+
+// served says whether the process that last locked dir is still there. To try the lock itself could keep a server from it.
+func served(dir string) bool {
+	text, err := os.ReadFile(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 0 {
+		return false
+	}
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return false
+	}
+	err = p.Signal(syscall.Signal(0))
+	_ = p.Release() // it is not ours to wait for
+	return !errors.Is(err, os.ErrProcessDone)
 }
 
 // removeEndpoint takes back where the folder's server answers.

@@ -58,7 +58,7 @@ func envCommand() *cobra.Command {
 func endpoint(ctx context.Context, dir string, c *Config) (string, error) {
 	var url string
 	var err error
-	await(ctx, func() bool {
+	await(ctx, dir, func() bool {
 		var text []byte
 		text, err = os.ReadFile(filepath.Join(dir, "endpoint"))
 		url = strings.TrimSpace(string(text))
