@@ -60,6 +60,37 @@ type ContentBlock struct {
 	GuardContent     Raw[GuardContent] `json:"guardContent,omitzero"`
 }
 
+// Member names the member that is set, for messages.
+func (b *ContentBlock) Member() string {
+	switch {
+	case b.Text != nil:
+		return "text"
+	case b.Image != nil:
+		return "image"
+	case b.ToolUse != nil:
+		return "toolUse"
+	case b.ToolResult != nil:
+		return "toolResult"
+	case b.ReasoningContent != nil:
+		return "reasoningContent"
+	case b.CachePoint != nil:
+		return "cachePoint"
+	case len(b.Document) > 0:
+		return "document"
+	case len(b.Video) > 0:
+		return "video"
+	case len(b.Audio) > 0:
+		return "audio"
+	case len(b.GuardContent) > 0:
+		return "guardContent"
+	case len(b.CitationsContent) > 0:
+		return "citationsContent"
+	case len(b.SearchResult) > 0:
+		return "searchResult"
+	}
+	return "an empty content block"
+}
+
 // SystemBlock is a union: exactly one member is set.
 type SystemBlock struct {
 	_ struct{} `union:"SystemContentBlock"`
@@ -121,6 +152,25 @@ type ToolResultContent struct {
 	Document     Raw[Document]     `json:"document,omitzero"`
 	Video        Raw[Video]        `json:"video,omitzero"`
 	SearchResult Raw[SearchResult] `json:"searchResult,omitzero"`
+}
+
+// Member names the member that is set, for messages.
+func (c *ToolResultContent) Member() string {
+	switch {
+	case len(c.JSON) > 0:
+		return "json"
+	case c.Text != nil:
+		return "text"
+	case c.Image != nil:
+		return "image"
+	case len(c.Document) > 0:
+		return "document"
+	case len(c.Video) > 0:
+		return "video"
+	case len(c.SearchResult) > 0:
+		return "searchResult"
+	}
+	return "an empty content block"
 }
 
 // Reasoning is a union: a model's thinking, readable or sealed by its provider.
