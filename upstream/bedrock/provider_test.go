@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,6 +47,10 @@ func TestServer(t *testing.T) {
 			return p
 		},
 		ContentType: streamType, Start: string(encode("event", ":event-type", "messageStart", `{"role":"assistant"}`)), Text: string(encode("event", ":event-type", "contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hel"}}`)),
+		End: string(encode("event", ":event-type", "contentBlockStop", `{"contentBlockIndex":0}`)) + string(encode("event", ":event-type", "messageStop", `{"stopReason":"end_turn"}`)) +
+			string(encode("event", ":event-type", "metadata", `{"usage":{"inputTokens":8,"outputTokens":10,"totalTokens":18}}`)),
+		Whole:   `{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":8,"outputTokens":10,"totalTokens":18}}`,
+		Refusal: `{"message":"no"}`,
 	})
 }
 
@@ -683,41 +686,6 @@ func TestEmbed(t *testing.T) {
 		if _, err := p.Embed(t.Context(), &upstream.Request{Model: model, ModelID: model, Region: "us-east-1", Embedding: in}); !fault.Is(err, kind) {
 			t.Errorf("%s: %v", model, err)
 		}
-	}
-}
-
-// TestReuse says that an answer whose reader stops at Metadata, as invoke does, leaves its connection for the next one.
-func TestReuse(t *testing.T) {
-	var connections atomic.Int64
-	s := httptest.NewUnstartedServer(&service{})
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	p, err := New(t.Context(), Config{Name: "aws", Endpoint: s.URL, Credentials: credentials.NewStaticCredentialsProvider(testKey, testSecret, "")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	for range 5 {
-		stream, err := p.Send(t.Context(), upstreamtest.Request(true, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for e, err := range stream {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if e.Kind == converse.Metadata {
-				break
-			}
-		}
-	}
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections", n)
 	}
 }
 
