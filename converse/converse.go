@@ -287,7 +287,19 @@ const (
 	StopContextWindowExceeded = "model_context_window_exceeded"
 )
 
-// Usage is the tokens of one inference. InputTokens excludes cached tokens, read or written; a provider whose count
+// Units is what one inference uses that is not paid by the token. ImageType is what the usage types of Images end in, which
+// AWS tells by task, size and quality for some models: "T2I-1024-Standard"; "" where there are none.
+type Units struct {
+	Images      int64 // pictures made
+	ImageType   string
+	InputImages int64 // pictures embedded
+	SearchUnits int64 // rerankings: queries over up to 100 documents
+}
+
+// OutputImage is the ImageType of models whose pictures have one price.
+const OutputImage = "output-image"
+
+// Usage is what one inference uses: tokens, and with some models Units. InputTokens excludes cached tokens, read or written; a provider whose count
 // includes them normalises it before it yields. CacheWrite1hInputTokens is the part of CacheWriteInputTokens that was
 // written with a time to live of one hour.
 type Usage struct {
@@ -296,6 +308,7 @@ type Usage struct {
 	CacheReadInputTokens    int64
 	CacheWriteInputTokens   int64
 	CacheWrite1hInputTokens int64
+	Units
 }
 
 // Total is what Converse reports as totalTokens: every token of the inference, cached ones too.
