@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"dialect/jamba":      {"dialect/checker", "dialect/outbound", "converse", "fault"},
 	"dialect/llama":      {"dialect/checker", "dialect/outbound", "converse", "fault"},
 	"dialect/mistral":    {"dialect/checker", "dialect/outbound", "converse", "fault"},
+	"dialect/opaque":     {"converse"},
 	"dialect/nova":       {"dialect/checker", "dialect/outbound", "converse", "fault"},
 	"dialect/openai":     {"dialect/outbound", "converse", "fault"},
 	"dialect/titan":      {"dialect/checker", "dialect/outbound", "converse", "fault"},
