@@ -19,6 +19,7 @@ import (
 
 	"outcrop/catalog"
 	"outcrop/converse"
+	"outcrop/dialect/opaque"
 	"outcrop/fault"
 	"outcrop/invoke"
 	"outcrop/upstream"
@@ -144,6 +145,10 @@ func (b *body) read(m *catalog.Model) error {
 	c.Native = &upstream.Native{
 		Format: b.format.name, Operation: c.Operation, Body: b.Body, ContentType: b.ContentType, Accept: b.Accept, Header: b.headers(),
 	}
+	if b.format.parse == nil {
+		n, exact := opaque.Asked(m.ID, m.OutputModalities, b.Body)
+		c.Native.Units, c.Native.UnitsGuessed = n, !exact
+	}
 	if b.format.name != "" {
 		if err := checkTypes(b.InvokeModelInput); err != nil {
 			return err
@@ -224,6 +229,9 @@ func (s *service) invoked(ctx context.Context, b *body) (*InvokeModelOutput, err
 		CacheReadInputTokenCount:  strconv.FormatInt(a.Usage.CacheReadInputTokens, 10),
 		CacheWriteInputTokenCount: strconv.FormatInt(a.Usage.CacheWriteInputTokens, 10),
 		InvocationLatency:         strconv.FormatInt(a.Latency.Milliseconds(), 10),
+	}
+	if a.Usage.Images > 0 || a.Usage.SearchUnits > 0 {
+		out.InputTokenCount, out.OutputTokenCount = "", "" // nothing that is counted in tokens
 	}
 	switch {
 	case a.Native != nil:

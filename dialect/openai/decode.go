@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // Error is what a server answered instead of a result: the error object of a body or of a stream's chunk.
@@ -316,38 +317,12 @@ func (d *Decoder) nameCall(dst []converse.Event) []converse.Event {
 		d.call.id = "call_" + rand.Text() // some servers give none, and a result must name its call
 	}
 	d.tally += converse.EstimateTokens(d.call.name)
-	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: toolUseID(d.call.id), ToolName: d.call.name})
+	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: outbound.ToolUseID(d.call.id), ToolName: d.call.name})
 	if held := d.call.held; held != "" {
 		d.call.held = ""
 		dst = d.piece(dst, converse.ToolInputDelta, held)
 	}
 	return dst
-}
-
-// toolUseID brings id into the form that Converse accepts back, [a-zA-Z0-9_.:-]{1,64}. The server sees the changed id in
-// both the call and its result, so they still match.
-func toolUseID(id string) string {
-	ok := len(id) <= 64
-	for i := 0; i < len(id) && ok; i++ {
-		ok = idByte(id[i])
-	}
-	if ok {
-		return id
-	}
-	b := []byte(id)
-	for i := range b {
-		if !idByte(b[i]) {
-			b[i] = '_'
-		}
-	}
-	if len(b) > 64 {
-		b = b[len(b)-64:] // ids differ at their ends
-	}
-	return string(b)
-}
-
-func idByte(c byte) bool {
-	return c == '_' || c == '-' || c == '.' || c == ':' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // quick decodes a chunk that repeats the last one in all but its text, as nearly all chunks of a stream do. What stands

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -148,14 +149,14 @@ func (w *writer) items(i int, m *converse.Message) error {
 			w.member("text", *b.Text)
 		case b.Image != nil && user:
 			part("input_image")
-			err = w.inputImage(at(i, j)+".image", b.Image)
+			err = w.inputImage(outbound.At(i, j)+".image", b.Image)
 		case b.Document != nil && user:
 			part("input_file")
-			err = w.inputFile(at(i, j)+".document", b.Document)
+			err = w.inputFile(outbound.At(i, j)+".document", b.Document)
 		case b.ToolUse != nil && !user:
 			end()
 			if b.ToolUse.Type != "" {
-				return w.refuse(at(i, j) + ".toolUse.type")
+				return w.refuse(outbound.At(i, j) + ".toolUse.type")
 			}
 			w.item("function_call")
 			w.member("call_id", b.ToolUse.ToolUseID)
@@ -175,12 +176,12 @@ func (w *writer) items(i int, m *converse.Message) error {
 			continue
 		case b.ReasoningContent != nil && !user:
 			end()
-			if err := w.reasoning(at(i, j)+".reasoningContent", b.ReasoningContent); err != nil {
+			if err := w.reasoning(outbound.At(i, j)+".reasoningContent", b.ReasoningContent); err != nil {
 				return err
 			}
 			continue
 		default:
-			return w.refuse(at(i, j) + "." + member(b))
+			return w.refuse(outbound.At(i, j) + "." + b.Member())
 		}
 		if err != nil {
 			return err
@@ -251,7 +252,7 @@ func (w *writer) inputFile(path string, raw converse.Raw[converse.Document]) err
 // functionOutput writes a tool's result: as one string where it is all text, which every server takes, else in parts.
 func (w *writer) functionOutput(i, j int, t *converse.ToolResult) error {
 	if t.Type != "" {
-		return w.refuse(at(i, j) + ".toolResult.type")
+		return w.refuse(outbound.At(i, j) + ".toolResult.type")
 	}
 	w.item("function_call_output")
 	w.member("call_id", t.ToolUseID)
@@ -264,7 +265,7 @@ func (w *writer) functionOutput(i, j int, t *converse.ToolResult) error {
 		case len(c.JSON) > 0:
 			v := c.JSON.Clone()
 			if v.Compact() != nil { // only what was never read by a decoder
-				return fault.New(fault.Validation, "%s.toolResult.content.%d.json is not valid JSON.", at(i, j), k)
+				return fault.New(fault.Validation, "%s.toolResult.content.%d.json is not valid JSON.", outbound.At(i, j), k)
 			}
 			texts = append(texts, string(v))
 		}
@@ -292,7 +293,7 @@ func (w *writer) functionOutput(i, j int, t *converse.ToolResult) error {
 	n := len(texts)
 	for k := range t.Content {
 		c := &t.Content[k]
-		path := at(i, j) + ".toolResult.content." + strconv.Itoa(k) + "."
+		path := outbound.At(i, j) + ".toolResult.content." + strconv.Itoa(k) + "."
 		if c.Text != nil || len(c.JSON) > 0 {
 			continue
 		}
@@ -308,7 +309,7 @@ func (w *writer) functionOutput(i, j int, t *converse.ToolResult) error {
 			w.raw(`{"type":"input_file"`)
 			err = w.inputFile(path+"document", c.Document)
 		default:
-			err = w.refuse(path + resultMember(c))
+			err = w.refuse(path + c.Member())
 		}
 		if err != nil {
 			return err
@@ -456,9 +457,7 @@ func (w *writer) responsesFields(r *converse.Request) (f extraFields, err error)
 		c = &converse.InferenceConfig{}
 	}
 	formatted := r.OutputConfig != nil && r.OutputConfig.TextFormat != nil
-	owned := func(name string) error {
-		return fault.New(fault.Validation, "additionalModelRequestFields.%s: upstream %q takes it from the request's own members. Remove it and try again.", name, w.upstream)
-	}
+	owned := func(name string) error { return outbound.Owned(w.upstream, name) }
 	object := func(name string, v []byte, each func(name string, v []byte) error) error {
 		if len(v) == 0 || v[0] != '{' {
 			return fault.New(fault.Validation, "additionalModelRequestFields.%s is not a JSON object.", name)

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/opaque"
 	"outcrop/fault"
 )
 
@@ -48,6 +49,7 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 				t = inBody
 			}
 		}
+		x.units(&t, b)
 		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type"), Usage: t.soFar()}
 		events = []converse.Event{chunk, x.metadata(&t)}
 	}
@@ -61,11 +63,28 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 	}, nil
 }
 
+// units takes into t what the answer has used beyond tokens.
+func (x *exchange) units(t *tally, answer []byte) {
+	n := x.req.Native
+	if n == nil || n.Units == (converse.Units{}) {
+		return
+	}
+	made, ok := opaque.Made(x.req.ModelID, n.Units, answer)
+	guessed := !ok && (n.UnitsGuessed || n.Units.Images > 0)
+	if !t.told {
+		// What is paid by the piece tells no tokens, and needs none; a picture that is embedded may come with a text.
+		t.Usage, t.bytes = converse.Usage{}, 0
+		t.told = n.Units.InputImages == 0 || x.inputTokens() == 0
+	}
+	t.Units, t.told = made, t.told && !guessed
+	t.guessed = guessed
+}
+
 // metadata is the event that ends an answer in a model's own format.
 func (x *exchange) metadata(t *tally) converse.Event {
 	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage}
 	if !t.told {
-		if t.Usage == (converse.Usage{}) {
+		if t.Usage.Total() == 0 && !t.guessed {
 			t.guess = x.inputTokens()
 		}
 		e.Usage, e.Estimated = t.soFar(), true

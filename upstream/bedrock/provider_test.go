@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,6 +47,10 @@ func TestServer(t *testing.T) {
 			return p
 		},
 		ContentType: streamType, Start: string(encode("event", ":event-type", "messageStart", `{"role":"assistant"}`)), Text: string(encode("event", ":event-type", "contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hel"}}`)),
+		End: string(encode("event", ":event-type", "contentBlockStop", `{"contentBlockIndex":0}`)) + string(encode("event", ":event-type", "messageStop", `{"stopReason":"end_turn"}`)) +
+			string(encode("event", ":event-type", "metadata", `{"usage":{"inputTokens":8,"outputTokens":10,"totalTokens":18}}`)),
+		Whole:   `{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":8,"outputTokens":10,"totalTokens":18}}`,
+		Refusal: `{"message":"no"}`,
 	})
 }
 
@@ -224,6 +227,45 @@ func TestMessages(t *testing.T) {
 	}
 	if last := es[len(es)-1]; last.Name != "message_stop" || last.Usage != (converse.Usage{InputTokens: 14, OutputTokens: 10}) || last.Estimated {
 		t.Errorf("the last is %+v", last)
+	}
+}
+
+// TestUnits: what is paid by the piece is counted in answers that say nothing of tokens. The bodies are those of the user
+// guide's chapters on the models.
+func TestUnits(t *testing.T) {
+	const png = "iVBORw0KGgoAAAANSUhEUgAABAAAAAQACAIAAADwf7zU" // the head of one of 1024 x 1024
+	for name, c := range map[string]struct {
+		model, body, answer string
+		asked               converse.Units
+		guessed             bool
+		header              map[string]string
+		want                converse.Usage
+		estimated           bool
+	}{
+		"Titan": {model: "amazon.titan-image-generator-v2:0", body: `{"taskType":"TEXT_IMAGE","textToImageParams":{"text":"a river"}}`, answer: `{"images":["` + png + `","` + png + `"],"error":null}`,
+			asked: converse.Units{Images: 2, ImageType: "T2I-512-Standard"}, want: converse.Usage{Units: converse.Units{Images: 2, ImageType: "T2I-1024-Standard"}}},
+		"tokens told as well": {model: "stability.sd3-5-large-v1:0", body: `{"prompt":"a river"}`, answer: `{"seeds":[1],"finish_reasons":[null],"images":["` + png + `"]}`, header: map[string]string{"X-Amzn-Bedrock-Input-Token-Count": "4"},
+			asked: converse.Units{Images: 1, ImageType: "output-image"}, want: converse.Usage{InputTokens: 4, Units: converse.Units{Images: 1, ImageType: "output-image"}}},
+		"all filtered": {model: "amazon.nova-canvas-v1:0", body: `{"taskType":"TEXT_IMAGE","textToImageParams":{"text":"x"}}`, answer: `{"images":[],"error":"filtered"}`, asked: converse.Units{Images: 1, ImageType: "T2I-1024-Standard"}},
+		"another answer": {model: "amazon.nova-canvas-v1:0", body: `{"taskType":"TEXT_IMAGE","textToImageParams":{"text":"x"}}`, answer: `{"pictures":1}`, asked: converse.Units{Images: 1, ImageType: "T2I-1024-Standard"},
+			want: converse.Usage{Units: converse.Units{Images: 1, ImageType: "T2I-1024-Standard"}}, estimated: true},
+		"rerank":                 {model: "amazon.rerank-v1:0", body: `{"query":"q","documents":["a"]}`, answer: `{"results":[{"index":0,"relevance_score":0.9}]}`, asked: converse.Units{SearchUnits: 1}, want: converse.Usage{Units: converse.Units{SearchUnits: 1}}},
+		"rerank, long documents": {model: "amazon.rerank-v1:0", body: `{"query":"q","documents":["a"]}`, answer: `{"results":[]}`, asked: converse.Units{SearchUnits: 2}, guessed: true, want: converse.Usage{Units: converse.Units{SearchUnits: 2}}, estimated: true},
+		"an embedded picture":    {model: "amazon.titan-embed-image-v1", body: `{"inputImage":"` + png + `"}`, answer: `{"embedding":[0.1],"message":null}`, asked: converse.Units{InputImages: 1}, want: converse.Usage{Units: converse.Units{InputImages: 1}}},
+		"and its text": {model: "amazon.titan-embed-image-v1", body: `{"inputText":"a river","inputImage":"` + png + `"}`, answer: `{"embedding":[0.1],"inputTextTokenCount":3}`, asked: converse.Units{InputImages: 1},
+			want: converse.Usage{InputTokens: 3, Units: converse.Units{InputImages: 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request("", "InvokeModel", c.model, c.body)
+			r.Native.Units, r.Native.UnitsGuessed = c.asked, c.guessed
+			es, err := read(open(t, replay("application/json", c.header, []byte(c.answer)), nil).Send(t.Context(), r))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(es) != 2 || string(es[0].Native) != c.answer || es[1].Usage != c.want || es[1].Estimated != c.estimated {
+				t.Errorf("%+v, want %+v, estimated %t", es, c.want, c.estimated)
+			}
+		})
 	}
 }
 
@@ -714,41 +756,6 @@ func TestEmbed(t *testing.T) {
 		if _, err := p.Embed(t.Context(), &upstream.Request{Model: model, ModelID: model, Region: "us-east-1", Embedding: in}); !fault.Is(err, kind) {
 			t.Errorf("%s: %v", model, err)
 		}
-	}
-}
-
-// TestReuse says that an answer whose reader stops at Metadata, as invoke does, leaves its connection for the next one.
-func TestReuse(t *testing.T) {
-	var connections atomic.Int64
-	s := httptest.NewUnstartedServer(&service{})
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	p, err := New(t.Context(), Config{Name: "aws", Endpoint: s.URL, Credentials: credentials.NewStaticCredentialsProvider(testKey, testSecret, "")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	for range 5 {
-		stream, err := p.Send(t.Context(), upstreamtest.Request(true, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for e, err := range stream {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if e.Kind == converse.Metadata {
-				break
-			}
-		}
-	}
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections", n)
 	}
 }
 

@@ -96,6 +96,8 @@ type tally struct {
 	told  bool  // the usage is Bedrock's, or the model's own
 	bytes int   // of output seen
 	guess int64 // of the input, until it is told
+
+	guessed bool // the units are a guess: nothing else is estimated
 }
 
 // chunk reads one chunk of a stream. last says that Bedrock has added its metrics: it does to the last one.
@@ -110,7 +112,7 @@ func (t *tally) chunk(b []byte) (last bool) {
 // soFar is the usage as far as it is known: what is not told yet is estimated.
 func (t *tally) soFar() converse.Usage {
 	u := t.Usage
-	if u == (converse.Usage{}) {
+	if u.Total() == 0 {
 		u.InputTokens = t.guess
 	}
 	u.OutputTokens = max(u.OutputTokens, int64(t.bytes+3)/4)

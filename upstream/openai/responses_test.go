@@ -212,6 +212,9 @@ func TestResponsesServer(t *testing.T) {
 		ContentType: "text/event-stream",
 		Start:       "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\",\"output\":[]}}\n\n",
 		Text:        "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"delta\":\"Hel\"}\n\n",
+		End:         "data: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"output\":[]}}\n\n",
+		Whole:       `{"object":"response","status":"completed","output":[{"type":"message","content":[{"type":"output_text","text":"Hello"}]}]}`,
+		Refusal:     `{"error":{"message":"no"}}`,
 	})
 }
 
