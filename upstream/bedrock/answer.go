@@ -84,7 +84,7 @@ func (x *exchange) units(t *tally, answer []byte) {
 func (x *exchange) metadata(t *tally) converse.Event {
 	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage}
 	if !t.told {
-		if t.Usage.Total() == 0 && !t.guessed {
+		if t.untold() && !t.guessed {
 			t.guess = x.inputTokens()
 		}
 		e.Usage, e.Estimated = t.soFar(), true
@@ -119,9 +119,8 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 		return nil, fmt.Errorf("%w: it holds no message", errMalformed)
 	}
 	last := converse.Event{Kind: converse.Metadata}
-	if in.Usage != nil {
-		last.Usage = in.Usage.usage()
-	} else {
+	var told bool
+	if last.Usage, told = in.Usage.usage(); !told {
 		last = x.metadata(&tally{bytes: outputLen(in.Output.Message.Content)})
 	}
 	if x.ask.native {

@@ -229,10 +229,9 @@ func (d *decoder) event(f frame) (e converse.Event, ok bool, err error) {
 		}
 		return converse.Event{Kind: converse.MessageStop, StopReason: in.StopReason, Fields: in.Fields}, true, nil
 	case "metadata":
+		var told bool
 		d.last, d.ended = converse.Event{Kind: converse.Metadata}, true
-		if in.Usage != nil {
-			d.last.Usage = in.Usage.usage()
-		} else {
+		if d.last.Usage, told = in.Usage.usage(); !told {
 			d.last = d.x.metadata(&d.tally)
 		}
 		if native {
