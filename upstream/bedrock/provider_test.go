@@ -564,6 +564,32 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestSecret has refusals that repeat the API key: neither the caller nor the log reads it.
+func TestSecret(t *testing.T) {
+	const key = "ABSKc2VjcmV0LXNlY3JldC1zZWNyZXQ="
+	said := `{"message":"no ` + key + `","originalMessage":"` + key + `","resourceName":"` + key + `","__type":"` + key + `"}`
+	stream := replay(streamType, nil, encode("exception", ":exception-type", "modelStreamErrorException", said))
+	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
+		"validation":   func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "ValidationException", "no "+key) },
+		"unauthorized": func(w http.ResponseWriter, _ *http.Request) { refuse(w, 403, "UnrecognizedClientException", "no "+key) },
+		"model error":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(424); _, _ = io.WriteString(w, said) },
+		"proxy": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(400)
+			_, _ = io.WriteString(w, "<p>Bearer "+key)
+		},
+		"in a stream": stream.answer,
+	} {
+		var log bytes.Buffer
+		p := open(t, &service{answer: answer}, func(c *Config) {
+			c.APIKey, c.Credentials, c.Logger = key, nil, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		_, err := read(p.Send(t.Context(), upstreamtest.Request(true, nil)))
+		if f := fault.From(err); err == nil || strings.Contains(err.Error()+f.Message+f.OriginalMessage+f.Resource+log.String(), key) {
+			t.Errorf("%s: %v\n%s", name, err, &log)
+		}
+	}
+}
+
 // TestStreamFaults has streams that end otherwise than they should.
 func TestStreamFaults(t *testing.T) {
 	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
