@@ -855,6 +855,8 @@ func TestMore(t *testing.T) {
 	delta := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hello"}}`)
 	body := &pieces{
 		event("messageStart", `{"role":"assistant"}`), join(delta, delta, delta[:50]), delta[50:],
+		// Frames that are no event keep none back.
+		join(delta, event("contentBlockStart", `{"contentBlockIndex":1,"start":{}}`)), join(delta, event("somethingNew", `{}`)),
 		join(event("contentBlockStop", `{"contentBlockIndex":0}`), event("messageStop", `{"stopReason":"end_turn"}`), event("metadata", `{"usage":{"inputTokens":1,"outputTokens":2}}`)),
 	}
 	x := &exchange{p: &Provider{cfg: Config{MaxAnswerBytes: 1 << 20}}, ctx: t.Context(), req: &upstream.Request{}, body: body, ask: ask{converse: true}}
@@ -862,7 +864,7 @@ func TestMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []bool{false, true, false, false, true, true, false} {
+	for i, want := range []bool{false, true, false, false, false, false, true, true, false} {
 		if es[i].More != want {
 			t.Errorf("event %d: %+v", i, es[i])
 		}

@@ -55,7 +55,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		if e.Kind != converse.MessageStart {
 			x.body.SetReadTimeout(x.p.between) // the first token is there
 		}
-		e.More = d.ended || in.ready()
+		e.More = d.ended || in.ready(x.ask.native && x.ask.converse)
 		started = true
 		if !yield(e, nil) {
 			return
