@@ -809,6 +809,9 @@ func (w *writer) additional(r *converse.Request) error {
 		case "tools":
 			return w.ownTools(v)
 		case "tool_choice":
+			if string(v) == `"none"` { // as OpenAI's formats have it
+				v = jsontext.Value(`{"type":"none"}`)
+			}
 			w.rawChoice = v
 			return read("additionalModelRequestFields.tool_choice", v, &w.choice)
 		case "output_config":

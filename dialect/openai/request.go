@@ -512,15 +512,17 @@ func (w *writer) additional(r *converse.Request) (noParallel bool, fields []byte
 		case "response_format":
 			owned = r.OutputConfig != nil
 		case "tool_choice":
-			if v.String() == `"none"` && r.ToolConfig != nil && r.ToolConfig.ToolChoice == nil {
-				break // which toolChoice has no member for
-			}
-			// Anthropic's way to ask for one call at a time, as InvokeModel bodies carry it.
+			// Anthropic's ways to ask for no call, or one at a time, as InvokeModel bodies carry them.
 			var c struct {
 				Type     string `json:"type"`
 				Parallel *bool  `json:"disable_parallel_tool_use"`
 			}
-			if json.Unmarshal(v, &c) != nil || c.Parallel == nil || r.ToolConfig == nil {
+			err := json.Unmarshal(v, &c)
+			if none := v.String() == `"none"` || err == nil && c.Type == "none" && c.Parallel == nil; none && r.ToolConfig != nil && r.ToolConfig.ToolChoice == nil {
+				v = jsontext.Value(`"none"`) // which toolChoice has no member for
+				break
+			}
+			if err != nil || c.Parallel == nil || r.ToolConfig == nil {
 				owned = true
 				break
 			}
