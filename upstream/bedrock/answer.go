@@ -112,6 +112,9 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 		Usage      *tokenUsage    `json:"usage"`
 		Fields     jsontext.Value `json:"additionalModelResponseFields"`
 	}
+	if !converse.Plausible(b) {
+		return nil, errParts
+	}
 	if err := json.Unmarshal(b, &in, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}

@@ -174,6 +174,8 @@ func (x *exchange) misconfigured(cause error) *fault.Error {
 // errMalformed is of an answer that is not what Bedrock answers.
 var errMalformed = errors.New("the answer could not be read")
 
+var errParts = fmt.Errorf("%w: it has more parts than an answer has", errMalformed)
+
 // failed returns the fault of an answer that broke off or that cannot be read. started says that the caller has had a
 // part of it.
 func (x *exchange) failed(err error, started bool) error {

@@ -697,13 +697,22 @@ func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 func TestWholeFaults(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty": ``, "not JSON": `<html>`, "no message": `{"usage":{}}`, "too long": `{"output":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"many blocks":   `{"output":{"message":{"content":[` + strings.Repeat(`{},`, 1<<18) + `{}]}},"stopReason":"end_turn"}`,
+		"many results":  `{"output":{"message":{"content":[{"toolResult":{"content":[` + strings.Repeat(`{},`, 1<<18) + `]}}]}},"stopReason":"end_turn"}`,
 		"picture":       `{"output":{"message":{"content":[{"image":{"format":"png","source":{"bytes":""}}}]}},"stopReason":"end_turn"}`,
 		"server's tool": `{"output":{"message":{"content":[{"toolUse":{"toolUseId":"a","name":"b","input":{},"type":"server_tool_use"}}]}},"stopReason":"end_turn"}`,
 	} {
 		p := open(t, replay("application/json", nil, []byte(body)), func(c *Config) { c.MaxAnswerBytes = 64 << 10 })
-		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelError) || fault.From(err).OriginalStatus != 200 {
+		if strings.HasPrefix(name, "many") {
+			p.cfg.MaxAnswerBytes = 1 << 20
+		}
+		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelError) || fault.From(err).OriginalStatus != 200 || strings.HasPrefix(name, "many") != errors.Is(err, errParts) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	d := decoder{x: &exchange{}}
+	if _, _, err := d.event(frame{kind: "event", name: "contentBlockDelta", payload: []byte(`{"delta":{"citation":[` + strings.Repeat("1,", 1<<18) + `1]}}`)}); !errors.Is(err, errParts) {
+		t.Errorf("many citations: %v", err)
 	}
 	// What a foreign format cannot express goes on as it is where the format is Converse's.
 	const picture = `{"output":{"message":{"content":[{"image":{"format":"png","source":{"bytes":""}}}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1}}`

@@ -183,6 +183,9 @@ func (d *decoder) event(f frame) (e converse.Event, ok bool, err error) {
 		d.tally.bytes += len(text)
 		return converse.Event{Kind: converse.BlockDelta, Delta: converse.TextDelta, Index: index, Text: text}, true, nil
 	}
+	if !converse.Plausible(f.payload) {
+		return e, false, errParts
+	}
 	var in event
 	if err := json.Unmarshal(f.payload, &in, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return e, false, fmt.Errorf("%w: %s: %w", errMalformed, f.name, err)
