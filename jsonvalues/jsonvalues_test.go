@@ -1,11 +1,11 @@
-package converse
+package jsonvalues
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestPlausible(t *testing.T) {
+func TestAtMost(t *testing.T) {
 	many := strings.Repeat(`{},`, 1<<17)
 	for name, c := range map[string]struct {
 		json string
@@ -23,7 +23,7 @@ func TestPlausible(t *testing.T) {
 		"an open string":          {`{"text":"` + many, true},
 		"as many as there may be": {`{"text":"` + strings.Repeat(" ", 1<<17) + `","content":[` + strings.Repeat(`1,`, 1<<17-4) + `1]}`, true},
 	} {
-		if got := Plausible([]byte(c.json)); got != c.want {
+		if got := AtMost([]byte(c.json), 1<<17); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}
 	}
