@@ -16,7 +16,8 @@ import (
 var arrows = map[string][]string{
 	"arn":                {},
 	"fault":              {},
-	"converse":           {"fault"},
+	"jsonvalues":         {},
+	"converse":           {"jsonvalues", "fault"},
 	"dialect/checker":    {"fault"},
 	"dialect/outbound":   {"converse", "fault"},
 	"dialect/anthropic":  {"dialect/checker", "dialect/outbound", "converse", "fault"},
@@ -46,7 +47,7 @@ var arrows = map[string][]string{
 	"cost":               {"ledger", "catalog", "converse", "fault"},
 	"invoke":             {"profile", "iam", "policy", "upstream", "ledger", "cost", "catalog", "converse", "arn", "fault"},
 	"store":              {"profile", "iam", "ledger", "cost", "converse", "arn", "fault"},
-	"wire":               {"iam", "fault"},
+	"wire":               {"iam", "jsonvalues", "fault"},
 	"wire/http1":         {"socket"},
 	"api/anthropic":      {"wire", "invoke", "upstream", "profile", "catalog", "iam", "dialect/anthropic", "converse", "fault"},
 	"api/bedrock":        {"wire", "profile", "catalog", "iam", "policy", "arn", "fault"},

@@ -51,8 +51,9 @@ const maxMessages = 100_000
 type messages []message
 
 type message struct {
-	Role    string  `json:"role"`
-	Content content `json:"content"`
+	Role    string         `json:"role"`
+	Content content        `json:"content"`
+	Rest    jsontext.Value `json:",embed"`
 }
 
 // content is a string or a list of blocks.
@@ -231,8 +232,9 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 //     an upstream that cannot run them refuses that.
 //   - anthropic_beta, top_k, thinking, metadata and every member that is not known here go there too, so that nothing is
 //     lost on the way to an upstream that knows them.
-//   - tool_choice "none" leaves the tools out: a model that sees no tools calls none. Where the messages use some, Converse
-//     wants them described, and they stay: it then is an additional field.
+//   - tool_choice "none" leaves the tools out, unless the messages use them: to the model it is the same. It then is an
+//     additional field.
+//   - Messages that follow one another in one role are one turn, as Anthropic takes them.
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
 	return q.parse(body, invokeModel)
@@ -295,6 +297,10 @@ func (q *request) parse(body []byte, f form) (*converse.Request, error) {
 		var err error
 		if m.Content, err = blocks("messages."+strconv.Itoa(i)+".content.", q.Messages[i].Content.blocks); err != nil {
 			return nil, err
+		}
+		if n := len(r.Messages); n > 0 && r.Messages[n-1].Role == m.Role {
+			r.Messages[n-1].Content = append(r.Messages[n-1].Content, m.Content...)
+			continue
 		}
 		r.Messages = append(r.Messages, m)
 	}
@@ -415,6 +421,8 @@ func (q *request) check(f form) error {
 			return invalid(at+".content", "Field required")
 		case len(m.Content.blocks) == 0 && !(m.Role == converse.RoleAssistant && i == len(q.Messages)-1):
 			return invalid(at, "all messages must have non-empty content except for the optional final assistant message")
+		case len(m.Rest) > 2:
+			return extra(at, m.Rest)
 		}
 	}
 	return nil
@@ -481,6 +489,9 @@ func system(r *converse.Request, bs []block) error {
 		b := &bs[i]
 		if b.Type != "text" || b.Text == nil {
 			return invalid("system."+strconv.Itoa(i)+".type", "Input should be 'text'")
+		}
+		if len(b.Rest) > 2 {
+			return extra("system."+strconv.Itoa(i), b.Rest)
 		}
 		if *b.Text != "" { // Converse takes no empty one
 			r.System = append(r.System, converse.SystemBlock{Text: b.Text})
@@ -590,8 +601,12 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 	default:
 		err = invalid(at, "Input tag '"+b.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'redacted_thinking', 'search_result', 'text', 'thinking', 'tool_result', 'tool_use'")
 	}
-	if err == nil && len(b.Rest) > 2 {
+	switch {
+	case err != nil:
+	case len(b.Rest) > 2:
 		err = extra(at+"."+b.Type, b.Rest)
+	case b.Source != nil && len(b.Source.Rest) > 2:
+		err = extra(at+"."+b.Type+".source."+b.Source.Type, b.Source.Rest)
 	}
 	return c, cached, err
 }
@@ -618,14 +633,6 @@ func (s *source) required(at string) error {
 	return nil
 }
 
-// done refuses members of a source that was not expected to have them.
-func (s *source) done(at string) error {
-	if len(s.Rest) > 2 {
-		return extra(at+"."+s.Type, s.Rest)
-	}
-	return nil
-}
-
 func image(at string, s *source) (*converse.Image, error) {
 	if err := s.required(at + ".image.source"); err != nil {
 		return nil, err
@@ -642,7 +649,7 @@ func image(at string, s *source) (*converse.Image, error) {
 	if err != nil || len(data) == 0 {
 		return nil, invalid(at+".image.source.base64.data", "The image was specified using base64, but the data is not valid base64")
 	}
-	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: data}}, s.done(at + ".image.source")
+	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: data}}, nil
 }
 
 // document makes Converse's document block: {"format","name","source":{"bytes"|"text"|"content"},"context","citations"}.
@@ -698,7 +705,7 @@ func document(at string, b *block) (_ converse.Raw[converse.Document], cached *c
 	if len(b.Citations) > 0 {
 		f.add("citations", b.Citations)
 	}
-	return []byte(f.value()), cached, s.done(at)
+	return []byte(f.value()), cached, nil
 }
 
 // searchResult makes Converse's searchResult block. cached is the cache point that a text inside it asks for.
@@ -783,8 +790,17 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 			tc.Tools = append(tc.Tools, converse.Tool{CachePoint: p})
 		}
 	}
-	c := q.ToolChoice
-	if c != nil {
+	switch c := q.ToolChoice; {
+	case c == nil:
+	case c.Type == "none":
+		// A model that sees no tools calls none. Converse wants them described where the messages use some.
+		if !usesTools(r.Messages) {
+			return nil
+		}
+		if len(q.Tools) > 0 {
+			f.add("tool_choice", jsontext.Value(`{"type":"none"}`))
+		}
+	default:
 		switch c.Type {
 		case "auto":
 			tc.ToolChoice = &converse.ToolChoice{Auto: &struct{}{}}
@@ -795,15 +811,10 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 				return invalid("tool_choice.tool.name", "Field required")
 			}
 			tc.ToolChoice = &converse.ToolChoice{Tool: &converse.SpecificTool{Name: c.Name}}
-		case "none":
-			if !usesTools(r) {
-				return nil
-			}
-			f.add("tool_choice", jsontext.Value(`{"type":"none"}`))
 		default:
 			return invalid("tool_choice", "Input tag '"+c.Type+"' found using 'type' does not match any of the expected tags: 'auto', 'any', 'tool', 'none'")
 		}
-		if len(q.Tools) == 0 && c.Type != "none" {
+		if len(q.Tools) == 0 {
 			return invalid("tool_choice", "may only be specified while providing tools")
 		}
 		ours := len(typed) == 0 || slices.ContainsFunc(tc.Tools, func(t converse.Tool) bool {
@@ -820,7 +831,7 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 		if one {
 			choice = append(choice, `,"disable_parallel_tool_use":true`...)
 		}
-		if (one || !ours) && c.Type != "none" {
+		if one || !ours {
 			f.add("tool_choice", append(choice, '}'))
 		}
 	}
@@ -834,15 +845,11 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 	return nil
 }
 
-func usesTools(r *converse.Request) bool {
-	for i := range r.Messages {
-		for j := range r.Messages[i].Content {
-			if b := &r.Messages[i].Content[j]; b.ToolUse != nil || b.ToolResult != nil {
-				return true
-			}
-		}
-	}
-	return false
+// usesTools reports whether a tool has been called in the conversation.
+func usesTools(messages []converse.Message) bool {
+	return slices.ContainsFunc(messages, func(m converse.Message) bool {
+		return slices.ContainsFunc(m.Content, func(b converse.ContentBlock) bool { return b.ToolUse != nil || b.ToolResult != nil })
+	})
 }
 
 // output reads a wish for output of a JSON schema, in the member that it has now or the one of the beta.

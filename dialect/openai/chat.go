@@ -2,6 +2,7 @@ package openai
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -593,13 +594,13 @@ func citedText(raw []byte) string {
 	if json.Unmarshal(raw, &c) != nil {
 		return "" // no provider makes such a block
 	}
-	s := ""
+	var s strings.Builder
 	for _, t := range c.Content {
 		if t.Text != nil {
-			s += *t.Text
+			s.WriteString(*t.Text)
 		}
 	}
-	return s
+	return s.String()
 }
 
 // argumentsText is the text of a tool's input. A string is what the model wrote that is no JSON: see converse.Collect.

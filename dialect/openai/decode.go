@@ -67,12 +67,12 @@ type callID struct {
 	id    string
 	named bool // BlockStart is out
 	name  string
-	held  string // arguments that came before the name
+	held  joined // arguments that came before the name
 }
 
 // part is what one chunk, or one whole message, holds.
 type part struct {
-	text, thought   string
+	text, thought   joined
 	textAt, textEnd int // where the raw text stands in the chunk
 	plain           bool
 	calls           []toolPart
@@ -89,6 +89,33 @@ type part struct {
 type usage struct {
 	converse.Usage
 	input, output bool
+}
+
+// joined is a text that comes in pieces, mostly in one. However many there are, each is copied once or twice.
+type joined struct {
+	first string
+	all   []byte // from the second piece on
+}
+
+func (j *joined) add(s string) {
+	switch {
+	case s == "":
+	case j.empty():
+		j.first = s
+	case j.all == nil:
+		j.all = append(append(make([]byte, 0, 2*len(j.first)+len(s)), j.first...), s...)
+	default:
+		j.all = append(j.all, s...)
+	}
+}
+
+func (j *joined) empty() bool { return j.first == "" }
+
+func (j *joined) String() string {
+	if j.all != nil {
+		return string(j.all)
+	}
+	return j.first
 }
 
 type toolPart struct {
@@ -124,13 +151,13 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 		return dst, p.err
 	}
 	d.takeUsage()
-	if p.thought != "" {
+	if thought := p.thought.String(); thought != "" {
 		dst = d.block(dst, converse.ReasoningDelta)
-		dst = d.piece(dst, converse.ReasoningDelta, p.thought)
+		dst = d.piece(dst, converse.ReasoningDelta, thought)
 	}
-	if p.text != "" {
+	if text := p.text.String(); text != "" {
 		dst = d.block(dst, converse.TextDelta)
-		dst = d.piece(dst, converse.TextDelta, p.text)
+		dst = d.piece(dst, converse.TextDelta, text)
 		if p.plain {
 			d.before = append(d.before, data[:p.textAt]...)
 			d.after = append(d.after, data[p.textEnd:]...)
@@ -282,7 +309,7 @@ func (d *Decoder) toolCall(dst []converse.Event, t *toolPart) ([]converse.Event,
 	}
 	if !d.call.named {
 		d.call.name += t.name
-		d.call.held += t.input
+		d.call.held.add(t.input)
 		if d.call.name != "" {
 			dst = d.nameCall(dst)
 		}
@@ -318,8 +345,8 @@ func (d *Decoder) nameCall(dst []converse.Event) []converse.Event {
 	}
 	d.tally += converse.EstimateTokens(d.call.name)
 	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: outbound.ToolUseID(d.call.id), ToolName: d.call.name})
-	if held := d.call.held; held != "" {
-		d.call.held = ""
+	if held := d.call.held.String(); held != "" {
+		d.call.held = joined{}
 		dst = d.piece(dst, converse.ToolInputDelta, held)
 	}
 	return dst

@@ -142,14 +142,15 @@ func (d *Decoder) Meter(data []byte) (Piece, error) {
 	}
 	d.started = d.started || p.answers > 0
 	d.takeUsage()
-	d.count(p.text)
-	d.count(p.thought)
+	text, thought := p.text.String(), p.thought.String()
+	d.count(text)
+	d.count(thought)
 	for i := range p.calls {
 		d.tools = true
 		d.count(p.calls[i].name)
 		d.count(p.calls[i].input)
 	}
-	if p.text != "" && p.plain {
+	if text != "" && p.plain {
 		d.before = append(d.before, data[:p.textAt]...)
 		d.after = append(d.after, data[p.textEnd:]...)
 		d.open = converse.TextDelta // what quick takes the next one for
@@ -162,7 +163,7 @@ func (d *Decoder) Meter(data []byte) (Piece, error) {
 		d.place.ModelAt, d.place.ModelEnd = p.modelAt-len(data), p.modelEnd-len(data)
 	}
 	out := d.piecePlace(len(data))
-	out.Content = p.text != "" || p.thought != "" || len(p.calls) > 0
+	out.Content = text != "" || thought != "" || len(p.calls) > 0
 	out.UsageAlone = p.answers == 0 && p.usage != (usage{})
 	return out, nil
 }

@@ -84,7 +84,7 @@ func (x *exchange) units(t *tally, answer []byte) {
 func (x *exchange) metadata(t *tally) converse.Event {
 	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage}
 	if !t.told {
-		if t.Usage.Total() == 0 && !t.guessed {
+		if t.untold() && !t.guessed {
 			t.guess = x.inputTokens()
 		}
 		e.Usage, e.Estimated = t.soFar(), true
@@ -112,6 +112,9 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 		Usage      *tokenUsage    `json:"usage"`
 		Fields     jsontext.Value `json:"additionalModelResponseFields"`
 	}
+	if !converse.Plausible(b) {
+		return nil, errParts
+	}
 	if err := json.Unmarshal(b, &in, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
@@ -119,9 +122,8 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 		return nil, fmt.Errorf("%w: it holds no message", errMalformed)
 	}
 	last := converse.Event{Kind: converse.Metadata}
-	if in.Usage != nil {
-		last.Usage = in.Usage.usage()
-	} else {
+	var told bool
+	if last.Usage, told = in.Usage.usage(); !told {
 		last = x.metadata(&tally{bytes: outputLen(in.Output.Message.Content)})
 	}
 	if x.ask.native {

@@ -314,7 +314,15 @@ func TestInvokeModel(t *testing.T) {
 			"X-Amzn-Bedrock-Cache-Read-Input-Token-Count": "20", "X-Amzn-Bedrock-Cache-Write-Input-Token-Count": "248",
 		}, cached, converse.Usage{InputTokens: 3, OutputTokens: 50, CacheReadInputTokens: 20, CacheWriteInputTokens: 248, CacheWrite1hInputTokens: 100}, false},
 		"cache, no headers": {nil, cached, converse.Usage{InputTokens: 3, OutputTokens: 50, CacheReadInputTokens: 20, CacheWriteInputTokens: 248, CacheWrite1hInputTokens: 100}, false},
-		"picture":           {nil, `{"images":["iVBORw0KGgo="]}`, converse.Usage{InputTokens: 3}, true},
+		// Counts that no answer has are not told.
+		"negative headers":      {counts("-1", "10"), claude, converse.Usage{InputTokens: 14, OutputTokens: 10}, false},
+		"huge headers":          {counts("14", "9223372036854775807"), claude, converse.Usage{InputTokens: 14, OutputTokens: 10}, false},
+		"negative, no headers":  {nil, `{"generation":"abcdefgh","prompt_token_count":-5,"generation_token_count":10}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"huge, no headers":      {nil, `{"content":[{"text":"abcdefgh"}],"usage":{"input_tokens":5,"output_tokens":9223372036854775807}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"nothing told":          {nil, `{"content":[{"text":"abcdefgh"}],"usage":{}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"an output alone":       {nil, `{"content":[{"text":"abcdefgh"}],"usage":{"output_tokens":-1}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"negative titan result": {nil, `{"inputTextTokenCount":5,"results":[{"tokenCount":-9,"outputText":"abcdefgh"},{"tokenCount":3}]}`, converse.Usage{InputTokens: 5, OutputTokens: 3}, false},
+		"picture":               {nil, `{"images":["iVBORw0KGgo="]}`, converse.Usage{InputTokens: 3}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := request("", "InvokeModel", "some.model-v1", `{"prompt":"Say a test"}`)
@@ -587,6 +595,32 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestSecret has refusals that repeat the API key: neither the caller nor the log reads it.
+func TestSecret(t *testing.T) {
+	const key = "ABSKc2VjcmV0LXNlY3JldC1zZWNyZXQ="
+	said := `{"message":"no ` + key + `","originalMessage":"` + key + `","resourceName":"` + key + `","__type":"` + key + `"}`
+	stream := replay(streamType, nil, encode("exception", ":exception-type", "modelStreamErrorException", said))
+	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
+		"validation":   func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "ValidationException", "no "+key) },
+		"unauthorized": func(w http.ResponseWriter, _ *http.Request) { refuse(w, 403, "UnrecognizedClientException", "no "+key) },
+		"model error":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(424); _, _ = io.WriteString(w, said) },
+		"proxy": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(400)
+			_, _ = io.WriteString(w, "<p>Bearer "+key)
+		},
+		"in a stream": stream.answer,
+	} {
+		var log bytes.Buffer
+		p := open(t, &service{answer: answer}, func(c *Config) {
+			c.APIKey, c.Credentials, c.Logger = key, nil, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		_, err := read(p.Send(t.Context(), upstreamtest.Request(true, nil)))
+		if f := fault.From(err); err == nil || strings.Contains(err.Error()+f.Message+f.OriginalMessage+f.Resource+log.String(), key) {
+			t.Errorf("%s: %v\n%s", name, err, &log)
+		}
+	}
+}
+
 // TestStreamFaults has streams that end otherwise than they should.
 func TestStreamFaults(t *testing.T) {
 	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
@@ -662,6 +696,7 @@ func TestStreamFaults(t *testing.T) {
 		// What Anthropic's message_start says of the output is no usage.
 		"only a start":  {join(chunk(`{"type":"message_start","message":{"usage":{"input_tokens":14,"output_tokens":1}}}`), chunk(`{"delta":{"text":"abcdefgh"}}`), chunk(`{}`)), "", converse.Usage{InputTokens: 14, OutputTokens: 2}},
 		"early metrics": {join(chunk(`{"text":"a"}`), chunk(`{"text":"b",`+metrics+`}`), chunk(`{"text":"c"}`)), `{"text":"c"}`, converse.Usage{InputTokens: 7, OutputTokens: 9}},
+		"absurd":        {join(chunk(`{"text":"abcd"}`), chunk(`{"text":"efgh","amazon-bedrock-invocationMetrics":{"inputTokenCount":-7,"outputTokenCount":9}}`)), "*", converse.Usage{InputTokens: 3, OutputTokens: 2}},
 		"no metrics":    {join(chunk(`{"text":"abcd"}`), chunk(`{"text":"efgh"}`), chunk(`{"x":1}`)), "", converse.Usage{InputTokens: 3, OutputTokens: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -674,7 +709,7 @@ func TestStreamFaults(t *testing.T) {
 				all += string(e.Native)
 			}
 			last := es[len(es)-1]
-			if string(last.Native) != c.last || last.Usage != c.usage || strings.Count(all, "{") < 3 || last.Kind != converse.Metadata || last.Estimated != (c.last == "") {
+			if c.last != "*" && string(last.Native) != c.last || last.Usage != c.usage || strings.Count(all, "{") < 3 || last.Kind != converse.Metadata || last.Estimated != (c.last == "" || c.last == "*") {
 				t.Errorf("%q %+v", all, last)
 			}
 		})
@@ -693,13 +728,22 @@ func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 func TestWholeFaults(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty": ``, "not JSON": `<html>`, "no message": `{"usage":{}}`, "too long": `{"output":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"many blocks":   `{"output":{"message":{"content":[` + strings.Repeat(`{},`, 1<<18) + `{}]}},"stopReason":"end_turn"}`,
+		"many results":  `{"output":{"message":{"content":[{"toolResult":{"content":[` + strings.Repeat(`{},`, 1<<18) + `]}}]}},"stopReason":"end_turn"}`,
 		"picture":       `{"output":{"message":{"content":[{"image":{"format":"png","source":{"bytes":""}}}]}},"stopReason":"end_turn"}`,
 		"server's tool": `{"output":{"message":{"content":[{"toolUse":{"toolUseId":"a","name":"b","input":{},"type":"server_tool_use"}}]}},"stopReason":"end_turn"}`,
 	} {
 		p := open(t, replay("application/json", nil, []byte(body)), func(c *Config) { c.MaxAnswerBytes = 64 << 10 })
-		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelError) || fault.From(err).OriginalStatus != 200 {
+		if strings.HasPrefix(name, "many") {
+			p.cfg.MaxAnswerBytes = 1 << 20
+		}
+		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelError) || fault.From(err).OriginalStatus != 200 || strings.HasPrefix(name, "many") != errors.Is(err, errParts) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	d := decoder{x: &exchange{}}
+	if _, _, err := d.event(frame{kind: "event", name: "contentBlockDelta", payload: []byte(`{"delta":{"citation":[` + strings.Repeat("1,", 1<<18) + `1]}}`)}); !errors.Is(err, errParts) {
+		t.Errorf("many citations: %v", err)
 	}
 	// What a foreign format cannot express goes on as it is where the format is Converse's.
 	const picture = `{"output":{"message":{"content":[{"image":{"format":"png","source":{"bytes":""}}}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1}}`
@@ -851,6 +895,8 @@ func TestMore(t *testing.T) {
 	delta := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hello"}}`)
 	body := &pieces{
 		event("messageStart", `{"role":"assistant"}`), join(delta, delta, delta[:50]), delta[50:],
+		// Frames that are no event keep none back.
+		join(delta, event("contentBlockStart", `{"contentBlockIndex":1,"start":{}}`)), join(delta, event("somethingNew", `{}`)),
 		join(event("contentBlockStop", `{"contentBlockIndex":0}`), event("messageStop", `{"stopReason":"end_turn"}`), event("metadata", `{"usage":{"inputTokens":1,"outputTokens":2}}`)),
 	}
 	x := &exchange{p: &Provider{cfg: Config{MaxAnswerBytes: 1 << 20}}, ctx: t.Context(), req: &upstream.Request{}, body: body, ask: ask{converse: true}}
@@ -858,7 +904,7 @@ func TestMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []bool{false, true, false, false, true, true, false} {
+	for i, want := range []bool{false, true, false, false, false, false, true, true, false} {
 		if es[i].More != want {
 			t.Errorf("event %d: %+v", i, es[i])
 		}
@@ -1068,9 +1114,46 @@ func TestCountTokens(t *testing.T) {
 	if _, err := p.CountTokens(t.Context(), request("nova", "InvokeModel", nova, `{}`)); !fault.Is(err, fault.Validation) {
 		t.Errorf("%v", err)
 	}
-	p = open(t, replay("application/json", nil, []byte(`{}`)), nil)
-	if _, err := p.CountTokens(t.Context(), request("nova", "InvokeModel", nova, `{}`)); !fault.Is(err, fault.ModelError) {
-		t.Errorf("%v", err)
+	for _, body := range []string{`{}`, `{"inputTokens":-1}`, `{"inputTokens":9223372036854775807}`} {
+		p = open(t, replay("application/json", nil, []byte(body)), nil)
+		if _, err := p.CountTokens(t.Context(), request("nova", "InvokeModel", nova, `{}`)); !fault.Is(err, fault.ModelError) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// TestAbsurdUsage has counts that no answer of Converse's has: they are not told, and so estimated.
+func TestAbsurdUsage(t *testing.T) {
+	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
+	for usage, want := range map[string]converse.Usage{
+		`{"inputTokens":-5,"outputTokens":2}`:                           {OutputTokens: 2},
+		`{"inputTokens":5,"outputTokens":9223372036854775807}`:          {OutputTokens: 2},
+		`{"inputTokens":5,"outputTokens":2,"cacheWriteInputTokens":-9}`: {OutputTokens: 2},
+		`{}`:                                 {OutputTokens: 2},
+		`null`:                               {OutputTokens: 2},
+		`{"inputTokens":0,"outputTokens":0}`: {},
+		`{"inputTokens":5,"outputTokens":1,"cacheWriteInputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":9}]}`:  {InputTokens: 5, OutputTokens: 1, CacheWriteInputTokens: 3, CacheWrite1hInputTokens: 3},
+		`{"inputTokens":5,"outputTokens":1,"cacheWriteInputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":-9}]}`: {InputTokens: 5, OutputTokens: 1, CacheWriteInputTokens: 3},
+	} {
+		estimated := want == converse.Usage{OutputTokens: 2}
+		for _, stream := range []bool{false, true} {
+			s := replay("application/json", nil, []byte(`{"output":{"message":{"role":"assistant","content":[{"text":"abcdefgh"}]}},"stopReason":"end_turn","usage":`+usage+`}`))
+			if stream {
+				s = replay(streamType, nil, join(event("messageStart", `{"role":"assistant"}`), event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"abcdefgh"}}`),
+					event("messageStop", `{"stopReason":"end_turn"}`), event("metadata", `{"usage":`+usage+`}`)))
+			}
+			r := upstreamtest.Request(stream, nil)
+			if estimated {
+				want.InputTokens = r.Body.EstimateInputTokens()
+			}
+			es, err := read(open(t, s, nil).Send(t.Context(), r))
+			if err != nil {
+				t.Fatal(usage, err)
+			}
+			if last := es[len(es)-1]; last.Kind != converse.Metadata || last.Usage != want || last.Estimated != estimated {
+				t.Errorf("%s, stream %t: %+v, estimated %t", usage, stream, last.Usage, last.Estimated)
+			}
+		}
 	}
 }
 
