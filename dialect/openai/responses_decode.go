@@ -305,6 +305,9 @@ func place(b []byte) (at, end int) {
 
 func (d *ResponsesDecoder) readItem() (*responseItem, error) {
 	item := new(responseItem)
+	if !converse.Plausible(d.event.item) {
+		return nil, malformed("it has more parts than an answer has")
+	}
 	if err := json.Unmarshal(d.event.item, item, lenient); err != nil {
 		return nil, malformed("%v", err)
 	}
@@ -326,6 +329,9 @@ func known(item *responseItem) error {
 
 // readResponse reads the response at hand, and takes over what it says of the usage and the end.
 func (d *ResponsesDecoder) readResponse(r *responseObject) error {
+	if !converse.Plausible(d.event.response) {
+		return malformed("it has more parts than an answer has")
+	}
 	if err := json.Unmarshal(d.event.response, r, lenient); err != nil {
 		return malformed("%v", err)
 	}

@@ -268,9 +268,9 @@ func TestResponsesDecoder(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{``, `[]`, `{`, `{}`, `{"choices":[]}`, `{"object":"response","status":"queued","output":[]}`, item("added", `{"type":"web_search_call"}`), item("added", `{"type":"function_call"}`), delta("function_call_arguments", "x")} {
+	for _, bad := range []string{`{"object":"response","status":"completed","output":[` + strings.Repeat(`{},`, 1<<18) + `{}]}`, ``, `[]`, `{`, `{}`, `{"choices":[]}`, `{"object":"response","status":"queued","output":[]}`, item("added", `{"type":"web_search_call"}`), item("added", `{"type":"function_call"}`), delta("function_call_arguments", "x")} {
 		if _, err := new(ResponsesDecoder).Append(nil, []byte(bad)); err == nil || !strings.Contains(err.Error(), ErrMalformed.Error()) {
-			t.Errorf("%s: %v", bad, err)
+			t.Errorf("%.60s: %v", bad, err)
 		}
 	}
 }
