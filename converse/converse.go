@@ -20,7 +20,7 @@ type Request struct {
 	System                            []SystemBlock     `json:"system,omitzero"`
 	InferenceConfig                   *InferenceConfig  `json:"inferenceConfig,omitzero"`
 	ToolConfig                        *ToolConfig       `json:"toolConfig,omitzero"`
-	GuardrailConfig                   jsontext.Value    `json:"guardrailConfig,omitzero"`
+	GuardrailConfig                   Raw[Guardrail]    `json:"guardrailConfig,omitzero"`
 	AdditionalModelRequestFields      jsontext.Value    `json:"additionalModelRequestFields,omitzero"`
 	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitzero" max:"10"`
 	PromptVariables                   jsontext.Value    `json:"promptVariables,omitzero"`
@@ -189,6 +189,14 @@ type SpecificTool struct {
 	Name string `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
 }
 
+// Guardrail names the guardrail that looks at the request and the answer.
+type Guardrail struct {
+	Identifier string `json:"guardrailIdentifier,omitzero" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
+	Version    string `json:"guardrailVersion,omitzero" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
+	Trace      string `json:"trace,omitzero" enum:"enabled,disabled,enabled_full"`
+	Mode       string `json:"streamProcessingMode,omitzero" enum:"sync,async"` // of ConverseStream
+}
+
 // Performance asks for a latency class.
 type Performance struct {
 	Latency string `json:"latency,omitzero" enum:"standard,optimized"`
@@ -296,11 +304,19 @@ type Event struct {
 	StopSequence string         // MessageStop: the sequence that ended the answer, where the upstream told
 	Fields       jsontext.Value // MessageStop: additionalModelResponseFields; of a CitationDelta the Citation
 	Usage        Usage          // Metadata; of a Chunk, what is known by then of the answer so far, should it be cut
+	Served       *Served        // Metadata, and the first Chunk where it is known by then; nil where the upstream tells nothing
 
 	// What the upstream sent, for a front door that speaks its format, valid until the next event: of a Chunk, and of a
 	// Metadata whose own event is to be forwarded as well. Name is that event's type, or the media type of a whole answer.
 	Native []byte
 	Name   string
+}
+
+// Served is what an upstream tells of how it has served a request, besides the answer. Each member may be missing.
+type Served struct {
+	Tier    string         // the ServiceTier that it was served in: "reserved", for one, overflows to "default"
+	Latency string         // the latency of Performance
+	Trace   jsontext.Value // Converse's trace, of a guardrail or a prompt router
 }
 
 // Stream is an answer in events. It yields MessageStart first, or Chunks alone, and Metadata last, or an error, after
@@ -317,6 +333,7 @@ type Response struct {
 	Fields       jsontext.Value
 	Usage        Usage
 	Estimated    bool
+	Served       *Served
 
 	// The whole answer as an upstream that speaks the caller's format sent it, in place of Content and Fields, and its
 	// media type.

@@ -111,8 +111,17 @@ type Call struct {
 	Row    *Row
 	Header http.Header // the response's headers, for what is not a member of Out
 
+	body  []byte
+	kept  bool // body is the handler's
 	notes []slog.Attr
 	quiet bool // the request event will not be written: notes are not kept
+}
+
+// Body returns the request's body as it came. From then on it is the handler's to keep, and never changed; without a call
+// its buffer serves another request.
+func (c *Call) Body() []byte {
+	c.kept = true
+	return c.body
 }
 
 // Note adds attributes to the request event, the one line that is logged of the request. It may be called until the

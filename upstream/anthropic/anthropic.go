@@ -126,7 +126,7 @@ func newProvider(c Config) (*Provider, error) {
 }
 
 // Speaks implements upstream.Speaker.
-func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == "anthropic" }
+func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == format && n.Service() == "" }
 
 // Close closes the connections that wait for reuse.
 func (p *Provider) Close() error { return p.client.Close() }
@@ -146,7 +146,9 @@ type exchange struct {
 // format is the Native.Format of a Messages body.
 const format = "anthropic"
 
-func native(r *upstream.Request) bool { return r.Native != nil && r.Native.Format == format }
+func native(r *upstream.Request) bool {
+	return r.Native != nil && r.Native.Format == format && r.Native.Service() == ""
+}
 
 // untranslated refuses a body that there is no translation of.
 func (p *Provider) untranslated() error {

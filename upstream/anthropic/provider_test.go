@@ -466,7 +466,9 @@ func TestNobodyThere(t *testing.T) {
 func TestInexpressible(t *testing.T) {
 	var calls atomic.Int32
 	p := open(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }), nil)
-	r := upstreamtest.Request(false, func(r *converse.Request) { r.GuardrailConfig = jsontext.Value(`{"guardrailIdentifier":"g"}`) })
+	r := upstreamtest.Request(false, func(r *converse.Request) {
+		r.GuardrailConfig = converse.Raw[converse.Guardrail](`{"guardrailIdentifier":"g"}`)
+	})
 	_, err := p.Send(t.Context(), r)
 	_, countErr := p.CountTokens(t.Context(), r)
 	for _, err := range []error{err, countErr} {

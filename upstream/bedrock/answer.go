@@ -49,7 +49,9 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 			}
 		}
 		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type"), Usage: t.soFar()}
-		events = []converse.Event{chunk, x.metadata(&t)}
+		last := x.metadata(&t)
+		last.Served = servedHeader(resp.Header)
+		events = []converse.Event{chunk, last}
 	}
 	return func(yield func(converse.Event, error) bool) {
 		for i := range events {
@@ -59,6 +61,37 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 			}
 		}
 	}, nil
+}
+
+// serving is the members of Converse's output, and of ConverseStream's last event, that tell how a call was served.
+type serving struct {
+	Trace             jsontext.Value `json:"trace"`
+	PerformanceConfig struct {
+		Latency string `json:"latency"`
+	} `json:"performanceConfig"`
+	ServiceTier struct {
+		Type string `json:"type"`
+	} `json:"serviceTier"`
+}
+
+func (s *serving) served() *converse.Served {
+	out := converse.Served{Tier: s.ServiceTier.Type, Latency: s.PerformanceConfig.Latency}
+	if s.Trace.Kind() == '{' {
+		out.Trace = s.Trace
+	}
+	if out.Tier == "" && out.Latency == "" && out.Trace == nil {
+		return nil
+	}
+	return &out
+}
+
+// servedHeader is served of the headers of an InvokeModel.
+func servedHeader(h http.Header) *converse.Served {
+	out := converse.Served{Tier: h.Get("X-Amzn-Bedrock-Service-Tier"), Latency: h.Get("X-Amzn-Bedrock-Performanceconfig-Latency")}
+	if out.Tier == "" && out.Latency == "" {
+		return nil
+	}
+	return &out
 }
 
 // metadata is the event that ends an answer in a model's own format.
@@ -92,6 +125,7 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 		StopReason string         `json:"stopReason"`
 		Usage      *tokenUsage    `json:"usage"`
 		Fields     jsontext.Value `json:"additionalModelResponseFields"`
+		serving
 	}
 	if err := json.Unmarshal(b, &in, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
@@ -105,6 +139,7 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 	} else {
 		last = x.metadata(&tally{bytes: outputLen(in.Output.Message.Content)})
 	}
+	last.Served = in.served()
 	if x.ask.native {
 		return []converse.Event{{Kind: converse.Chunk, Native: b, Name: "application/json", StopReason: in.StopReason}, last}, nil
 	}

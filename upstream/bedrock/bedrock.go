@@ -158,6 +158,7 @@ type exchange struct {
 	region string
 	ask    ask
 	body   http1.Body
+	served *converse.Served // of a stream of InvokeModel's, which tells it in its headers
 }
 
 // ask is what is sent for a request.
@@ -197,6 +198,9 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 		if mime := resp.Header.Get("Content-Type"); !strings.HasPrefix(mime, "application/vnd.amazon.eventstream") {
 			x.body.Close()
 			return nil, x.failed(fmt.Errorf("%w: its Content-Type is %q", errMalformed, mime), false)
+		}
+		if !x.ask.converse {
+			x.served = servedHeader(resp.Header)
 		}
 		return x.stream, nil
 	}

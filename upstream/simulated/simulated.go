@@ -202,8 +202,24 @@ func (p *Provider) stream(ctx context.Context, r *upstream.Request, a *answer, c
 		if !yield(converse.Event{Kind: converse.MessageStop, StopReason: a.stop, StopSequence: a.sequence, More: true}, nil) {
 			return
 		}
-		yield(converse.Event{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: r.Body.EstimateInputTokens(), OutputTokens: int64(a.tokens)}}, nil)
+		usage := converse.Usage{InputTokens: r.Body.EstimateInputTokens(), OutputTokens: int64(a.tokens)}
+		yield(converse.Event{Kind: converse.Metadata, Usage: usage, Served: served(r.Body)}, nil)
 	}
+}
+
+// served is as r asks for it: every tier and latency is simulated alike, at the configured pace.
+func served(r *converse.Request) *converse.Served {
+	if r.ServiceTier == nil && r.PerformanceConfig == nil {
+		return nil
+	}
+	s := &converse.Served{}
+	if r.ServiceTier != nil {
+		s.Tier = r.ServiceTier.Type
+	}
+	if r.PerformanceConfig != nil {
+		s.Latency = r.PerformanceConfig.Latency
+	}
+	return s
 }
 
 // draw draws one wait.

@@ -353,7 +353,7 @@ func TestHostileSchema(t *testing.T) {
 func TestRefusedParts(t *testing.T) {
 	p := open(t, Config{})
 	for field, change := range map[string]func(*converse.Request){
-		"guardrailConfig": func(r *converse.Request) { r.GuardrailConfig = jsontext.Value(`{}`) },
+		"guardrailConfig": func(r *converse.Request) { r.GuardrailConfig = converse.Raw[converse.Guardrail](`{}`) },
 		"promptVariables": func(r *converse.Request) { r.PromptVariables = jsontext.Value(`{}`) },
 		"additionalModelRequestFields.tools": func(r *converse.Request) {
 			r.AdditionalModelRequestFields = jsontext.Value(`{"top_k":1,"tools":[{"type":"bash_20250124"}]}`)
