@@ -1,7 +1,11 @@
 package converse
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/fault"
 )
@@ -118,6 +122,52 @@ func (r *Request) checkResults(i int) error {
 		return fault.New(fault.Validation, "Expected toolResult blocks at messages.%d.content for the following Ids: %s", i, strings.Join(missing, ", "))
 	}
 	return nil
+}
+
+// NewMember names, by its path, the first block, tool or choice in r that is of a kind which this program does not know, ""
+// where all are known. What it says cannot be left out, as AWS leaves out other members that it does not know, and only
+// Bedrock itself may know it.
+func (r *Request) NewMember() string {
+	for i := range r.Messages {
+		for j := range r.Messages[i].Content {
+			b := &r.Messages[i].Content[j]
+			if b.Other != nil {
+				return newMember(b.Other, "messages.%d.content.%d", i, j)
+			}
+			if b.ToolResult == nil {
+				continue
+			}
+			for k := range b.ToolResult.Content {
+				if o := b.ToolResult.Content[k].Other; o != nil {
+					return newMember(o, "messages.%d.content.%d.toolResult.content.%d", i, j, k)
+				}
+			}
+		}
+	}
+	for i := range r.System {
+		if o := r.System[i].Other; o != nil {
+			return newMember(o, "system.%d", i)
+		}
+	}
+	if c := r.ToolConfig; c != nil {
+		for i := range c.Tools {
+			if o := c.Tools[i].Other; o != nil {
+				return newMember(o, "toolConfig.tools.%d", i)
+			}
+		}
+		if c.ToolChoice != nil && c.ToolChoice.Other != nil {
+			return newMember(c.ToolChoice.Other, "toolConfig.toolChoice")
+		}
+	}
+	return ""
+}
+
+// newMember is the path of the first member of a union's others.
+func newMember(others *jsontext.Value, at string, index ...any) string {
+	d := jsontext.NewDecoder(bytes.NewReader(*others))
+	_, _ = d.ReadToken() // it was read as an object
+	name, _ := d.ReadToken()
+	return fmt.Sprintf(at, index...) + "." + name.String()
 }
 
 // Size is a rough measure of what a model reads of r: the bytes of its texts and tool descriptions, and its images. It

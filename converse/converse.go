@@ -58,6 +58,8 @@ type ContentBlock struct {
 	SearchResult     Raw[SearchResult] `json:"searchResult,omitzero"`
 	Audio            Raw[Audio]        `json:"audio,omitzero" sensitive:"true"`
 	GuardContent     Raw[GuardContent] `json:"guardContent,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
 }
 
 // SystemBlock is a union: exactly one member is set.
@@ -67,6 +69,8 @@ type SystemBlock struct {
 	Text         *string           `json:"text,omitzero" min:"1"`
 	CachePoint   *CachePoint       `json:"cachePoint,omitzero"`
 	GuardContent Raw[GuardContent] `json:"guardContent,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
 }
 
 // Image is a picture in the conversation.
@@ -121,6 +125,8 @@ type ToolResultContent struct {
 	Document     Raw[Document]     `json:"document,omitzero"`
 	Video        Raw[Video]        `json:"video,omitzero"`
 	SearchResult Raw[SearchResult] `json:"searchResult,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
 }
 
 // Reasoning is a union: a model's thinking, readable or sealed by its provider.
@@ -158,6 +164,8 @@ type Tool struct {
 	ToolSpec   *ToolSpec       `json:"toolSpec,omitzero"`
 	SystemTool Raw[SystemTool] `json:"systemTool,omitzero"`
 	CachePoint *CachePoint     `json:"cachePoint,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
 }
 
 // ToolSpec describes one function.
@@ -182,6 +190,8 @@ type ToolChoice struct {
 	Auto *struct{}     `json:"auto,omitzero"`
 	Any  *struct{}     `json:"any,omitzero"`
 	Tool *SpecificTool `json:"tool,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
 }
 
 // SpecificTool names the tool that must be called.

@@ -37,7 +37,8 @@
 //	key.min, key.max, key.pattern, key.enum        the same of every key of a map
 //
 // A struct with a field _ struct{} `union:"Name"`, where Name is what AWS's model calls it, is a union: exactly one of its
-// members is set. One that has none, or several, is told when nothing else is wrong.
+// members is set. One that has none, or several, is told when nothing else is wrong. One that keeps members which are not
+// known, in a *jsontext.Value tagged json:",embed", may have such a one instead.
 package wire
 
 import (

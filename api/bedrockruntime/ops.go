@@ -64,11 +64,10 @@ func (s *service) converse(ctx context.Context, c *wire.Call, in *ConverseInput)
 	if err := check(in); err != nil {
 		return nil, err
 	}
-	ic, err := call(c, in.ModelID, &in.Request, false)
+	ic, err := s.converseCall(c, in, false)
 	if err != nil {
 		return nil, err
 	}
-	s.verbatim(c, ic)
 	a, err := s.invoker.Do(ctx, ic)
 	if err != nil {
 		return nil, identifier(err, in.ModelID)
@@ -91,11 +90,10 @@ func (s *service) converseStream(ctx context.Context, c *wire.Call, in *Converse
 	if err := check(in); err != nil {
 		return nil, err
 	}
-	ic, err := call(c, in.ModelID, &in.Request, true)
+	ic, err := s.converseCall(c, in, true)
 	if err != nil {
 		return nil, err
 	}
-	s.verbatim(c, ic)
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
 		return nil, identifier(err, in.ModelID)
@@ -115,12 +113,21 @@ func (s *service) converseStream(ctx context.Context, c *wire.Call, in *Converse
 	}, nil
 }
 
-// verbatim gives the call the caller's own body, where some upstream may take it as it is: so members that are newer than
-// this program survive. Both the body and its answer then pass unread but for what is metered.
-func (s *service) verbatim(c *wire.Call, ic *invoke.Call) {
+// converseCall makes the call of a Converse. It has the caller's own body, where some upstream may take it as it is: so
+// members that are newer than this program survive. Both the body and its answer then pass unread but for what is metered.
+func (s *service) converseCall(c *wire.Call, in *ConverseInput, stream bool) (*invoke.Call, error) {
+	ic, err := call(c, in.ModelID, &in.Request, stream)
+	if err != nil {
+		return nil, err
+	}
 	if s.invoker.Speaks(&inConverse) { // else the body's buffer is for another request
 		ic.Native = &upstream.Native{Format: inConverse.Format, Operation: ic.Operation, Body: c.Body()}
 	}
+	if path := in.NewMember(); path != "" {
+		ic.Body, ic.Metadata = nil, in.RequestMetadata
+		ic.Unread = fault.New(fault.Validation, "This server does not know the field %s, and the model is at no upstream of provider bedrock, which may. Remove it and try again.", path)
+	}
+	return ic, nil
 }
 
 var inConverse = upstream.Native{Format: "converse"}

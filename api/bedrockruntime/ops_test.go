@@ -154,7 +154,7 @@ func TestConverseOutput(t *testing.T) {
 			{ToolUse: &converse.ToolUse{ToolUseID: "t", Name: "n", Input: jsontext.Value(`{"a":[1,2]}`)}}}}},
 			StopReason: "tool_use", Usage: tokenUsage(converse.Usage{InputTokens: 1, OutputTokens: 2, CacheReadInputTokens: 3, CacheWriteInputTokens: 9, CacheWrite1hInputTokens: 4}),
 			AdditionalModelResponseFields: jsontext.Value(`{"stop_sequence":null}`),
-			Serving: Serving{Trace: jsontext.Value(`{"guardrail":{}}`), PerformanceConfig: &converse.Performance{Latency: "standard"}, ServiceTier: &converse.ServiceTier{Type: "flex"}}},
+			Serving:                       Serving{Trace: jsontext.Value(`{"guardrail":{}}`), PerformanceConfig: &converse.Performance{Latency: "standard"}, ServiceTier: &converse.ServiceTier{Type: "flex"}}},
 		{Output: ConverseOutputUnion{Message: converse.Message{Role: "assistant", Content: []converse.ContentBlock{}}}, StopReason: "max_tokens"},
 	} {
 		want, err := json.Marshal(out)

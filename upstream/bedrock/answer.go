@@ -49,9 +49,7 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 			}
 		}
 		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type"), Usage: t.soFar()}
-		last := x.metadata(&t)
-		last.Served = servedHeader(resp.Header)
-		events = []converse.Event{chunk, last}
+		events = []converse.Event{chunk, x.metadata(&t)}
 	}
 	return func(yield func(converse.Event, error) bool) {
 		for i := range events {
@@ -96,7 +94,7 @@ func servedHeader(h http.Header) *converse.Served {
 
 // metadata is the event that ends an answer in a model's own format.
 func (x *exchange) metadata(t *tally) converse.Event {
-	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage}
+	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage, Served: x.served}
 	if !t.told {
 		if t.Usage == (converse.Usage{}) {
 			t.guess = x.inputTokens()

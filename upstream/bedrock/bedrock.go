@@ -158,7 +158,7 @@ type exchange struct {
 	region string
 	ask    ask
 	body   http1.Body
-	served *converse.Served // of a stream of InvokeModel's, which tells it in its headers
+	served *converse.Served // of an InvokeModel, which tells it in the headers of its answer
 }
 
 // ask is what is sent for a request.
@@ -194,13 +194,13 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	if err != nil {
 		return nil, err
 	}
+	if !x.ask.converse {
+		x.served = servedHeader(resp.Header)
+	}
 	if r.Stream && resp.StatusCode == http.StatusOK {
 		if mime := resp.Header.Get("Content-Type"); !strings.HasPrefix(mime, "application/vnd.amazon.eventstream") {
 			x.body.Close()
 			return nil, x.failed(fmt.Errorf("%w: its Content-Type is %q", errMalformed, mime), false)
-		}
-		if !x.ask.converse {
-			x.served = servedHeader(resp.Header)
 		}
 		return x.stream, nil
 	}
@@ -286,7 +286,7 @@ func (x *exchange) compose() error {
 		switch {
 		case n.Format == "converse":
 			a.body, a.native, a.converse = n.Body, true, true
-		case strings.HasPrefix(n.Operation, "InvokeModel") && sameFamily(a.model, r.Model, r.ModelID):
+		case strings.HasPrefix(n.Operation, "InvokeModel") && sameFamily(a.model, r.Model, r.ModelID) && ofModel(n, r.ModelID):
 			a.body, a.native, a.header = n.Body, true, n.Header
 			if n.ContentType != "" {
 				a.contentType = n.ContentType
@@ -350,6 +350,12 @@ func sameFamily(sent, named, asked string) bool {
 	}
 	f := family(named)
 	return f == "" || f == family(asked)
+}
+
+// ofModel says that n is in the format of that model, as far as it is known: Anthropic's bodies are taken for every model,
+// but Bedrock takes them for Anthropic's own.
+func ofModel(n *upstream.Native, model string) bool {
+	return n.Format != "anthropic" || strings.HasPrefix(family(model), "anthropic.")
 }
 
 // family is the vendor and the first word of the model's name: "amazon.nova" of us.amazon.nova-lite-v1:0.

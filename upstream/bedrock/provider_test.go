@@ -169,7 +169,7 @@ func TestRecordedInvokeStream(t *testing.T) {
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			body := recorded(t, c.file)
-			es, err := read(open(t, replay(streamType, nil, body), nil).Send(t.Context(), request("anthropic", "InvokeModelWithResponseStream", c.model, `{}`)))
+			es, err := read(open(t, replay(streamType, nil, body), nil).Send(t.Context(), request("", "InvokeModelWithResponseStream", c.model, `{}`)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -311,6 +311,8 @@ func TestSent(t *testing.T) {
 		"invoke, another family": {native(request("anthropic", "InvokeModel", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) { r.Model, r.Body = nova, chat }),
 			"/model/amazon.nova-micro-v1%3A0/converse", chatJSON, nil},
 		"invoke, another family of the vendor's": {native(request("titan", "InvokeModel", "amazon.titan-text-lite-v1", `{"x":1}`), func(r *upstream.Request) { r.Model, r.Body = nova, chat }),
+			"/model/amazon.nova-micro-v1%3A0/converse", chatJSON, nil},
+		"invoke, another vendor's body": {native(request("anthropic", "InvokeModel", nova, `{"x":1}`), func(r *upstream.Request) { r.Body = chat }),
 			"/model/amazon.nova-micro-v1%3A0/converse", chatJSON, nil},
 		"a foreign door": {native(request("anthropic", "Messages", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) { r.Body = chat }),
 			"/model/anthropic.claude-v2/converse", chatJSON, nil},
