@@ -58,6 +58,9 @@ func (r *Request) Check() error {
 	if err := r.checkTools(); err != nil {
 		return err
 	}
+	if err := checkFieldPaths(r.AdditionalModelResponseFieldPaths); err != nil {
+		return err
+	}
 	if tools && r.ToolConfig == nil {
 		return fault.New(fault.Validation, "The toolConfig field must be defined when using toolUse and toolResult content blocks.")
 	}

@@ -22,7 +22,7 @@ type Request struct {
 	ToolConfig                        *ToolConfig       `json:"toolConfig,omitzero"`
 	GuardrailConfig                   Raw[Guardrail]    `json:"guardrailConfig,omitzero"`
 	AdditionalModelRequestFields      jsontext.Value    `json:"additionalModelRequestFields,omitzero"`
-	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitzero" max:"10"`
+	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitzero" max:"10" each.min:"1" each.max:"256"`
 	PromptVariables                   jsontext.Value    `json:"promptVariables,omitzero"`
 	RequestMetadata                   map[string]string `json:"requestMetadata,omitzero" max:"16" sensitive:"true"`
 	PerformanceConfig                 *Performance      `json:"performanceConfig,omitzero"`
@@ -328,6 +328,19 @@ type Served struct {
 	Latency string         // the latency of Performance
 	Trace   jsontext.Value // Converse's trace, of a guardrail or a prompt router
 }
+
+// ServedTier is a Served that tells of the tier alone, nil for "". It is shared, and never changed.
+func ServedTier(tier string) *Served {
+	switch tier {
+	case "":
+		return nil
+	case "default":
+		return &servedDefault
+	}
+	return &Served{Tier: tier}
+}
+
+var servedDefault = Served{Tier: "default"} // of nearly every answer
 
 // Stream is an answer in events. It yields MessageStart first, or Chunks alone, and Metadata last, or an error, after
 // which it ends.

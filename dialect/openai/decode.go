@@ -25,8 +25,8 @@ func (e *Error) Error() string {
 var ErrMalformed = errors.New("not a Chat Completions answer")
 
 // Decoder turns the answer to one request into converse's events: Append for each chunk of a stream, or once for a
-// whole answer, then Finish. The zero value is ready, but for Stop. It holds the state of one answer and is not safe
-// for concurrent use.
+// whole answer, then Finish. The zero value is ready, but for Stop and Fields. It holds the state of one answer and is not
+// safe for concurrent use.
 //
 // MessageStart comes with the first piece of content, not with the first chunk: a server that dies between its
 // greeting and its first token has shown nothing yet, and another may be asked. BlockStop of the last block,
@@ -36,6 +36,10 @@ var ErrMalformed = errors.New("not a Chat Completions answer")
 // stop_reason, SGLang's matched_stop) the answer ends with stop_sequence, else with end_turn.
 type Decoder struct {
 	Stop []string // the request's stop sequences
+
+	// Fields has the request's additionalModelResponseFieldPaths. They lead into the whole answer or, of a stream, into the
+	// chunk that ends it and those behind it.
+	Fields converse.Fields
 
 	in   scanner
 	part part // the chunk at hand
@@ -48,6 +52,7 @@ type Decoder struct {
 	tools   bool               // a tool was called
 	finish  string             // finish_reason
 	stopped string             // the stop sequence that the server told
+	tier    string             // the service tier that the server told, as Converse names it
 	usage   usage
 	tally   int64 // estimated tokens of what was appended
 
@@ -71,6 +76,7 @@ type part struct {
 	plain           bool
 	calls           []toolPart
 	finish, stopped string
+	tier            string
 	usage           usage
 	choices         bool
 	err             *Error
@@ -142,6 +148,12 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	default:
 		d.finish, d.stopped = p.finish, p.stopped
 	}
+	if p.tier != "" {
+		d.tier = p.tier
+	}
+	if d.finish != "" {
+		d.Fields.Look(data)
+	}
 	return dst, nil
 }
 
@@ -154,12 +166,12 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		dst = d.nameCall(dst) // a call without a name, so that the caller sees its arguments
 	}
 	dst = d.close(dst)
-	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason()}
+	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason(), Fields: d.Fields.Value()}
 	if e.StopReason == converse.StopStopSequence {
 		e.StopSequence = d.stopped
 	}
 	dst = append(dst, e)
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
+	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage, Served: converse.ServedTier(d.tier)}
 	if !d.usage.input {
 		m.Estimated = true
 		m.Usage.InputTokens = input()

@@ -40,6 +40,19 @@ func (d *Decoder) parse(data []byte) error {
 				p.plain = false
 				return d.readUsage()
 			}
+		case "service_tier":
+			if kind == '"' {
+				raw, _, err := d.in.quoted()
+				switch string(raw) {
+				case `"default"`:
+					p.tier = "default"
+				case `"flex"`:
+					p.tier = "flex"
+				case `"priority"`:
+					p.tier = "priority"
+				}
+				return err
+			}
 		case "error":
 			if kind != 'n' {
 				return d.readError(kind)

@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -63,6 +64,11 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 	}
 	if err := w.service(r); err != nil {
 		return nil, err
+	}
+	if stream {
+		if err := w.fieldPaths(r.AdditionalModelResponseFieldPaths); err != nil {
+			return nil, err
+		}
 	}
 	w.b = append(w.b, additional...)
 	w.raw(`}`)
@@ -571,6 +577,22 @@ func (w *writer) service(r *converse.Request) error {
 	}
 	if len(r.PromptVariables) > 0 {
 		return w.refuse("promptVariables")
+	}
+	return nil
+}
+
+// fieldPaths refuses the paths of what a stream tells in pieces: the end of it, which is where paths lead to, does not have
+// it.
+func (w *writer) fieldPaths(paths []string) error {
+	for i, path := range paths {
+		at := strings.SplitN(path, "/", 5)
+		if len(at) < 4 || at[1] != "choices" {
+			continue
+		}
+		switch at[3] {
+		case "delta", "message", "logprobs":
+			return fault.New(fault.Validation, "The model doesn't support additionalModelResponseFieldPaths.%d in a stream: upstream %q sends %s in pieces. Use Converse, or remove it and try again.", i, w.upstream, path)
+		}
 	}
 	return nil
 }

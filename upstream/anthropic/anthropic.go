@@ -167,7 +167,7 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	case r.Body == nil:
 		err = p.untranslated()
 	default:
-		x.dec.Fields = r.Body.AdditionalModelResponseFieldPaths
+		x.dec.Fields.Paths = r.Body.AdditionalModelResponseFieldPaths
 		body, betas, err = dialect.AppendMessages(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, r.Stream, p.cfg.Name)
 	}
 	if err != nil {
@@ -330,6 +330,7 @@ func (x *exchange) wholeNative(body []byte, contentType string) (converse.Stream
 	}
 	e := []converse.Event{{Kind: converse.Chunk, Native: body, Name: contentType, StopReason: x.dec.StopReason()}, {Kind: converse.Metadata}}
 	e[1].Usage, e[1].Estimated = x.dec.Usage(x.inputTokens)
+	e[1].Served = x.dec.Served()
 	e[0].Usage = e[1].Usage
 	return sequence(e), nil
 }
@@ -449,6 +450,7 @@ func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Eve
 		return events, errNothing
 	default:
 		e.Usage, e.Estimated = x.dec.Usage(x.inputTokens)
+		e.Served = x.dec.Served()
 	}
 	return append(events, e), nil
 }

@@ -128,6 +128,7 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	if c := r.Body.InferenceConfig; c != nil {
 		x.dec.Stop = c.StopSequences
 	}
+	x.dec.Fields.Paths = r.Body.AdditionalModelResponseFieldPaths
 	resp, err := p.transport.RoundTrip(p.request(ctx, p.chat, r, body))
 	if err != nil {
 		return nil, upstream.Unreachable(ctx, p.cfg.Name, err)
