@@ -2,9 +2,11 @@ package converse
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/fault"
@@ -39,15 +41,11 @@ func (r *Request) Check() error {
 				}
 			case b.ToolResult != nil:
 				tools = true
-				if m.Role != RoleUser {
+				if m.Role != RoleUser && b.ToolResult.Type == "" { // one with a type is a tool's that ran at the model's host
 					return fault.New(fault.Validation, "The toolResult block at messages.%d.content.%d is only allowed in a message of the user role.", i, j)
 				}
 				if b.ToolResult.Status == "error" && len(b.ToolResult.Content) == 0 {
 					return fault.New(fault.Validation, "The content field at messages.%d.content.%d.toolResult cannot be empty when status value is error.", i, j)
-				}
-			case b.Image != nil:
-				if m.Role != RoleUser {
-					return fault.New(fault.Validation, "The image block at messages.%d.content.%d is only allowed in a message of the user role.", i, j)
 				}
 			}
 		}
@@ -61,11 +59,27 @@ func (r *Request) Check() error {
 	if err := checkFieldPaths(r.AdditionalModelResponseFieldPaths); err != nil {
 		return err
 	}
+	if r.PromptVariables != nil {
+		var variables map[string]struct {
+			Text *string `json:"text"`
+		}
+		err := json.Unmarshal(r.PromptVariables, &variables)
+		for _, v := range variables {
+			if err == nil && v.Text == nil {
+				err = errNoText
+			}
+		}
+		if err != nil { // neither names nor values are repeated: they are sensitive
+			return fault.Wrap(err, fault.Validation, "1 validation error detected: Value at 'promptVariables' failed to satisfy constraint: Map value must have exactly one of its members set: [text]")
+		}
+	}
 	if tools && r.ToolConfig == nil {
 		return fault.New(fault.Validation, "The toolConfig field must be defined when using toolUse and toolResult content blocks.")
 	}
 	return nil
 }
+
+var errNoText = errors.New("a prompt variable without a text")
 
 // checkTools holds the tools against one another and against the choice of one of them.
 func (r *Request) checkTools() error {
@@ -167,7 +181,7 @@ func (r *Request) NewMember() string {
 
 // newMember is the path of the first member of a union's others.
 func newMember(others *jsontext.Value, at string, index ...any) string {
-	d := jsontext.NewDecoder(bytes.NewReader(*others))
+	d := jsontext.NewDecoder(bytes.NewReader(*others), jsontext.AllowDuplicateNames(true))
 	_, _ = d.ReadToken() // it was read as an object
 	name, _ := d.ReadToken()
 	return fmt.Sprintf(at, index...) + "." + name.String()

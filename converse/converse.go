@@ -77,13 +77,14 @@ type SystemBlock struct {
 type Image struct {
 	Format string      `json:"format" required:"true" enum:"png,jpeg,gif,webp"`
 	Source ImageSource `json:"source" required:"true"`
+	Error  *MediaError `json:"error,omitzero" sensitive:"true"`
 }
 
 // ImageSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
 type ImageSource struct {
 	_ struct{} `union:"ImageSource"`
 
-	Bytes      []byte      `json:"bytes,omitzero"`
+	Bytes      []byte      `json:"bytes,omitzero" min:"1"`
 	S3Location *S3Location `json:"s3Location,omitzero"`
 }
 
@@ -148,7 +149,7 @@ type InferenceConfig struct {
 	MaxTokens     *int     `json:"maxTokens,omitzero" min:"1" max:"2147483647"`
 	Temperature   *float64 `json:"temperature,omitzero" min:"0" max:"1"`
 	TopP          *float64 `json:"topP,omitzero" min:"0" max:"1"`
-	StopSequences []string `json:"stopSequences,omitzero" max:"2500"`
+	StopSequences []string `json:"stopSequences,omitzero" max:"2500" each.min:"1"`
 }
 
 // ToolConfig is the tools that the model may call.

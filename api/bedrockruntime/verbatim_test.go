@@ -143,6 +143,88 @@ func (m *metadataRig) latest(t *testing.T, operation string) ledger.Entry {
 	return m.calls(t)[operation]
 }
 
+// everything has every member of Converse's input and every arm of its unions, in places where a conversation may have
+// them. Source: botocore bedrock-runtime 2023-09-30.
+const everything = `{"system":[{"text":"s"},{"cachePoint":{"type":"default","ttl":"1h"}},{"guardContent":{"text":{"text":"","qualifiers":["grounding_source","query","guard_content"]}}},{"guardContent":{"image":{"format":"jpeg","source":{"bytes":"AAEC"}}}}],
+"messages":[{"role":"user","content":[{"text":"u"},{"image":{"format":"webp","source":{"bytes":"AAEC"}}},{"image":{"format":"png","source":{"s3Location":{"uri":"s3://bucket/key","bucketOwner":"111122223333"}},"error":{"message":"m"}}},
+{"document":{"format":"pdf","name":"a","source":{"bytes":"AAEC"},"context":"c","citations":{"enabled":false}}},{"document":{"format":"docx","name":"b","source":{"s3Location":{"uri":"s3://bucket"}}}},
+{"document":{"name":"c","source":{"text":"t"},"citations":{"enabled":true}}},{"document":{"name":"d","source":{"content":[{"text":"one"},{"text":"two"}]}}},
+{"video":{"format":"three_gp","source":{"bytes":"AAEC"}}},{"video":{"format":"mkv","source":{"s3Location":{"uri":"s3://bucket/key"}}}},{"audio":{"format":"x-aac","source":{"bytes":"AAEC"},"error":{}}},{"audio":{"format":"pcm","source":{"s3Location":{"uri":"s3://bucket/key"}}}},
+{"guardContent":{"text":{"text":"g"}}},{"cachePoint":{"type":"default"}},{"searchResult":{"source":"","title":"","content":[{"text":""}],"citations":{"enabled":true}}}]},
+{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"","signature":"c2ln"}}},{"reasoningContent":{"redactedContent":"AAEC"}},
+{"citationsContent":{"content":[{"text":"x"}],"citations":[{"title":"t","source":"s","sourceContent":[{"text":"y"}],"location":{"web":{"url":"https://example.com","domain":"example.com"}}},
+{"location":{"documentChar":{"documentIndex":0,"start":0,"end":1}}},{"location":{"documentPage":{"documentIndex":0,"start":0,"end":1}}},{"location":{"documentChunk":{"documentIndex":0,"start":0,"end":1}}},{"location":{"searchResultLocation":{"searchResultIndex":0,"start":0,"end":1}}}]}},
+{"toolUse":{"toolUseId":"server_1","name":"web","input":{},"type":"server_tool_use"}},{"toolResult":{"toolUseId":"server_1","content":[],"type":"web_search_tool_result"}},{"toolUse":{"toolUseId":"t1","name":"n","input":{"a":1}}}]},
+{"role":"user","content":[{"toolResult":{"toolUseId":"t1","status":"success","content":[{"json":{"a":[]}},{"text":""},{"image":{"format":"gif","source":{"bytes":"AAEC"}}},{"document":{"name":"e","source":{"text":"t"}}},{"video":{"format":"mp4","source":{"bytes":"AAEC"}}},{"searchResult":{"source":"s","title":"t","content":[]}}]}}]}],
+"inferenceConfig":{"maxTokens":1,"temperature":1,"topP":0,"stopSequences":["x"]},"toolConfig":{"tools":[{"toolSpec":{"name":"n","description":"d","inputSchema":{"json":{}},"strict":false}},{"systemTool":{"name":"nova_grounding"}},{"cachePoint":{"type":"default"}}],"toolChoice":{"tool":{"name":"n"}}},
+"guardrailConfig":{"guardrailIdentifier":"arn:aws:bedrock:us-east-1:111122223333:guardrail/abc","guardrailVersion":"1","trace":"enabled_full","streamProcessingMode":"async"},"additionalModelRequestFields":{"top_k":5},"promptVariables":{"v":{"text":""}},
+"additionalModelResponseFieldPaths":["/stop_sequence"],"requestMetadata":{"team":""},"performanceConfig":{"latency":"standard"},"serviceTier":{"type":"priority"},
+"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{}","name":"n","description":"d"}}}}}`
+
+// TestEverything: whatever the service model allows reaches Bedrock.
+func TestEverything(t *testing.T) {
+	a := &aws{answer: `{"output":{"message":{"role":"assistant","content":[]}},"stopReason":"model_context_window_exceeded","usage":{"inputTokens":1,"outputTokens":0,"totalTokens":1},"metrics":{"latencyMs":1}}`}
+	m := newAWS(t, a)
+	for _, choice := range []string{`{"tool":{"name":"n"}}`, `{"any":{}}`, `{"auto":{}}`} {
+		body := strings.Replace(everything, `{"tool":{"name":"n"}}`, choice, 1)
+		w := m.send(signed(t, rootKey, secret, haikuPath+"converse", body, ""), body)
+		if w.Code != http.StatusOK || w.Body.String() != a.answer || a.body != body {
+			t.Fatalf("%d %s", w.Code, w.Body)
+		}
+	}
+}
+
+// TestConstraints: what the service model does not allow is refused before it goes anywhere, with its path.
+func TestConstraints(t *testing.T) {
+	a := &aws{answer: `{}`}
+	m := newAWS(t, a)
+	for _, c := range []struct{ valid, invalid, path string }{
+		{`"ttl":"1h"`, `"ttl":"2h"`, "'system.2.member.cachePoint.ttl'"},
+		{`"grounding_source"`, `"other"`, "'system.3.member.guardContent.text.qualifiers'"},
+		{`"format":"jpeg"`, `"format":"gif"`, "'system.4.member.guardContent.image.format'"},
+		{`"format":"webp","source":{"bytes":"AAEC"}`, `"format":"webp","source":{"bytes":""}`, "'messages.1.member.content.2.member.image.source.bytes'"},
+		{`"format":"webp","source":{"bytes":"AAEC"}`, `"format":"webp","source":{}`, "'messages.1.member.content.2.member.image.source'"},
+		{`"uri":"s3://bucket/key","bucketOwner"`, `"uri":"https://bucket","bucketOwner"`, "'messages.1.member.content.3.member.image.source.s3Location.uri'"},
+		{`"111122223333"}},"error"`, `"1"}},"error"`, "'messages.1.member.content.3.member.image.source.s3Location.bucketOwner'"},
+		{`"name":"a"`, `"name":""`, "'messages.1.member.content.4.member.document.name'"},
+		{`"citations":{"enabled":false}`, `"citations":{}`, "'messages.1.member.content.4.member.document.citations.enabled'"},
+		{`{"content":[{"text":"one"}`, `{"content":[{}`, "'messages.1.member.content.7.member.document.source.content.1.member'"},
+		{`"three_gp"`, `"3gp"`, "'messages.1.member.content.8.member.video.format'"},
+		{`"x-aac"`, `"aiff"`, "'messages.1.member.content.10.member.audio.format'"},
+		{`"source":"","title":"",`, `"source":"",`, "'messages.1.member.content.14.member.searchResult.title'"},
+		{`"documentChar":{"documentIndex":0`, `"documentChar":{"documentIndex":-1`, "'messages.2.member.content.3.member.citationsContent.citations.2.member.location.documentChar.documentIndex'"},
+		{`"searchResultLocation":{"searchResultIndex":0`, `"searchResultLocation":{"searchResultIndex":-1`, "citations.5.member.location.searchResultLocation.searchResultIndex'"},
+		{`"server_tool_use"`, `"tool_use"`, "'messages.2.member.content.4.member.toolUse.type'"},
+		{`"toolUseId":"t1","name":"n"`, `"toolUseId":"t 1","name":"n"`, "'messages.2.member.content.6.member.toolUse.toolUseId'"},
+		{`"status":"success"`, `"status":"ok"`, "'messages.3.member.content.1.member.toolResult.status'"},
+		{`"maxTokens":1`, `"maxTokens":0`, "'inferenceConfig.maxTokens'"},
+		{`"temperature":1`, `"temperature":1.1`, "'inferenceConfig.temperature'"},
+		{`["x"]`, `[""]`, "'inferenceConfig.stopSequences'"},
+		{`"nova_grounding"`, `"nova grounding"`, "'toolConfig.tools.2.member.systemTool.name'"},
+		{`guardrail/abc"`, `guardrail/ABC"`, "'guardrailConfig.guardrailIdentifier'"},
+		{`"guardrailVersion":"1"`, `"guardrailVersion":"0"`, "'guardrailConfig.guardrailVersion'"},
+		{`"trace":"enabled_full"`, `"trace":"ENABLED"`, "'guardrailConfig.trace'"},
+		{`"async"`, `"later"`, "'guardrailConfig.streamProcessingMode'"},
+		{`["/stop_sequence"]`, `["` + strings.Repeat("/a", 129) + `"]`, "'additionalModelResponseFieldPaths'"},
+		{`["/stop_sequence"]`, `["/a"` + strings.Repeat(`,"/a"`, 10) + `]`, "'additionalModelResponseFieldPaths'"},
+		{`"latency":"standard"`, `"latency":"fast"`, "'performanceConfig.latency'"},
+		{`{"type":"priority"}`, `{"type":"standard"}`, "'serviceTier.type'"},
+		{`{"type":"priority"}`, `{}`, "'serviceTier.type'"},
+		{`"type":"json_schema"`, `"type":"json"`, "'outputConfig.textFormat.type'"},
+		{`"structure":{"jsonSchema"`, `"structure":{"jsonsSchema"`, "'outputConfig.textFormat.structure'"},
+	} {
+		if strings.Count(everything, c.valid) == 0 {
+			t.Fatalf("%s is not there", c.valid)
+		}
+		body := strings.Replace(everything, c.valid, c.invalid, 1)
+		a.body = ""
+		w := m.send(signed(t, rootKey, secret, haikuPath+"converse", body, ""), body)
+		if w.Code != http.StatusBadRequest || !strings.HasPrefix(w.Header().Get("X-Amzn-Errortype"), "ValidationException") || !strings.Contains(w.Body.String(), c.path) || a.body != "" {
+			t.Errorf("%s: %d %s", c.invalid, w.Code, w.Body)
+		}
+	}
+}
+
 // TestNewArms: where no upstream takes the body as it is, an arm of a union that is not known is refused by its name.
 func TestNewArms(t *testing.T) {
 	m := newMetadataRig(t)

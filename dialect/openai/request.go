@@ -278,8 +278,11 @@ func (w *writer) textBlocks(content []converse.ContentBlock) {
 }
 
 func (w *writer) image(path string, m *converse.Image) error {
-	if m.Source.S3Location != nil {
+	switch {
+	case m.Source.S3Location != nil:
 		return w.refuse(path + ".source.s3Location")
+	case m.Error != nil:
+		return w.refuse(path + ".error")
 	}
 	w.raw(`{"type":"image_url","image_url":{"url":"data:image/`)
 	switch m.Format {

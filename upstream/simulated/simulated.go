@@ -261,6 +261,8 @@ func expressible(r *converse.Request) error {
 				field = "searchResult"
 			case b.Image != nil && b.Image.Source.S3Location != nil:
 				field = "image.source.s3Location"
+			case b.Image != nil && b.Image.Error != nil:
+				field = "image.error"
 			case b.ToolResult != nil:
 				for k := range b.ToolResult.Content {
 					switch c := &b.ToolResult.Content[k]; {
@@ -272,6 +274,8 @@ func expressible(r *converse.Request) error {
 						field = "searchResult"
 					case c.Image != nil && c.Image.Source.S3Location != nil:
 						field = "image.source.s3Location"
+					case c.Image != nil && c.Image.Error != nil:
+						field = "image.error"
 					}
 					if field != "" {
 						return refuse("messages.%d.content.%d.toolResult.content.%d.%s", i, j, k, field)
