@@ -26,6 +26,7 @@ import (
 
 // Config is how a simulated upstream behaves. The zero value answers at once and never fails.
 type Config struct {
+	Name    string // the upstream's name in refusals
 	Seed    int64
 	Latency Latency
 	Faults  Faults
@@ -89,7 +90,7 @@ func (p *Provider) Close() error { return nil }
 
 // Send implements upstream.Provider.
 func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
-	if err := expressible(r.Body); err != nil {
+	if err := p.expressible(r.Body); err != nil {
 		return nil, err
 	}
 	draw := rand.New(rand.NewPCG(uint64(p.cfg.Seed), p.calls.Add(1)))
@@ -238,9 +239,9 @@ func (d Distribution) draw(r *rand.Rand) time.Duration {
 }
 
 // expressible refuses what the simulation does not read: nothing is dropped in silence.
-func expressible(r *converse.Request) error {
+func (p *Provider) expressible(r *converse.Request) error {
 	refuse := func(format string, args ...any) error {
-		return fault.New(fault.Validation, "The simulated model does not support the field %s.", fmt.Sprintf(format, args...))
+		return fault.New(fault.Validation, "The model doesn't support %s: upstream %q is a simulation, which does not read it. Remove it and try again.", fmt.Sprintf(format, args...), p.cfg.Name)
 	}
 	for i := range r.Messages {
 		for j := range r.Messages[i].Content {
