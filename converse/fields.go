@@ -1,6 +1,7 @@
 package converse
 
 import (
+	"bytes"
 	"strconv"
 	"strings"
 
@@ -90,27 +91,53 @@ func reference(path string) []string {
 
 var unescape = strings.NewReplacer("~1", "/", "~0", "~")
 
+// follow goes down v, without a copy of what it passes by. What it returns is a part of v.
 func follow(v jsontext.Value, at []string) (jsontext.Value, bool) {
+	d := jsontext.NewDecoder(bytes.NewBuffer(v), lenient) // which reads a Buffer's bytes where they are
 	for _, name := range at {
-		switch v.Kind() {
-		case '{':
-			var members map[string]jsontext.Value
-			if json.Unmarshal(v, &members, lenient) != nil {
-				return nil, false
-			}
-			v = members[name]
-		case '[':
-			var elements []jsontext.Value
-			i, err := strconv.Atoi(name)
-			if err != nil || strconv.Itoa(i) != name || json.Unmarshal(v, &elements, lenient) != nil || i < 0 || i >= len(elements) {
-				return nil, false
-			}
-			v = elements[i]
-		default:
+		if !enter(d, name) {
 			return nil, false
 		}
 	}
-	return v, len(v) > 0
+	found, err := d.ReadValue()
+	return found, err == nil
+}
+
+// enter brings d to that member of the object, or element of the array, that comes next.
+func enter(d *jsontext.Decoder, name string) bool {
+	index := -1
+	t, err := d.ReadToken()
+	switch {
+	case err != nil:
+		return false
+	case t.Kind() == '[':
+		if index, err = strconv.Atoi(name); err != nil || strconv.Itoa(index) != name || index < 0 {
+			return false
+		}
+	case t.Kind() != '{':
+		return false
+	}
+	for i := 0; ; i++ {
+		switch k := d.PeekKind(); {
+		case k == '}', k == ']', k == 0:
+			return false
+		case index >= 0:
+			if i == index {
+				return true
+			}
+		default:
+			member, err := d.ReadToken()
+			if err != nil {
+				return false
+			}
+			if member.String() == name {
+				return true
+			}
+		}
+		if d.SkipValue() != nil {
+			return false
+		}
+	}
 }
 
 // put puts value into the tree, unless it is in there with what is around it.
