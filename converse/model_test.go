@@ -154,12 +154,13 @@ func (w *walk) structure(path, name string, typ reflect.Type) {
 	union, open := false, false
 	for i := range typ.NumField() {
 		f := typ.Field(i)
-		switch tag, _, _ := strings.Cut(f.Tag.Get("json"), ","); {
-		case f.Name == "_":
+		switch f.Name {
+		case "_":
 			union = f.Tag.Get("union") == "true"
-		case f.Name == "Other":
+		case "Other":
 			open = true
 		default:
+			tag, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			fields[tag] = f
 		}
 	}
