@@ -60,13 +60,13 @@ type CitationsConfig struct {
 // Video is a film in the conversation.
 type Video struct {
 	Format string      `json:"format" required:"true" enum:"mkv,mov,mp4,webm,flv,mpeg,mpg,wmv,three_gp"`
-	Source MediaSource `json:"source" required:"true"`
+	Source VideoSource `json:"source" required:"true"`
 }
 
 // Audio is a recording in the conversation.
 type Audio struct {
 	Format string      `json:"format" required:"true" enum:"mp3,opus,wav,aac,flac,mp4,ogg,mkv,mka,x-aac,m4a,mpeg,mpga,pcm,webm"`
-	Source MediaSource `json:"source" required:"true"`
+	Source AudioSource `json:"source" required:"true"`
 	Error  *MediaError `json:"error,omitzero"`
 }
 
@@ -75,8 +75,21 @@ type MediaError struct {
 	Message string `json:"message,omitzero"`
 }
 
-// MediaSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
-type MediaSource = ImageSource
+// VideoSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
+type VideoSource struct {
+	_ struct{} `union:"VideoSource"`
+
+	Bytes      []byte      `json:"bytes,omitzero" min:"1"`
+	S3Location *S3Location `json:"s3Location,omitzero"`
+}
+
+// AudioSource is VideoSource for sound.
+type AudioSource struct {
+	_ struct{} `union:"AudioSource"`
+
+	Bytes      []byte      `json:"bytes,omitzero" min:"1"`
+	S3Location *S3Location `json:"s3Location,omitzero"`
+}
 
 // SearchResult is something that the caller has found, for the model to use and cite.
 type SearchResult struct {

@@ -1,13 +1,12 @@
 package converse
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/fault"
 )
@@ -141,50 +140,54 @@ func (r *Request) checkResults(i int) error {
 	return nil
 }
 
-// NewMember names, by its path, the first block, tool or choice in r that is of a kind which this program does not know, ""
-// where all are known. What it says cannot be left out, as AWS leaves out other members that it does not know, and only
-// Bedrock itself may know it.
-func (r *Request) NewMember() string {
+// Unknown refuses, in Bedrock's words, the first block, tool or choice in r that is of a kind which this program does not
+// know; nil where all are known. What such a one says cannot be left out, as AWS leaves out other members that it does not
+// know, but Bedrock itself may know it.
+func (r *Request) Unknown() error {
 	for i := range r.Messages {
 		for j := range r.Messages[i].Content {
 			b := &r.Messages[i].Content[j]
 			if b.Other != nil {
-				return newMember(b.Other, "messages.%d.content.%d", i, j)
+				return unknown(b, "messages.%d.content.%d", i, j)
 			}
 			if b.ToolResult == nil {
 				continue
 			}
 			for k := range b.ToolResult.Content {
-				if o := b.ToolResult.Content[k].Other; o != nil {
-					return newMember(o, "messages.%d.content.%d.toolResult.content.%d", i, j, k)
+				if c := &b.ToolResult.Content[k]; c.Other != nil {
+					return unknown(c, "messages.%d.content.%d.toolResult.content.%d", i, j, k)
 				}
 			}
 		}
 	}
 	for i := range r.System {
-		if o := r.System[i].Other; o != nil {
-			return newMember(o, "system.%d", i)
+		if b := &r.System[i]; b.Other != nil {
+			return unknown(b, "system.%d", i)
 		}
 	}
 	if c := r.ToolConfig; c != nil {
 		for i := range c.Tools {
-			if o := c.Tools[i].Other; o != nil {
-				return newMember(o, "toolConfig.tools.%d", i)
+			if t := &c.Tools[i]; t.Other != nil {
+				return unknown(t, "toolConfig.tools.%d", i)
 			}
 		}
-		if c.ToolChoice != nil && c.ToolChoice.Other != nil {
-			return newMember(c.ToolChoice.Other, "toolConfig.toolChoice")
+		if t := c.ToolChoice; t != nil && t.Other != nil {
+			return unknown(t, "toolConfig.toolChoice")
 		}
 	}
-	return ""
+	return nil
 }
 
-// newMember is the path of the first member of a union's others.
-func newMember(others *jsontext.Value, at string, index ...any) string {
-	d := jsontext.NewDecoder(bytes.NewReader(*others), jsontext.AllowDuplicateNames(true))
-	_, _ = d.ReadToken() // it was read as an object
-	name, _ := d.ReadToken()
-	return fmt.Sprintf(at, index...) + "." + name.String()
+// unknown refuses what union points to. The words are those of package wire for a union without a member.
+func unknown(union any, at string, index ...any) error {
+	t := reflect.TypeOf(union).Elem()
+	var keys []string
+	for i := 1; i < t.NumField(); i++ { // the first is the union's name
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
+			keys = append(keys, name)
+		}
+	}
+	return fault.New(fault.Validation, "%s object at %s must set one of the following keys: %s.", t.Field(0).Tag.Get("union"), fmt.Sprintf(at, index...), strings.Join(keys, ", "))
 }
 
 // Size is a rough measure of what a model reads of r: the bytes of its texts and tool descriptions, and its images. It

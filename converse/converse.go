@@ -59,7 +59,7 @@ type ContentBlock struct {
 	Audio            Raw[Audio]        `json:"audio,omitzero" sensitive:"true"`
 	GuardContent     Raw[GuardContent] `json:"guardContent,omitzero"`
 
-	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // SystemBlock is a union: exactly one member is set.
@@ -70,7 +70,7 @@ type SystemBlock struct {
 	CachePoint   *CachePoint       `json:"cachePoint,omitzero"`
 	GuardContent Raw[GuardContent] `json:"guardContent,omitzero"`
 
-	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // Image is a picture in the conversation.
@@ -127,7 +127,7 @@ type ToolResultContent struct {
 	Video        Raw[Video]        `json:"video,omitzero"`
 	SearchResult Raw[SearchResult] `json:"searchResult,omitzero"`
 
-	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // Reasoning is a union: a model's thinking, readable or sealed by its provider.
@@ -166,7 +166,7 @@ type Tool struct {
 	SystemTool Raw[SystemTool] `json:"systemTool,omitzero"`
 	CachePoint *CachePoint     `json:"cachePoint,omitzero"`
 
-	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // ToolSpec describes one function.
@@ -192,7 +192,7 @@ type ToolChoice struct {
 	Any  *struct{}     `json:"any,omitzero"`
 	Tool *SpecificTool `json:"tool,omitzero"`
 
-	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see NewMember
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // SpecificTool names the tool that must be called.

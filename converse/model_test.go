@@ -54,8 +54,8 @@ func TestEveryMember(t *testing.T) {
 		if err := json.Unmarshal(b, &r); err != nil {
 			t.Fatalf("%s: %v", b, err)
 		}
-		if path := r.NewMember(); path != "" {
-			t.Errorf("%s is not known", path)
+		if err := r.Unknown(); err != nil {
+			t.Error(err)
 		}
 		out, err := json.Marshal(&r)
 		if err != nil {
@@ -151,12 +151,12 @@ func (w *walk) structure(path, name string, typ reflect.Type) {
 	w.seen[name] = true
 	s := w.shapes[name]
 	fields := map[string]reflect.StructField{}
-	union, open := false, false
+	union, open := "", false
 	for i := range typ.NumField() {
 		f := typ.Field(i)
 		switch f.Name {
 		case "_":
-			union = f.Tag.Get("union") == "true"
+			union = f.Tag.Get("union")
 		case "Other":
 			open = true
 		default:
@@ -164,8 +164,8 @@ func (w *walk) structure(path, name string, typ reflect.Type) {
 			fields[tag] = f
 		}
 	}
-	if union != s.Union || open && !union {
-		w.t.Errorf("%s (%s): a union: %t, want %t", path, name, union, s.Union)
+	if !s.Union && (union != "" || open) || s.Union && union != name && name != "CitationSourceContent" { // which CitedText is as well
+		w.t.Errorf("%s (%s): the union %q", path, name, union)
 	}
 	for member, of := range s.Members {
 		f, ok := fields[member]

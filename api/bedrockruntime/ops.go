@@ -123,9 +123,8 @@ func (s *service) converseCall(c *wire.Call, in *ConverseInput, stream bool) (*i
 	if s.invoker.Speaks(&inConverse) { // else the body's buffer is for another request
 		ic.Native = &upstream.Native{Format: inConverse.Format, Operation: ic.Operation, Body: c.Body()}
 	}
-	if path := in.NewMember(); path != "" {
+	if ic.Unread = in.Unknown(); ic.Unread != nil {
 		ic.Body, ic.Metadata = nil, in.RequestMetadata
-		ic.Unread = fault.New(fault.Validation, "This server does not know the field %s, and the model is at no upstream of provider bedrock, which may. Remove it and try again.", path)
 	}
 	return ic, nil
 }

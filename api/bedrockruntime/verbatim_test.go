@@ -183,12 +183,12 @@ func TestConstraints(t *testing.T) {
 		{`"grounding_source"`, `"other"`, "'system.3.member.guardContent.text.qualifiers'"},
 		{`"format":"jpeg"`, `"format":"gif"`, "'system.4.member.guardContent.image.format'"},
 		{`"format":"webp","source":{"bytes":"AAEC"}`, `"format":"webp","source":{"bytes":""}`, "'messages.1.member.content.2.member.image.source.bytes'"},
-		{`"format":"webp","source":{"bytes":"AAEC"}`, `"format":"webp","source":{}`, "'messages.1.member.content.2.member.image.source'"},
+		{`"format":"webp","source":{"bytes":"AAEC"}`, `"format":"webp","source":{}`, "'messages.1.member.content.2.member.image.source' failed"},
 		{`"uri":"s3://bucket/key","bucketOwner"`, `"uri":"https://bucket","bucketOwner"`, "'messages.1.member.content.3.member.image.source.s3Location.uri'"},
 		{`"111122223333"}},"error"`, `"1"}},"error"`, "'messages.1.member.content.3.member.image.source.s3Location.bucketOwner'"},
 		{`"name":"a"`, `"name":""`, "'messages.1.member.content.4.member.document.name'"},
 		{`"citations":{"enabled":false}`, `"citations":{}`, "'messages.1.member.content.4.member.document.citations.enabled'"},
-		{`{"content":[{"text":"one"}`, `{"content":[{}`, "'messages.1.member.content.7.member.document.source.content.1.member'"},
+		{`{"content":[{"text":"one"}`, `{"content":[{}`, "DocumentContentBlock object at messages.0.content.6.document.source.content.0 must set"},
 		{`"three_gp"`, `"3gp"`, "'messages.1.member.content.8.member.video.format'"},
 		{`"x-aac"`, `"aiff"`, "'messages.1.member.content.10.member.audio.format'"},
 		{`"source":"","title":"",`, `"source":"",`, "'messages.1.member.content.14.member.searchResult.title'"},
@@ -229,17 +229,19 @@ func TestConstraints(t *testing.T) {
 func TestNewArms(t *testing.T) {
 	m := newMetadataRig(t)
 	user := `{"role":"user","content":[{"text":"a"}]}`
-	for body, path := range map[string]string{
-		`{"messages":[{"role":"user","content":[{"text":"a"},{"hologram":{}}]}]}`:                                                           "messages.0.content.1.hologram",
-		`{"messages":[` + user + `],"system":[{"anthem":{}}]}`:                                                                              "system.0.anthem",
-		`{"messages":[` + user + `],"toolConfig":{"tools":[{"robot":{}}]}}`:                                                                 "toolConfig.tools.0.robot",
-		`{"messages":[` + user + `],"toolConfig":{"tools":[{"toolSpec":{"name":"n","inputSchema":{"json":{}}}}],"toolChoice":{"none":{}}}}`: "toolConfig.toolChoice.none",
-		`{"messages":[` + user + `,{"role":"assistant","content":[{"toolUse":{"toolUseId":"t","name":"n","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"t","content":[{"hologram":1}]}}]}],` +
-			`"toolConfig":{"tools":[{"toolSpec":{"name":"n","inputSchema":{"json":{}}}}]}}`: "messages.2.content.0.toolResult.content.0.hologram",
+	const tools = `{"tools":[{"toolSpec":{"name":"n","inputSchema":{"json":{}}}}]}`
+	for body, want := range map[string]string{
+		// As AWS refuses it: see wire's words for a union without a member.
+		`{"messages":[{"role":"user","content":[{"text":"a"},{"image_url":{"url":"a"}}]}]}`:                         `ContentBlock object at messages.0.content.1 must set one of the following keys: text, image, toolUse, toolResult, document, video, cachePoint, reasoningContent, citationsContent, searchResult, audio, guardContent.`,
+		`{"messages":[` + user + `],"system":[{"anthem":{}}]}`:                                                      "SystemContentBlock object at system.0 must set one of the following keys: text, cachePoint, guardContent.",
+		`{"messages":[` + user + `],"toolConfig":{"tools":[{"robot":{}}]}}`:                                         "Tool object at toolConfig.tools.0 must set one of the following keys: toolSpec, systemTool, cachePoint.",
+		`{"messages":[` + user + `],"toolConfig":` + strings.TrimSuffix(tools, "}") + `,"toolChoice":{"none":{}}}}`: "ToolChoice object at toolConfig.toolChoice must set one of the following keys: auto, any, tool.",
+		`{"messages":[` + user + `,{"role":"assistant","content":[{"toolUse":{"toolUseId":"t","name":"n","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"t","content":[{"hologram":1}]}}]}],"toolConfig":` + tools + `}`://
+		"ToolResultContentBlock object at messages.2.content.0.toolResult.content.0 must set one of the following keys: json, text, image, document, video, searchResult.",
 	} {
 		w := m.send(signed(t, rootKey, secret, haikuPath+"converse", body, ""), body)
-		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), path) || m.asked != nil {
-			t.Errorf("%s: %d %s", path, w.Code, w.Body)
+		if w.Code != http.StatusBadRequest || w.Body.String() != `{"message":"`+want+`"}` || m.asked != nil {
+			t.Errorf("%d %s, want %s", w.Code, w.Body, want)
 		}
 	}
 	// Members that are not known are ignored, as AWS ignores them.
