@@ -19,7 +19,7 @@ type Catalog struct {
 	bySource map[string][]*Profile               // the profiles offered from a Region, in order
 	order    struct{ models, profiles []string } // ids in the order they are listed
 	tariffs  map[tariffKey]*tariff
-	unpriced map[string]string // model -> why no token price of it is known
+	unpriced map[string]string // model -> why no price of it is known
 }
 
 // Model is a foundation model.
@@ -63,8 +63,8 @@ const Global = "global"
 // InRegion is the scope of the prices of a model that is called without crossing Regions.
 const InRegion = "region"
 
-// Price is what one model's tokens cost from one source Region in one scope, in nano-USD per 1,000,000 tokens
-// (1 USD per million is 1e9). A nil pointer means that no such price is known, which is not the same as free.
+// Price is what one model costs from one source Region in one scope: its tokens, in nano-USD per 1,000,000 tokens
+// (1 USD per million is 1e9), and what else it is paid by. A nil pointer means that no such price is known, which is not the same as free.
 type Price struct {
 	ID           string // stable key with its version: "anthropic.claude-3-haiku-20240307-v1:0/region/*@2026-08-06"
 	Input        *int64
@@ -72,8 +72,13 @@ type Price struct {
 	CacheRead    *int64
 	CacheWrite   *int64 // time to live 5 minutes
 	CacheWrite1h *int64
-	Effective    time.Time // the first instant that it holds for
-	Inferred     bool      // some of it follows a rule and was not read from a price list
+
+	// Units is what is not paid by the token costs, in nano-USD a piece, by what its usage types end in: "input-image",
+	// "searchunits", "output-image", or where AWS tells pictures by task, size and quality "T2I-1024-Standard".
+	Units map[string]int64
+
+	Effective time.Time // the first instant that it holds for
+	Inferred  bool      // some of it follows a rule and was not read from a price list
 
 	// Long is what a call costs whose whole input, cached tokens included, has more than 200,000 tokens; nil where
 	// such calls cost the same.
@@ -219,7 +224,7 @@ func (c *Catalog) Price(modelID, scope, sourceRegion string, at time.Time) (*Pri
 	return versions[len(versions)-1], true
 }
 
-// Unpriced returns why no token price of a model is known, and whether that is so.
+// Unpriced returns why no price of a model is known, and whether that is so.
 func (c *Catalog) Unpriced(modelID string) (why string, ok bool) {
 	why, ok = c.unpriced[modelID]
 	return why, ok

@@ -79,8 +79,35 @@ func checkPrice(t *testing.T, c *Catalog, model, scope, region string, at time.T
 	switch {
 	case ok == unpriced:
 		t.Errorf("%s in scope %s from %s: priced %v, listed as unpriced %v", model, scope, region, ok, unpriced)
-	case ok && p.Output == nil:
+	case ok && p.Output == nil && len(p.Units) == 0:
 		t.Errorf("%s has no price of output", p.ID)
+	}
+}
+
+// TestUnitPrices: from AWS's pricing page and price lists, in US dollars a piece.
+func TestUnitPrices(t *testing.T) {
+	c := mustLoad(t)
+	for _, tc := range []struct{ model, scope, unit, usd string }{
+		{"amazon.titan-image-generator-v2:0", InRegion, "T2I-512-Standard", "0.008"},
+		{"amazon.titan-image-generator-v2:0", InRegion, "I2I-1024-Premium", "0.012"},
+		{"amazon.nova-canvas-v1:0", InRegion, "T2I-1024-Standard", "0.04"},
+		{"amazon.nova-canvas-v1:0", "us", "T2I-2048-Premium", "0.08"},
+		{"stability.sd3-5-large-v1:0", InRegion, "output-image", "0.08"},
+		{"stability.stable-image-ultra-v1:1", InRegion, "output-image", "0.14"},
+		{"amazon.rerank-v1:0", InRegion, "searchunits", "0.001"},
+		{"cohere.rerank-v3-5:0", InRegion, "searchunits", "0.002"},
+		{"amazon.titan-embed-image-v1", InRegion, "input-image", "0.00006"},
+	} {
+		want, err := parseNano(tc.usd)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, ok := c.Price(tc.model, tc.scope, "us-east-1", c.Date)
+		if !ok {
+			t.Errorf("%s has no price", tc.model)
+		} else if got, ok := p.Units[tc.unit]; !ok || got != want {
+			t.Errorf("%s: %s costs %d nano-USD, want %d", tc.model, tc.unit, got, want)
+		}
 	}
 }
 
@@ -424,6 +451,10 @@ func TestLoadIsStrict(t *testing.T) {
 		{"prices.json", `"input":"2"`, `"input":2`},
 		{"prices.json", `"input":"2"`, `"input":"-2"`},
 		{"prices.json", `{"input":"2","output":"4"}`, `{}`},
+		{"prices.json", `{"input":"2","output":"4"}`, `{},"usd_per_unit":{}`},
+		{"prices.json", `{"input":"2","output":"4"}`, `{},"usd_per_unit":{"output-image":"free"}`},
+		{"prices.json", `{"input":"2","output":"4"}`, `{},"usd_per_unit":{"":"1"}`},
+		{"prices.json", `{"input":"2","output":"4"}`, `{},"usd_per_unit":{"output-image":"1","output-image":"2"}`},
 		{"prices.json", `"unpriced":[]`, `"unpriced":[{"model":"a.z","why":"x"}]`},
 		{"prices.json", `"unpriced":[]`, `"unpriced":[{"model":"a.y","why":""}]`},
 		{"prices.json", `"unpriced":[]`, `"unpriced":[{"model":"a.y","why":"x"},{"model":"a.y","why":"x"}]`},

@@ -71,13 +71,14 @@ type (
 		Unpriced []unpricedFact `json:"unpriced"`
 	}
 	priceFact struct {
-		Model     string     `json:"model"`
-		Scope     string     `json:"scope"`
-		Region    string     `json:"region"`
-		Effective string     `json:"effective"`
-		Tokens    tokensFact `json:"usd_per_million"`
-		Long      tokensFact `json:"usd_per_million_long"`
-		Inferred  []string   `json:"inferred"`
+		Model     string            `json:"model"`
+		Scope     string            `json:"scope"`
+		Region    string            `json:"region"`
+		Effective string            `json:"effective"`
+		Tokens    tokensFact        `json:"usd_per_million"`
+		Long      tokensFact        `json:"usd_per_million_long"`
+		Units     map[string]string `json:"usd_per_unit"`
+		Inferred  []string          `json:"inferred"`
 	}
 	tokensFact struct {
 		Input        string `json:"input"`
@@ -339,8 +340,24 @@ func (c *Catalog) addPrices(facts []priceFact, unpriced []unpricedFact) error {
 		if err != nil {
 			return fmt.Errorf("price %s: %w", id, err)
 		}
+		if p == nil && len(f.Units) > 0 {
+			p = &Price{}
+		}
 		if p == nil {
 			return fmt.Errorf("price %s has no amount", id)
+		}
+		for of, usd := range f.Units {
+			nano, err := parseNano(usd)
+			if err != nil {
+				return fmt.Errorf("price %s: %w", id, err)
+			}
+			if of == "" {
+				return fmt.Errorf("price %s: a unit without a name", id)
+			}
+			if p.Units == nil {
+				p.Units = make(map[string]int64, len(f.Units))
+			}
+			p.Units[of] = nano
 		}
 		if p.Long, err = f.Long.price(); err != nil {
 			return fmt.Errorf("price %s: %w", id, err)

@@ -62,6 +62,37 @@ type ContentBlock struct {
 	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
+// Member names the member that is set, for messages.
+func (b *ContentBlock) Member() string {
+	switch {
+	case b.Text != nil:
+		return "text"
+	case b.Image != nil:
+		return "image"
+	case b.ToolUse != nil:
+		return "toolUse"
+	case b.ToolResult != nil:
+		return "toolResult"
+	case b.ReasoningContent != nil:
+		return "reasoningContent"
+	case b.CachePoint != nil:
+		return "cachePoint"
+	case len(b.Document) > 0:
+		return "document"
+	case len(b.Video) > 0:
+		return "video"
+	case len(b.Audio) > 0:
+		return "audio"
+	case len(b.GuardContent) > 0:
+		return "guardContent"
+	case len(b.CitationsContent) > 0:
+		return "citationsContent"
+	case len(b.SearchResult) > 0:
+		return "searchResult"
+	}
+	return "an empty content block"
+}
+
 // SystemBlock is a union: exactly one member is set.
 type SystemBlock struct {
 	_ struct{} `union:"SystemContentBlock"`
@@ -128,6 +159,25 @@ type ToolResultContent struct {
 	SearchResult Raw[SearchResult] `json:"searchResult,omitzero"`
 
 	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
+}
+
+// Member names the member that is set, for messages.
+func (c *ToolResultContent) Member() string {
+	switch {
+	case len(c.JSON) > 0:
+		return "json"
+	case c.Text != nil:
+		return "text"
+	case c.Image != nil:
+		return "image"
+	case len(c.Document) > 0:
+		return "document"
+	case len(c.Video) > 0:
+		return "video"
+	case len(c.SearchResult) > 0:
+		return "searchResult"
+	}
+	return "an empty content block"
 }
 
 // Reasoning is a union: a model's thinking, readable or sealed by its provider.
@@ -256,7 +306,19 @@ const (
 	StopContextWindowExceeded = "model_context_window_exceeded"
 )
 
-// Usage is the tokens of one inference. InputTokens excludes cached tokens, read or written; a provider whose count
+// Units is what one inference uses that is not paid by the token. ImageType is what the usage types of Images end in, which
+// AWS tells by task, size and quality for some models: "T2I-1024-Standard"; "" where there are none.
+type Units struct {
+	Images      int64 // pictures made
+	ImageType   string
+	InputImages int64 // pictures embedded
+	SearchUnits int64 // rerankings: queries over up to 100 documents
+}
+
+// OutputImage is the ImageType of models whose pictures have one price.
+const OutputImage = "output-image"
+
+// Usage is what one inference uses: tokens, and with some models Units. InputTokens excludes cached tokens, read or written; a provider whose count
 // includes them normalises it before it yields. CacheWrite1hInputTokens is the part of CacheWriteInputTokens that was
 // written with a time to live of one hour.
 type Usage struct {
@@ -265,6 +327,7 @@ type Usage struct {
 	CacheReadInputTokens    int64
 	CacheWriteInputTokens   int64
 	CacheWrite1hInputTokens int64
+	Units
 }
 
 // Total is what Converse reports as totalTokens: every token of the inference, cached ones too.

@@ -16,23 +16,17 @@ import (
 // two agree.
 func (r *Request) ReadJSON(body []byte) bool {
 	d := reader{b: body}
-	var seen names
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "messages":
-			d.once(&seen, 0)
 			r.Messages = list(&d, (*reader).message)
 		case "system":
-			d.once(&seen, 1)
 			r.System = list(&d, (*reader).systemBlock)
 		case "inferenceConfig":
-			d.once(&seen, 2)
 			r.InferenceConfig = d.inferenceConfig()
 		case "toolConfig":
-			d.once(&seen, 3)
 			r.ToolConfig = d.toolConfig()
 		case "additionalModelRequestFields":
-			d.once(&seen, 4)
 			r.AdditionalModelRequestFields = d.object()
 		default:
 			return false
@@ -42,14 +36,11 @@ func (r *Request) ReadJSON(body []byte) bool {
 }
 
 func (d *reader) message(m *Message) {
-	var seen names
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "role":
-			d.once(&seen, 0)
 			m.Role = d.text()
 		case "content":
-			d.once(&seen, 1)
 			m.Content = list(d, (*reader).contentBlock)
 		default:
 			d.fail()
@@ -58,26 +49,19 @@ func (d *reader) message(m *Message) {
 }
 
 func (d *reader) contentBlock(b *ContentBlock) {
-	var seen names
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "text":
-			d.once(&seen, 0)
 			b.Text = d.textPointer()
 		case "toolUse":
-			d.once(&seen, 1)
 			b.ToolUse = d.toolUse()
 		case "toolResult":
-			d.once(&seen, 2)
 			b.ToolResult = d.toolResult()
 		case "image":
-			d.once(&seen, 3)
 			d.reflect(&b.Image)
 		case "cachePoint":
-			d.once(&seen, 4)
 			d.reflect(&b.CachePoint)
 		case "reasoningContent":
-			d.once(&seen, 5)
 			d.reflect(&b.ReasoningContent)
 		default:
 			d.fail()
@@ -86,14 +70,11 @@ func (d *reader) contentBlock(b *ContentBlock) {
 }
 
 func (d *reader) systemBlock(b *SystemBlock) {
-	var seen names
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "text":
-			d.once(&seen, 0)
 			b.Text = d.textPointer()
 		case "cachePoint":
-			d.once(&seen, 1)
 			d.reflect(&b.CachePoint)
 		default:
 			d.fail()
@@ -102,18 +83,14 @@ func (d *reader) systemBlock(b *SystemBlock) {
 }
 
 func (d *reader) toolUse() *ToolUse {
-	var seen names
 	u := new(ToolUse)
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "toolUseId":
-			d.once(&seen, 0)
 			u.ToolUseID = d.text()
 		case "name":
-			d.once(&seen, 1)
 			u.Name = d.text()
 		case "input":
-			d.once(&seen, 2)
 			u.Input = d.object()
 		default:
 			d.fail()
@@ -123,18 +100,14 @@ func (d *reader) toolUse() *ToolUse {
 }
 
 func (d *reader) toolResult() *ToolResult {
-	var seen names
 	r := new(ToolResult)
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "toolUseId":
-			d.once(&seen, 0)
 			r.ToolUseID = d.text()
 		case "content":
-			d.once(&seen, 1)
 			r.Content = list(d, (*reader).toolResultContent)
 		case "status":
-			d.once(&seen, 2)
 			r.Status = d.text()
 		default:
 			d.fail()
@@ -144,17 +117,13 @@ func (d *reader) toolResult() *ToolResult {
 }
 
 func (d *reader) toolResultContent(c *ToolResultContent) {
-	var seen names
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "json":
-			d.once(&seen, 0)
 			c.JSON = d.object()
 		case "text":
-			d.once(&seen, 1)
 			c.Text = d.textPointer()
 		case "image":
-			d.once(&seen, 2)
 			d.reflect(&c.Image)
 		default:
 			d.fail()
@@ -163,15 +132,12 @@ func (d *reader) toolResultContent(c *ToolResultContent) {
 }
 
 func (d *reader) toolConfig() *ToolConfig {
-	var seen names
 	c := new(ToolConfig)
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "tools":
-			d.once(&seen, 0)
 			c.Tools = list(d, (*reader).tool)
 		case "toolChoice":
-			d.once(&seen, 1)
 			d.reflect(&c.ToolChoice)
 		default:
 			d.fail()
@@ -181,14 +147,11 @@ func (d *reader) toolConfig() *ToolConfig {
 }
 
 func (d *reader) tool(t *Tool) {
-	var seen names
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "toolSpec":
-			d.once(&seen, 0)
 			t.ToolSpec = d.toolSpec()
 		case "cachePoint":
-			d.once(&seen, 1)
 			d.reflect(&t.CachePoint)
 		default:
 			d.fail()
@@ -197,23 +160,18 @@ func (d *reader) tool(t *Tool) {
 }
 
 func (d *reader) toolSpec() *ToolSpec {
-	var seen, inner names
 	s := new(ToolSpec)
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "name":
-			d.once(&seen, 0)
 			s.Name = d.text()
 		case "description":
-			d.once(&seen, 1)
 			s.Description = d.text()
 		case "inputSchema":
-			d.once(&seen, 2)
-			for more := d.open('{'); more; more = d.more('}') {
-				if string(d.name()) != "json" {
+			for name := range d.members {
+				if string(name) != "json" {
 					d.fail()
 				}
-				d.once(&inner, 0)
 				s.InputSchema.JSON = d.object()
 			}
 		default:
@@ -229,20 +187,15 @@ func (d *reader) inferenceConfig() *InferenceConfig {
 		maxTokens         int
 		temperature, topP float64
 	}{}
-	var seen names
-	for more := d.open('{'); more; more = d.more('}') {
-		switch name := d.name(); string(name) {
+	for name := range d.members {
+		switch string(name) {
 		case "maxTokens":
-			d.once(&seen, 0)
 			c.maxTokens, c.MaxTokens = d.integer(), &c.maxTokens
 		case "temperature":
-			d.once(&seen, 1)
 			c.temperature, c.Temperature = d.float(), &c.temperature
 		case "topP":
-			d.once(&seen, 2)
 			c.topP, c.TopP = d.float(), &c.topP
 		case "stopSequences":
-			d.once(&seen, 3)
 			c.StopSequences = list(d, func(d *reader, s *string) { *s = d.text() })
 		default:
 			d.fail()
@@ -302,14 +255,28 @@ func (d *reader) more(bracket byte) bool {
 	return !d.failed
 }
 
-// names is the names that an object has had, as bits: one that comes twice is an error.
-type names uint8
-
-func (d *reader) once(seen *names, bit int) {
-	if *seen&(1<<bit) != 0 {
-		d.fail()
+// members goes over an object and yields the name of each member, whose value the loop reads. A name that comes twice is an
+// error.
+func (d *reader) members(yield func(name []byte) bool) {
+	var seen [8][]byte // the most that any object of the common form has
+	n := 0
+	for more := d.open('{'); more; more = d.more('}') {
+		name := d.name()
+		for _, earlier := range seen[:n] {
+			if string(earlier) == string(name) {
+				d.fail()
+			}
+		}
+		if n == len(seen) {
+			d.fail()
+			return
+		}
+		seen[n] = name
+		n++
+		if !yield(name) {
+			return
+		}
 	}
-	*seen |= 1 << bit
 }
 
 // name reads a name and the colon after it.

@@ -58,7 +58,9 @@ func NewRater(c *catalog.Catalog) *Rater {
 // call was served. tier is the service tier that the call was served in, "" or "default" being the one that is sold by
 // default. at is when the call began; it chooses the price's version.
 //
-// A kind of token without a known price gives an Unrated charge with its quantity. So does a product that does not fit
+// What is not paid by the token comes first, one charge a kind. A model that is sold by it alone has no charges for tokens.
+//
+// A kind of usage without a known price gives an Unrated charge with its quantity. So does a product that does not fit
 // an int64, and so does every kind in another tier than the default: the catalog knows no prices of tiers, and the
 // default's is not theirs. A negative count is no usage.
 func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion, tier string, at time.Time) []ledger.Charge {
@@ -73,12 +75,19 @@ func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion
 			n++
 		}
 	}
+	if u.Units != (converse.Units{}) {
+		n += 3
+	}
 	if n == 0 {
 		return nil
 	}
 	var none catalog.Price
 	price, ok := r.catalog.Price(model.ID, scope, sourceRegion, at)
-	if !ok || tier != "" {
+	if !ok {
+		price = &none
+	}
+	byPiece := len(price.Units) > 0 && price.Input == nil && price.Output == nil
+	if tier != "" {
 		price = &none
 	}
 	long := price.Long != nil && u.InputTokens+u.CacheReadInputTokens+u.CacheWriteInputTokens > longContext
@@ -93,11 +102,46 @@ func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion
 	}
 	t := r.usageTypes(model, scope, sourceRegion, tier, long)
 	charges := make([]ledger.Charge, 0, n)
+	charges = appendUnits(charges, u.Units, model, scope, sourceRegion, price)
+	if len(charges) > 0 && byPiece {
+		return charges // what is sold by the piece alone has no price for tokens, and needs none
+	}
 	charges = appendCharge(charges, t.input, u.InputTokens, price.Input, price.ID)
 	charges = appendCharge(charges, t.output, u.OutputTokens, price.Output, price.ID)
 	charges = appendCharge(charges, t.cacheRead, u.CacheReadInputTokens, cacheRead, price.ID)
 	charges = appendCharge(charges, t.cacheWrite, write, price.CacheWrite, price.ID)
 	charges = appendCharge(charges, t.cacheWrite1h, write1h, price.CacheWrite1h, price.ID)
+	return charges
+}
+
+// What usage types end in.
+const (
+	inputImage   = "input-image"
+	searchUnits  = "searchunits"
+	globalSuffix = "-cross-region-global"
+)
+
+// appendUnits appends the charges of what is not paid by the token. Their usage types are AWS's, as far as they are known:
+// "USE1-NovaCanvas-T2I-1024-Standard", "USE1-TitanEmbeddingsG1-Image-input-image", "USW2-AmazonRerank-v1-searchunits".
+func appendUnits(charges []ledger.Charge, u converse.Units, model *catalog.Model, scope, region string, price *catalog.Price) []ledger.Charge {
+	for _, of := range [...]struct {
+		name  string
+		count int64
+	}{{u.ImageType, u.Images}, {inputImage, u.InputImages}, {searchUnits, u.SearchUnits}} {
+		if of.count <= 0 {
+			continue
+		}
+		c := ledger.Charge{UsageType: catalog.RegionCode(region) + "-" + model.UsageName + "-" + of.name, Quantity: of.count, Unrated: true}
+		if scope == catalog.Global {
+			c.UsageType += globalSuffix
+		}
+		if each, ok := price.Units[of.name]; ok {
+			if hi, nano := bits.Mul64(uint64(of.count), uint64(each)); hi == 0 && nano <= math.MaxInt64 {
+				c.Nano, c.Price, c.Unrated = int64(nano), price.ID, false
+			}
+		}
+		charges = append(charges, c)
+	}
 	return charges
 }
 
@@ -151,7 +195,7 @@ func (r *Rater) usageTypes(model *catalog.Model, scope, region, tier string, lon
 		suffix += "-long-context"
 	}
 	if k.global {
-		suffix += "-cross-region-global"
+		suffix += globalSuffix
 	}
 	t := &usageTypes{
 		input:        prefix + "-input-tokens" + suffix,

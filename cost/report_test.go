@@ -223,3 +223,43 @@ func TestBucket(t *testing.T) {
 		}
 	}
 }
+
+// TestCount: what is no token is counted apart, with the unit that AWS's price list has for it, and what cannot be added up
+// says so.
+func TestCount(t *testing.T) {
+	row := func(usageType string, n int64) (s cost.Sum) {
+		s.Count(usageType, n)
+		return s
+	}
+	for usageType, want := range map[string]cost.Sum{
+		"USE1-Claude3Haiku-input-tokens":                                         {Quantity: 7},
+		"USE1-Nova2.0Lite-output-tokens-cross-region-global":                     {Quantity: 7},
+		"USE1-NovaCanvas-T2I-1024-Standard":                                      {Pieces: 7, Unit: "image"},
+		"USE1-TitanImageGeneratorG1v2-I2I-512-Premium":                           {Pieces: 7, Unit: "image"},
+		"USW2-StableDiffusion3.5Large-output-image":                              {Pieces: 7, Unit: "image"},
+		"USE1-TitanEmbeddingsG1-Image-input-image":                               {Pieces: 7, Unit: "Images Processed"},
+		"USE1-TitanEmbeddingsG1-Image-input-tokens":                              {Quantity: 7},
+		"USE1-NovaMultiModalEmbeddings-input-image-cross-region-global":          {Pieces: 7, Unit: "Images Processed"},
+		"USW2-AmazonRerank-v1-searchunits":                                       {Pieces: 7, Unit: "Search Units"},
+		"USE1-Claude3Haiku-cache-write-1h-input-token-count-cross-region-global": {Quantity: 7},
+	} {
+		if got := row(usageType, 7); got != want {
+			t.Errorf("%s: %+v, want %+v", usageType, got, want)
+		}
+	}
+	var s cost.Sum
+	for _, o := range []struct {
+		usageType string
+		want      cost.Sum
+	}{
+		{"USE1-NovaCanvas-T2I-1024-Standard", cost.Sum{Pieces: 2, Unit: "image"}},
+		{"USE1-Claude3Haiku-input-tokens", cost.Sum{Pieces: 2, Quantity: 2, Unit: "image"}},
+		{"USE1-NovaCanvas-T2I-1024-Premium", cost.Sum{Pieces: 4, Quantity: 2, Unit: "image"}},
+		{"USW2-AmazonRerank-v1-searchunits", cost.Sum{Pieces: 6, Quantity: 2, Unit: cost.MixedUnits}},
+		{"USE1-NovaCanvas-T2I-1024-Premium", cost.Sum{Pieces: 8, Quantity: 2, Unit: cost.MixedUnits}},
+	} {
+		if s.Add(row(o.usageType, 2)); s != o.want {
+			t.Errorf("with %s: %+v, want %+v", o.usageType, s, o.want)
+		}
+	}
+}

@@ -3,8 +3,10 @@ package cost
 import (
 	"context"
 	"iter"
+	"strings"
 	"time"
 
+	"outcrop/converse"
 	"outcrop/ledger"
 )
 
@@ -68,13 +70,42 @@ type Resource struct {
 type Sum struct {
 	Nano      int64 // nano-USD
 	Quantity  int64 // tokens
+	Pieces    int64 // what else is counted: pictures, search units
 	Charges   int64
 	Unrated   int64 // of them, those for which no price was known: their Nano is 0 and they are not free
 	Estimated int64 // of them, those whose usage is an estimate
+
+	Unit string // of Pieces: AWS's name of it, "" where there are none, MixedUnits where they are of several
+}
+
+// MixedUnits is the unit of a sum of what cannot be added up, as AWS calls it.
+const MixedUnits = "N/A"
+
+// Count sets the quantity of a row of usageType: tokens, or pieces of what AWS's price list says.
+func (s *Sum) Count(usageType string, quantity int64) {
+	s.Quantity, s.Pieces, s.Unit = 0, quantity, ""
+	switch usageType = strings.TrimSuffix(usageType, globalSuffix); {
+	case strings.HasSuffix(usageType, "-"+searchUnits):
+		s.Unit = "Search Units"
+	case strings.HasSuffix(usageType, "-"+inputImage):
+		s.Unit = "Images Processed"
+	case strings.HasSuffix(usageType, "-"+converse.OutputImage), strings.Contains(usageType, "-T2I-"), strings.Contains(usageType, "-I2I-"):
+		s.Unit = "image"
+	default:
+		s.Quantity, s.Pieces = quantity, 0
+	}
 }
 
 // Add adds o to s.
 func (s *Sum) Add(o Sum) {
+	switch {
+	case o.Unit == "" || s.Unit == o.Unit:
+	case s.Unit == "":
+		s.Unit = o.Unit
+	default:
+		s.Unit = MixedUnits
+	}
+	s.Pieces += o.Pieces
 	s.Nano += o.Nano
 	s.Quantity += o.Quantity
 	s.Charges += o.Charges

@@ -308,6 +308,10 @@ type call struct {
 	InputTokens  int64             `json:"input_tokens"`
 	OutputTokens int64             `json:"output_tokens"`
 	CacheRead    int64             `json:"cache_read_input_tokens"`
+	Images       int64             `json:"images"`
+	ImageType    string            `json:"image_type"`
+	InputImages  int64             `json:"input_images"`
+	SearchUnits  int64             `json:"search_units"`
 	NanoUSD      int64             `json:"nano_usd"`
 	Unrated      bool              `json:"unrated"`
 }

@@ -205,13 +205,13 @@ func (d *Directory) DeleteUser(ctx context.Context, account, name string) error 
 		if err != nil {
 			return Changes{}, err
 		}
-		if len(st.keysOf(u)) > 0 {
+		if len(of(u, st.Keys)) > 0 {
 			return Changes{}, fault.New(fault.Conflict, "Cannot delete entity, must delete access keys first.")
 		}
-		if len(st.bearersOf(u)) > 0 {
+		if len(of(u, st.Bearers)) > 0 {
 			return Changes{}, fault.New(fault.Conflict, "Cannot delete entity, must delete service specific credentials first.")
 		}
-		if len(st.policiesOf(u)) > 0 {
+		if len(of(u, st.Policies)) > 0 {
 			return Changes{}, fault.New(fault.Conflict, "Cannot delete entity, must delete policies first.")
 		}
 		return Changes{DeleteUsers: []User{*u}}, nil
@@ -241,7 +241,7 @@ func (d *Directory) CreateAccessKey(ctx context.Context, account, user string) (
 		if err != nil {
 			return Changes{}, err
 		}
-		if len(st.keysOf(u)) >= maxKeys {
+		if len(of(u, st.Keys)) >= maxKeys {
 			return Changes{}, fault.New(fault.QuotaExceeded, "Cannot exceed quota for AccessKeysPerUser: %d", maxKeys)
 		}
 		return Changes{PutKeys: []AccessKey{d.sealed(cred, account, u.Name, d.now())}}, nil
@@ -278,19 +278,11 @@ func (d *Directory) SetAccessKeyStatus(ctx context.Context, account, user, id st
 
 // ListAccessKeys returns a user's access keys, by id, without their secrets.
 func (d *Directory) ListAccessKeys(ctx context.Context, account, user string) ([]AccessKey, error) {
-	st, err := d.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	u, err := st.user(account, user)
-	if err != nil {
-		return nil, err
-	}
-	out := st.keysOf(u)
+	out, err := list(ctx, d, account, user, func(st *State) []AccessKey { return st.Keys })
 	for i := range out {
 		out[i].Secret = nil
 	}
-	return out, nil
+	return out, err
 }
 
 // MaxBearerDays is the longest that a long-term API key can be made to last. Source:
@@ -311,7 +303,7 @@ func (d *Directory) CreateBearerKey(ctx context.Context, account, user string, d
 		if err != nil {
 			return Changes{}, err
 		}
-		if len(st.bearersOf(u)) >= maxBearers {
+		if len(of(u, st.Bearers)) >= maxBearers {
 			return Changes{}, fault.New(fault.QuotaExceeded, "Cannot exceed quota for ServiceSpecificCredentialsPerUser: %d", maxBearers)
 		}
 		now := d.now()
@@ -356,19 +348,11 @@ func (d *Directory) SetBearerKeyStatus(ctx context.Context, account, user, id st
 
 // ListBearerKeys returns a user's long-term API keys, by id, without the hashes of their secrets.
 func (d *Directory) ListBearerKeys(ctx context.Context, account, user string) ([]BearerKey, error) {
-	st, err := d.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	u, err := st.user(account, user)
-	if err != nil {
-		return nil, err
-	}
-	out := st.bearersOf(u)
+	out, err := list(ctx, d, account, user, func(st *State) []BearerKey { return st.Bearers })
 	for i := range out {
 		out[i].Hash = nil
 	}
-	return out, nil
+	return out, err
 }
 
 // PutUserPolicy gives a user an inline policy, in place of one of the same name.
@@ -385,7 +369,7 @@ func (d *Directory) PutUserPolicy(ctx context.Context, account, user, name strin
 			return Changes{}, err
 		}
 		size := sizeWithoutSpace(string(document))
-		for _, p := range st.policiesOf(u) {
+		for _, p := range of(u, st.Policies) {
 			if p.Name != name {
 				size += sizeWithoutSpace(p.Document)
 			}
@@ -400,30 +384,17 @@ func (d *Directory) PutUserPolicy(ctx context.Context, account, user, name strin
 // DeleteUserPolicy takes an inline policy from a user.
 func (d *Directory) DeleteUserPolicy(ctx context.Context, account, user, name string) error {
 	return d.change(ctx, func(st *State) (Changes, error) {
-		u, err := st.user(account, user)
+		p, err := one(st, st.Policies, account, user, name, "The user policy with name %s cannot be found.")
 		if err != nil {
 			return Changes{}, err
 		}
-		for _, p := range st.policiesOf(u) {
-			if p.Name == name {
-				return Changes{DeletePolicies: []UserPolicy{p}}, nil
-			}
-		}
-		return Changes{}, fault.New(fault.NotFound, "The user policy with name %s cannot be found.", name)
+		return Changes{DeletePolicies: []UserPolicy{*p}}, nil
 	})
 }
 
 // ListUserPolicies returns a user's inline policies, by name.
 func (d *Directory) ListUserPolicies(ctx context.Context, account, user string) ([]UserPolicy, error) {
-	st, err := d.read(ctx)
-	if err != nil {
-		return nil, err
-	}
-	u, err := st.user(account, user)
-	if err != nil {
-		return nil, err
-	}
-	return st.policiesOf(u), nil
+	return list(ctx, d, account, user, func(st *State) []UserPolicy { return st.Policies })
 }
 
 func (st *State) hasAccount(id string) bool {
@@ -445,50 +416,61 @@ func (st *State) user(account, name string) (*User, error) {
 	return nil, fault.New(fault.NotFound, "The user with name %s cannot be found.", name)
 }
 
-func (st *State) key(account, user, id string) (*AccessKey, error) {
+// A belonging is what users have of their own. owner is whose it is, and its id or name.
+type belonging interface {
+	AccessKey | BearerKey | UserPolicy
+	owner() (account, user, id string)
+}
+
+func (k AccessKey) owner() (account, user, id string)  { return k.Account, k.User, k.ID }
+func (k BearerKey) owner() (account, user, id string)  { return k.Account, k.User, k.ID }
+func (p UserPolicy) owner() (account, user, id string) { return p.Account, p.User, p.Name }
+
+// of returns what of all belongs to u.
+func of[T belonging](u *User, all []T) []T {
+	var out []T
+	for i := range all {
+		if account, user, _ := all[i].owner(); account == u.Account && user == u.Name {
+			out = append(out, all[i])
+		}
+	}
+	return out
+}
+
+// one finds what of all belongs to the user and has that id. missing is what is said of an id that there is not, with a %s
+// for it.
+func one[T belonging](st *State, all []T, account, user, id, missing string) (*T, error) {
 	u, err := st.user(account, user)
 	if err != nil {
 		return nil, err
 	}
-	for i := range st.Keys {
-		if k := &st.Keys[i]; k.ID == id && k.Account == account && k.User == u.Name {
-			return k, nil
+	for i := range all {
+		if a, n, have := all[i].owner(); have == id && a == u.Account && n == u.Name {
+			return &all[i], nil
 		}
 	}
-	return nil, fault.New(fault.NotFound, "The Access Key with id %s cannot be found.", id)
+	return nil, fault.New(fault.NotFound, missing, id)
 }
 
-func (st *State) keysOf(u *User) []AccessKey {
-	var out []AccessKey
-	for _, k := range st.Keys {
-		if k.Account == u.Account && k.User == u.Name {
-			out = append(out, k)
-		}
-	}
-	return out
+func (st *State) key(account, user, id string) (*AccessKey, error) {
+	return one(st, st.Keys, account, user, id, "The Access Key with id %s cannot be found.")
 }
 
 func (st *State) bearer(account, user, id string) (*BearerKey, error) {
+	return one(st, st.Bearers, account, user, id, "The service specific credential with id %s cannot be found.")
+}
+
+// list returns what belongs to a user, of the state as it is now.
+func list[T belonging](ctx context.Context, d *Directory, account, user string, all func(*State) []T) ([]T, error) {
+	st, err := d.read(ctx)
+	if err != nil {
+		return nil, err
+	}
 	u, err := st.user(account, user)
 	if err != nil {
 		return nil, err
 	}
-	for i := range st.Bearers {
-		if k := &st.Bearers[i]; k.ID == id && k.Account == account && k.User == u.Name {
-			return k, nil
-		}
-	}
-	return nil, fault.New(fault.NotFound, "The service specific credential with id %s cannot be found.", id)
-}
-
-func (st *State) bearersOf(u *User) []BearerKey {
-	var out []BearerKey
-	for _, k := range st.Bearers {
-		if k.Account == u.Account && k.User == u.Name {
-			out = append(out, k)
-		}
-	}
-	return out
+	return of(u, all(st)), nil
 }
 
 // newAlias returns the first of alice-at-123456789012, alice+1-at-123456789012, ... that is free. Source for the form:
@@ -504,16 +486,6 @@ func (st *State) newAlias(u *User) string {
 			return alias
 		}
 	}
-}
-
-func (st *State) policiesOf(u *User) []UserPolicy {
-	var out []UserPolicy
-	for _, p := range st.Policies {
-		if p.Account == u.Account && p.User == u.Name {
-			out = append(out, p)
-		}
-	}
-	return out
 }
 
 func (d *Directory) now() time.Time { return d.clock().UTC().Truncate(time.Millisecond) }

@@ -21,6 +21,9 @@ func (r *run) embed(ctx context.Context, p upstream.Provider, req *upstream.Requ
 	if vectors.Estimated && vectors.Usage == (converse.Usage{}) {
 		vectors.Usage.InputTokens = req.Embedding.EstimateInputTokens()
 	}
+	if req.Native != nil {
+		vectors.Usage.Units = req.Native.Units
+	}
 	r.vectors = vectors
 	return func(yield func(converse.Event, error) bool) {
 		_ = yield(converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant}, nil) &&

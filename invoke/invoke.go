@@ -475,6 +475,12 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	default:
 		// Something was generated, or may have been, and nobody told how much: no usage is never free.
 		s.Usage = converse.Usage{InputTokens: r.call.estimateInputTokens(), OutputTokens: int64(r.partial+3) / 4}
+		if n := r.call.Native; n != nil {
+			if n.Units.Images > 0 || n.Units.SearchUnits > 0 {
+				s.Usage = converse.Usage{} // these are not paid by the token
+			}
+			s.Usage.Units = n.Units
+		}
 	}
 	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.tier, r.call.Start)
 	if err := r.Ledger.Settle(context.WithoutCancel(r.ctx), &s); err != nil {

@@ -372,3 +372,48 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("%d calls have no entry", len(want))
 	}
 }
+
+// speaking is an upstream that takes every body as it is.
+type speaking struct{ scripted }
+
+func (speaking) Speaks(*upstream.Native) bool { return true }
+
+// TestPieces: a call that is paid by the picture and whose answer is not known is settled with the pictures it asked for, as
+// an estimate; one that was refused has used nothing.
+func TestPieces(t *testing.T) {
+	asked := converse.Units{Images: 3, ImageType: "T2I-512-Standard"}
+	for _, c := range []struct {
+		name      string
+		send      scripted
+		used      converse.Usage
+		nano      int64
+		estimated bool
+	}{
+		{"took too long", func(context.Context, *upstream.Request) (converse.Stream, error) {
+			return nil, fault.New(fault.ModelTimeout, "The model took too long.")
+		}, converse.Usage{Units: asked}, 24_000_000, true},
+		{"refused", func(context.Context, *upstream.Request) (converse.Stream, error) {
+			return nil, fault.New(fault.Validation, "No.")
+		}, converse.Usage{}, 0, false},
+		{"made fewer", func(context.Context, *upstream.Request) (converse.Stream, error) {
+			made := converse.Usage{Units: converse.Units{Images: 1, ImageType: "T2I-512-Standard"}}
+			return events(nil, converse.Event{Kind: converse.Chunk, Native: []byte(`{}`), Usage: made}, converse.Event{Kind: converse.Metadata, Usage: made}), nil
+		}, converse.Usage{Units: converse.Units{Images: 1, ImageType: "T2I-512-Standard"}}, 8_000_000, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, &upstream.Upstream{Name: "aws", Provider: speaking{c.send}})
+			call := r.call("amazon.titan-image-generator-v2:0", false)
+			call.Operation, call.Body, call.Unread = "InvokeModel", nil, errors.New("not read")
+			call.Native = &upstream.Native{Operation: "InvokeModel", Body: []byte(`{"taskType":"TEXT_IMAGE"}`), Units: asked}
+			_, _ = r.Do(t.Context(), call)
+			es := r.entries(t)
+			if len(es) != 1 {
+				t.Fatalf("%d entries", len(es))
+			}
+			nano, unrated := es[0].Cost()
+			if es[0].Usage != c.used || nano != c.nano || unrated || es[0].Estimated != c.estimated {
+				t.Errorf("%+v, %d nano-USD, unrated %t, estimated %t", es[0].Usage, nano, unrated, es[0].Estimated)
+			}
+		})
+	}
+}

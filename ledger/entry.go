@@ -62,7 +62,7 @@ func (s Status) String() string {
 // Charge is one line of what a call costs.
 type Charge struct {
 	UsageType string // AWS's usage type: "USE1-Claude3Haiku-input-tokens"
-	Quantity  int64  // tokens
+	Quantity  int64  // tokens; pictures or search units, where the usage type is of these
 	Nano      int64  // nano-USD, rounded half to even once; 0 when Unrated
 	Price     string // the price that rated it, with its version; "" when Unrated
 	Unrated   bool   // no price is known for this usage: never the same as free

@@ -40,6 +40,9 @@ const (
 
 const recordVersion = 1
 
+// unitsVersion is that of a settlement whose units follow its last field. One without any is of version 1, likewise.
+const unitsVersion = 2
+
 // metadataVersion is that of an intent whose metadata follows its last field. An intent without any is of version 1: its
 // record is no longer than before, and a release that knows no metadata reads it.
 const metadataVersion = 2
@@ -159,7 +162,11 @@ func stringSize(s string) int {
 // appendSettlement appends s as a framed record.
 func appendSettlement(b []byte, s *Settlement) []byte {
 	start := len(b)
-	b = append(beginFrame(b, typeSettlement), recordVersion)
+	version := byte(recordVersion)
+	if s.Usage.Units != (converse.Units{}) {
+		version = unitsVersion
+	}
+	b = append(beginFrame(b, typeSettlement), version)
 	b = append(b, s.ID[:]...)
 	b = appendTime(b, s.Time)
 	b = append(b, byte(s.Status))
@@ -185,6 +192,13 @@ func appendSettlement(b []byte, s *Settlement) []byte {
 		b = binary.AppendVarint(b, c.Nano)
 		b = appendString(b, c.Price)
 		b = appendBool(b, c.Unrated)
+	}
+	if version >= unitsVersion {
+		u := &s.Usage.Units
+		b = binary.AppendVarint(b, u.Images)
+		b = appendString(b, u.ImageType)
+		b = binary.AppendVarint(b, u.InputImages)
+		b = binary.AppendVarint(b, u.SearchUnits)
 	}
 	endFrame(b, start)
 	return b
@@ -405,7 +419,7 @@ func decodeIntent(payload []byte, n *names) (*Intent, error) {
 // decodeSettlement reads a Settlement's payload into s.
 func decodeSettlement(payload []byte, n *names, s *Settlement) error {
 	d := decoder{b: payload, names: n}
-	_, id := d.begin(recordVersion)
+	version, id := d.begin(unitsVersion)
 	*s = Settlement{
 		ID:         id,
 		Time:       d.time(),
@@ -438,6 +452,12 @@ func decodeSettlement(payload []byte, n *names, s *Settlement) error {
 	}
 	for i := range s.Charges {
 		s.Charges[i] = Charge{UsageType: d.shared(), Quantity: d.varint(), Nano: d.varint(), Price: d.shared(), Unrated: d.bool()}
+	}
+	if version >= unitsVersion {
+		s.Usage.Units = converse.Units{Images: d.varint(), ImageType: d.shared(), InputImages: d.varint(), SearchUnits: d.varint()}
+		if d.err == nil && s.Usage.Units == (converse.Units{}) {
+			d.fail("no units in a record of the version that has some")
+		}
 	}
 	if err := d.end(); err != nil {
 		return fmt.Errorf("settlement: %w", err)

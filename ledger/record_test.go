@@ -74,6 +74,9 @@ func randomSettlement(r *rand.Rand) *Settlement {
 		Latency: time.Duration(randomInt(r)), FirstEvent: time.Duration(randomInt(r)),
 		Usage: converse.Usage{InputTokens: randomInt(r), OutputTokens: randomInt(r), CacheReadInputTokens: randomInt(r), CacheWriteInputTokens: randomInt(r), CacheWrite1hInputTokens: randomInt(r)},
 	}
+	if r.IntN(3) == 0 {
+		s.Usage.Units = converse.Units{Images: randomInt(r), ImageType: randomString(r), InputImages: randomInt(r), SearchUnits: randomInt(r)}
+	}
 	for range r.IntN(4) {
 		s.Charges = append(s.Charges, Charge{UsageType: randomString(r), Quantity: randomInt(r), Nano: randomInt(r), Price: randomString(r), Unrated: r.IntN(2) == 0})
 	}
@@ -154,6 +157,9 @@ func TestRecordFormat(t *testing.T) {
 	tieredPayload := unhex("03 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 00 04666c6578")
 	bothPayload := unhex("03 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 07 0174 016d 0175 00 087072696f72697479")
 	settlementPayload := unhex("01 000102030405060708090a0b0c0d0e0f 01 00 02 01 0177 0173 00 00 04 00 8001 00 02 04 00 00 00 01 0175 02 d804 0176 01")
+	pictured := *settlement
+	pictured.Usage.Units = converse.Units{Images: 2, ImageType: "i", InputImages: 1, SearchUnits: 64}
+	picturedPayload := unhex("02 000102030405060708090a0b0c0d0e0f 01 00 02 01 0177 0173 00 00 04 00 8001 00 02 04 00 00 00 01 0175 02 d804 0176 01 04 0169 02 8001")
 	for _, c := range []struct {
 		got     []byte
 		typ     byte
@@ -164,6 +170,7 @@ func TestRecordFormat(t *testing.T) {
 		{appendIntent(nil, &tiered), 'I', tieredPayload},
 		{appendIntent(nil, &both), 'I', bothPayload},
 		{appendSettlement(nil, settlement), 'S', settlementPayload},
+		{appendSettlement(nil, &pictured), 'S', picturedPayload},
 	} {
 		want := []byte{byte(len(c.payload)), 0, 0, 0}
 		crc := slowCRC(append([]byte{c.typ}, c.payload...))
@@ -243,7 +250,7 @@ func TestRecordStrict(t *testing.T) {
 	zeroTime := appendTime(nil, time.Time{})
 	status := afterID + len(zeroTime)
 	for name, payload := range map[string][]byte{
-		"newer version": change(s, 0, 2), "no status": change(s, status, 0), "unknown status": change(s, status, 5), "boolean 2": change(s, status+1, 2),
+		"newer version": change(s, 0, 3), "units that end": change(s, 0, 2), "no units": append(change(s, 0, 2), 0, 0, 0, 0), "units of an older version": append(bytes.Clone(s), 2, 0, 0, 0), "no status": change(s, status, 0), "unknown status": change(s, status, 5), "boolean 2": change(s, status+1, 2),
 		"a second of 1e9 ns": append(append(bytes.Clone(s[:afterID]), 0, 0x80, 0x94, 0xeb, 0xdc, 0x03), s[status:]...),
 		"many charges":       change(s, len(s)-1, 0xff, 0xff, 0xff, 0xff, 0x0f),
 	} {

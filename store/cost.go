@@ -55,16 +55,18 @@ func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charg
 			tags   = map[int64][]ledger.Tag{} // decoded once a query
 			bucket int64
 			tagset int64
+			amount int64
 			raw    sql.RawBytes
 
 			stopped bool // by the consumer, who is not called again
 		)
 		err := s.rollup(ctx, q, chargeHours, selectCharges, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
 			err := rows.Scan(&bucket, &c.Region, &c.Service, &c.UsageType, &c.Operation, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID,
-				&tagset, &raw, &c.Quantity, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated)
+				&tagset, &raw, &amount, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated)
 			if err != nil {
 				return false, err
 			}
+			c.Count(c.UsageType, amount)
 			t, ok := tags[tagset]
 			if !ok {
 				if t, err = decodeTagset(raw); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 
+	"outcrop/converse"
 	"outcrop/ledger"
 )
 
@@ -343,7 +344,7 @@ func (w *batch) charge(e *ledger.Entry, o *origin, c *ledger.Charge) (charge, er
 }
 
 const callColumns = `account, began, id, origin, ending, ended, latency, first_event, reason, estimated_input, max_output,
-	input, output, cache_read, cache_write, cache_write_1h, charges, nano, metadata, tier`
+	input, output, cache_read, cache_write, cache_write_1h, charges, nano, metadata, tier, units`
 
 func (w *batch) appendCall(args []any, c *call) []any {
 	in, s := &c.Intent, &c.Settlement
@@ -371,9 +372,26 @@ func (w *batch) appendCall(args []any, c *call) []any {
 	if in.Tier != "" {
 		tier = valid(in.Tier)
 	}
+	var used any // likewise
+	if s.Usage.Units != (converse.Units{}) {
+		used = appendUnits(&s.Usage.Units)
+	}
 	return append(args, in.Account, in.Time.UnixMicro(), in.ID[:], c.origin.id, c.ending, s.Time.UnixMicro(), s.Latency.Microseconds(), s.FirstEvent.Microseconds(),
 		valid(s.Reason), in.EstimatedInputTokens, in.MaxOutputTokens, s.Usage.InputTokens, s.Usage.OutputTokens, s.Usage.CacheReadInputTokens,
-		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, charges, nano, metadata, tier)
+		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, charges, nano, metadata, tier, used)
+}
+
+// units is the JSON of a call's Units.
+type units struct {
+	Images      int64  `json:"images,omitzero"`
+	ImageType   string `json:"image_type,omitzero"`
+	InputImages int64  `json:"input_images,omitzero"`
+	SearchUnits int64  `json:"search_units,omitzero"`
+}
+
+func appendUnits(u *converse.Units) string {
+	text, _ := json.Marshal(units(*u), jsontext.AllowInvalidUTF8(true)) // numbers and a text of our own
+	return valid(string(text))
 }
 
 // valid makes what strangers write fit for a TEXT: PostgreSQL takes neither broken UTF-8 nor NUL.
@@ -706,7 +724,7 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 	}
 	// What a call refers to and is not there is an error of Scan, not a call less.
 	text := `SELECT c.account, c.began, c.id, c.ended, c.latency, c.first_event, c.reason, c.estimated_input, c.max_output,
-			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata, COALESCE(c.tier, ''),
+			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata, COALESCE(c.tier, ''), c.units,
 			o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, ''),
 			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason
 		FROM call AS c
@@ -729,14 +747,14 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 	_, err = eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) {
 		var (
 			e                                    ledger.Entry
-			id, charges, metadata                []byte
+			id, charges, metadata, used          []byte
 			began, ended, latency, first, tagset int64
 			nano                                 int64
 			of, status                           string
 		)
 		in, s := &e.Intent, &e.Settlement
 		if err := rows.Scan(&in.Account, &began, &id, &ended, &latency, &first, &s.Reason, &in.EstimatedInputTokens, &in.MaxOutputTokens,
-			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata, &in.Tier,
+			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata, &in.Tier, &used,
 			&of, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID, &in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.ResourceName,
 			&status, &s.Estimated, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason); err != nil {
 			return false, err
@@ -764,6 +782,13 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 			if in.Metadata, err = decodeTagset(metadata); err != nil {
 				return false, fmt.Errorf("call %s: metadata: %w", in.ID, err)
 			}
+		}
+		if used != nil {
+			var u units
+			if err := json.Unmarshal(used, &u); err != nil {
+				return false, fmt.Errorf("call %s: units: %w", in.ID, err)
+			}
+			s.Usage.Units = converse.Units(u)
 		}
 		if s.Charges, err = decodeCharges(charges, rates); err != nil {
 			return false, fmt.Errorf("call %s: charges: %w", in.ID, err)

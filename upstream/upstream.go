@@ -37,6 +37,10 @@ type Native struct {
 	ContentType string            // of Body, "" where the caller told none
 	Accept      string            // what the caller wants the answer to be, likewise
 	Header      map[string]string // what else the caller told in headers, by canonical name
+
+	// Units is what Body asks for beyond tokens, where it can be told without translating it; a guess where UnitsGuessed.
+	Units        converse.Units
+	UnitsGuessed bool
 }
 
 // Service names a header by which the caller asks for a class of service or a guardrail, "" where none does. The body does

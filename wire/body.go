@@ -15,6 +15,10 @@ import (
 // defaultMaxBody bounds a request whose row says nothing.
 const defaultMaxBody = 1 << 20
 
+// maxValues bounds the JSON values of a body, and with them what decoding it costs. A value and its comma are two tokens, and
+// no model reads more than a million.
+const maxValues = 1 << 19
+
 // What a body may cost while it comes.
 const (
 	bodyPatience  = 30 * time.Second // for any body, and

@@ -82,17 +82,19 @@ var (
 	noCache = []string{"no-cache"}
 )
 
+var dataLines = strings.NewReplacer("\r\n", "\ndata: ", "\r", "\ndata: ", "\n", "\ndata: ")
+
 // appendSSE appends e as a server-sent event.
 func appendSSE(dst []byte, e Event) []byte {
-	if name := e.EventType(); name != "" {
+	if name := e.EventType(); name != "" && !strings.ContainsAny(name, "\r\n") { // no name of an upstream's is a line of ours
 		dst = append(append(append(dst, "event: "...), name...), '\n')
 	}
 	dst = append(dst, "data: "...)
 	start := len(dst)
 	dst = e.AppendJSON(dst)
-	if bytes.IndexByte(dst[start:], '\n') >= 0 { // a line break would end the data: each line is a field of its own
-		data := bytes.ReplaceAll(dst[start:], []byte("\n"), []byte("\ndata: "))
-		dst = append(dst[:start], data...)
+	// A line break would end the data: each line is a field of its own. A return is one too.
+	if bytes.IndexByte(dst[start:], '\n') >= 0 || bytes.IndexByte(dst[start:], '\r') >= 0 {
+		dst = append(dst[:start], dataLines.Replace(string(dst[start:]))...)
 	}
 	return append(dst, "\n\n"...)
 }

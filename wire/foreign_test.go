@@ -164,3 +164,19 @@ func TestForeignTable(t *testing.T) {
 		}
 	}
 }
+
+// TestAppendSSE: whatever an event holds, its data is its data and its name is a name.
+// Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream: lines end in CRLF, LF or CR.
+func TestAppendSSE(t *testing.T) {
+	for _, c := range []struct{ name, data, want string }{
+		{"a", `{"x":1}`, "event: a\ndata: {\"x\":1}\n\n"},
+		{"", `{"x":1}`, "data: {\"x\":1}\n\n"},
+		{"a", "{\r\"x\":1,\n\"y\":2,\r\n\"z\":3}", "event: a\ndata: {\ndata: \"x\":1,\ndata: \"y\":2,\ndata: \"z\":3}\n\n"},
+		{"a\nid: 7", `{}`, "data: {}\n\n"},
+		{"a\rdata: b", `{}`, "data: {}\n\n"},
+	} {
+		if got := string(appendSSE(nil, &word{name: c.name, data: c.data})); got != c.want {
+			t.Errorf("%q of %q: %q", c.name, c.data, got)
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 
 	"outcrop/fault"
 	"outcrop/iam"
+	"outcrop/jsonvalues"
 )
 
 // Authenticator tells who sent r. It returns a fault of one of the credentials' kinds when it cannot.
@@ -143,6 +144,9 @@ func (x *exchange) serve() error {
 	}
 	if x.Caller, err = x.server.auth.Authenticate(x.request, said, x.body, x.ID); err != nil {
 		return err
+	}
+	if !jsonvalues.AtMost(x.body, maxValues) {
+		return fault.New(fault.TooLarge, "The request body has more than %d values.", maxValues)
 	}
 	if got := x.Caller.Service; got != "" && !x.service.signs(got) {
 		if x.Caller.BearerTokenType != "" { // which other services do not know

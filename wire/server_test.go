@@ -542,6 +542,16 @@ func TestBodyBound(t *testing.T) {
 			t.Errorf("%s: %s %s", c.name, code, msg)
 		}
 	}
+	// A body of very many values is not decoded, whatever it is; one of a long text is no such body.
+	many := `{"list":[` + strings.Repeat(`{},`, 1<<19/2) + `{}]}`
+	long := newTestServer(t, nil, restService("bedrockruntime", "", Handle(Row{Name: "Long", Method: "POST", Path: "/long", Action: "x:Long", MaxBody: 2 << 20}, nil,
+		func(context.Context, *Call, *malformedInput) (*empty, error) { return nil, nil })))
+	for body, want := range map[string]int{many: 413, `{"string":"` + strings.ReplaceAll(many, `"`, `\"`) + `"}`: 200} {
+		w := send(t, long, "POST", "/long", signed("bedrock"), body)
+		if w.Code != want {
+			t.Errorf("%.20s: %d %.200s", body, w.Code, w.Body)
+		}
+	}
 	// A payload is the handler's: no later request may write over it.
 	send(t, s, "POST", "/invoke", signed("bedrock"), "the first")
 	first := kept

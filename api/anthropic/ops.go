@@ -145,40 +145,44 @@ func (s *service) countTokens(ctx context.Context, c *wire.Call, in *input) (*co
 	return &counted{n.InputTokens}, nil
 }
 
-// stream encodes the events of an answer, or passes on those that are of the format already. One of the others may be two
-// of Anthropic's: each waits for the next, to know whether there is one.
+// stream encodes the events of an answer, or passes on those that are of the format already. What an event makes waits for
+// the next while another is ready, which may be one that makes nothing.
 func stream(events converse.Stream, enc *dialect.StreamEncoder) iter.Seq2[*event, error] {
 	return func(yield func(*event, error) bool) {
 		var out event
-		gone, passed := false, false
+		waiting, gone, passed := false, false, false
+		send := func(more bool) {
+			if out.more = more; waiting && !gone {
+				gone = !yield(&out, nil)
+			}
+			waiting = false
+		}
+		put := func(name string, text []byte) {
+			send(true)
+			out.name, out.json, waiting = name, append(out.json[:0], text...), true
+		}
+		encode := func(text []byte) { put(nameOf(text), text) }
 		for e, err := range events {
 			switch {
 			case err != nil:
-				yield(nil, err)
+				if send(true); !gone {
+					yield(nil, err)
+				}
 				return
 			case e.Native != nil:
-				out, passed = event{name: e.Name, json: append(out.json[:0], e.Native...), more: e.More}, true
-				if !yield(&out, nil) {
-					return
-				}
-				continue
-			case passed:
-				continue // Metadata, of which nothing is said
+				passed = true
+				put(e.Name, e.Native)
+			case !passed: // else Metadata, of which nothing is said
+				enc.Encode(&e, encode)
 			}
-			out.json, out.more = out.json[:0], true
-			enc.Encode(&e, func(text []byte) {
-				if len(out.json) > 0 && !gone {
-					gone = !yield(&out, nil)
-				}
-				out.name, out.json = nameOf(text), append(out.json[:0], text...)
-			})
-			if out.more = e.More; len(out.json) > 0 && !gone {
-				gone = !yield(&out, nil)
+			if !e.More {
+				send(false)
 			}
 			if gone {
 				return
 			}
 		}
+		send(true) // the end follows at once
 	}
 }
 

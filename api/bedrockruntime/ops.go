@@ -19,6 +19,7 @@ import (
 
 	"outcrop/catalog"
 	"outcrop/converse"
+	"outcrop/dialect/opaque"
 	"outcrop/fault"
 	"outcrop/invoke"
 	"outcrop/upstream"
@@ -162,6 +163,10 @@ func (b *body) read(m *catalog.Model) error {
 	c.Native = &upstream.Native{
 		Format: b.format.name, Operation: c.Operation, Body: b.Body, ContentType: b.ContentType, Accept: b.Accept, Header: b.headers(),
 	}
+	if b.format.parse == nil {
+		n, exact := opaque.Asked(m.ID, m.OutputModalities, b.Body)
+		c.Native.Units, c.Native.UnitsGuessed = n, !exact
+	}
 	if b.format.name != "" {
 		if err := checkTypes(b.InvokeModelInput); err != nil {
 			return err
@@ -277,6 +282,9 @@ func (s *service) invoked(ctx context.Context, b *body) (*InvokeModelOutput, err
 		InvocationLatency:         strconv.FormatInt(a.Latency.Milliseconds(), 10),
 	}
 	out.PerformanceConfigLatency, out.ServiceTier = b.serving(a.Served)
+	if a.Usage.Images > 0 || a.Usage.SearchUnits > 0 {
+		out.InputTokenCount, out.OutputTokenCount = "", "" // nothing that is counted in tokens
+	}
 	switch {
 	case a.Native != nil:
 		out.Body, out.ContentType = a.Native, cmp.Or(a.NativeType, out.ContentType)
@@ -306,7 +314,18 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 	return func(yield func(*chunk, error) bool) {
 		var enc encoder
 		var out chunk
-		gone, began := false, false
+		waiting, gone, began := false, false, false
+		send := func(more bool) {
+			if out.more = more; waiting && !gone {
+				gone = !yield(&out, nil)
+			}
+			waiting = false
+		}
+		// A chunk waits for the next while another event is ready, which may be one that makes no chunk.
+		put := func(text []byte) {
+			send(true)
+			out.json, waiting = append(out.json[:0], text...), true
+		}
 		for e, err := range st.Events {
 			if err == nil && !began { // the headers leave with the first chunk
 				began = true
@@ -320,42 +339,34 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 			}
 			switch {
 			case err != nil:
-				yield(nil, err)
+				if send(true); !gone {
+					yield(nil, err)
+				}
 				return
-			case e.Kind == converse.Chunk && e.Name == "ping":
-				continue // of Anthropic's API; Bedrock's streams have none
-			case e.Kind == converse.Chunk, e.Kind == converse.Metadata && e.Native != nil:
-				out.json, out.more = append(out.json[:0], e.Native...), e.More
+			case e.Kind == converse.Chunk && e.Name == "ping": // of Anthropic's API; Bedrock's streams have none
+			case e.Kind == converse.Chunk:
+				put(e.Native)
+			case e.Kind == converse.Metadata && e.Native != nil:
+				put(e.Native)
+				out.json = withMetrics(out.json, &converse.AnswerInfo{Latency: st.Latency(), FirstByte: st.FirstEvent()}, &e.Usage)
+			case e.Kind == converse.Metadata && enc == nil: // of an answer in chunks, all of which have been seen
+			default:
+				if enc == nil {
+					enc = b.stream(b.info(st.ModelID))
+				}
 				if e.Kind == converse.Metadata {
-					out.json = withMetrics(out.json, &converse.AnswerInfo{Latency: st.Latency(), FirstByte: st.FirstEvent()}, &e.Usage)
+					enc.Info().Latency, enc.Info().FirstByte = st.Latency(), st.FirstEvent()
 				}
-				if !yield(&out, nil) {
-					return
-				}
-				continue
-			case e.Kind == converse.Metadata && enc == nil:
-				continue // of an answer in chunks, all of which have been seen
-			case enc == nil:
-				enc = b.stream(b.info(st.ModelID))
+				enc.Encode(&e, put)
 			}
-			if e.Kind == converse.Metadata {
-				enc.Info().Latency, enc.Info().FirstByte = st.Latency(), st.FirstEvent()
-			}
-			// One event may be two of the vendor's: each waits for the next, to know whether there is one.
-			out.json, out.more = out.json[:0], true
-			enc.Encode(&e, func(event []byte) {
-				if len(out.json) > 0 && !gone {
-					gone = !yield(&out, nil)
-				}
-				out.json = append(out.json[:0], event...)
-			})
-			if out.more = e.More; len(out.json) > 0 && !gone {
-				gone = !yield(&out, nil)
+			if !e.More {
+				send(false)
 			}
 			if gone {
 				return
 			}
 		}
+		send(true) // the end follows at once
 	}, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"outcrop/fault"
 )
 
-// unitTokens is the unit of a quantity, as in AWS's price lists of Bedrock.
+// unitTokens is the unit of a quantity of tokens, as in AWS's price lists of Bedrock.
 const unitTokens = "1K tokens"
 
 // metric is one of the service's metrics.
@@ -26,7 +26,14 @@ var metrics = func() []metric {
 		if s.Charges == 0 {
 			return "0", "N/A" // AWS's answer for no usage, which has no unit
 		}
-		return cost.FormatThousands(s.Quantity), unitTokens
+		unit := unitTokens
+		switch {
+		case s.Pieces > 0 && s.Quantity > 0:
+			unit = cost.MixedUnits
+		case s.Pieces > 0:
+			unit = s.Unit
+		}
+		return cost.FormatThousands(thousandths(s)), unit
 	}
 	return []metric{
 		{"AmortizedCost", nano, usd},
@@ -35,9 +42,14 @@ var metrics = func() []metric {
 		{"NetUnblendedCost", nano, usd},
 		{"NormalizedUsageAmount", func(*cost.Sum) int64 { return 0 }, func(*cost.Sum) (string, string) { return "0", "N/A" }},
 		{"UnblendedCost", nano, usd},
-		{"UsageQuantity", func(s *cost.Sum) int64 { return s.Quantity }, quantity},
+		{"UsageQuantity", thousandths, quantity},
 	}
 }()
+
+// thousandths is the quantity, in thousandths of its unit. Of several units AWS adds up the plain numbers: "If you return
+// the UsageQuantity metric, the service aggregates all usage numbers without taking the units into account."
+// Source: https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_GetCostAndUsage.html
+func thousandths(s *cost.Sum) int64 { return s.Quantity + 1000*s.Pieces }
 
 // parseMetrics reads names of metrics, each once, in the order given. AWS takes BLENDED_COST for BlendedCost and answers
 // with the latter.

@@ -174,40 +174,44 @@ func (s *service) embeddings(ctx context.Context, c *wire.Call, in *input) (*out
 }
 
 // stream encodes the events of an answer, or passes on those that are of the format already, and ends with last unless that
-// is empty. One of the others may be several of the format's: each waits for the next, to know whether there is one.
+// is empty. What an event makes waits for the next while another is ready, which may be one that makes nothing.
 func stream(events converse.Stream, out *event, last string, encode func(*converse.Event, func(name string, data []byte))) iter.Seq2[*event, error] {
 	return func(yield func(*event, error) bool) {
-		gone, passed := false, false
-		put := func(name string, data []byte) {
-			if len(out.data) > 0 && !gone {
+		waiting, gone, passed := false, false, false
+		send := func(more bool) {
+			if out.more = more; waiting && !gone {
 				gone = !yield(out, nil)
 			}
-			out.name, out.data = name, append(out.data[:0], data...)
+			waiting = false
+		}
+		put := func(name string, data []byte) {
+			send(true)
+			out.name, out.data, waiting = name, append(out.data[:0], data...), true
 		}
 		for e, err := range events {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			out.data, out.more = out.data[:0], true
 			switch {
+			case err != nil:
+				if send(true); !gone {
+					yield(nil, err)
+				}
+				return
 			case e.Native != nil:
 				passed = true
 				put(e.Name, e.Native)
 			case !passed: // else Metadata, of which nothing is said
 				encode(&e, put)
 			}
-			if out.more = e.More; len(out.data) > 0 && !gone {
-				gone = !yield(out, nil)
+			if !e.More {
+				send(false)
 			}
 			if gone {
 				return
 			}
 		}
 		if last != "" {
-			out.name, out.data, out.more = "", append(out.data[:0], last...), true // the end follows at once
-			yield(out, nil)
+			put("", []byte(last))
 		}
+		send(true) // the end follows at once
 	}
 }
 

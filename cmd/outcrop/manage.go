@@ -282,6 +282,10 @@ type callLine struct {
 	CacheRead    int64             `json:"cache_read_input_tokens,omitzero"`
 	CacheWrite   int64             `json:"cache_write_input_tokens,omitzero"`
 	MaxOutput    int64             `json:"max_output_tokens"`
+	Images       int64             `json:"images,omitzero"`
+	ImageType    string            `json:"image_type,omitempty"`
+	InputImages  int64             `json:"input_images,omitzero"`
+	SearchUnits  int64             `json:"search_units,omitzero"`
 	NanoUSD      int64             `json:"nano_usd"`
 	Unrated      bool              `json:"unrated"`
 }
@@ -321,6 +325,7 @@ func callsCommand() *cobra.Command {
 						StopReason: e.StopReason, LatencyMs: e.Latency.Milliseconds(), FirstEventMs: e.FirstEvent.Milliseconds(),
 						Input: e.Usage.InputTokens, Output: e.Usage.OutputTokens, CacheRead: e.Usage.CacheReadInputTokens,
 						CacheWrite: e.Usage.CacheWriteInputTokens, MaxOutput: e.MaxOutputTokens, NanoUSD: nano, Unrated: unrated,
+						Images: e.Usage.Images, ImageType: e.Usage.ImageType, InputImages: e.Usage.InputImages, SearchUnits: e.Usage.SearchUnits,
 					}
 					l.Tags, l.Metadata = mapOf(e.Tags), mapOf(e.Metadata)
 					if err := printJSON(l); err != nil {
@@ -336,8 +341,9 @@ func callsCommand() *cobra.Command {
 				if e.Estimated {
 					about = "~"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%d\t%[6]s%[8]d\t%s\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
-					about, e.Usage.InputTokens, e.Usage.OutputTokens, usd(nano, unrated, about), pairs(e.Metadata))
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%s\t%[6]s%[8]s\t%s\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
+					about, used(e.Usage.InputTokens, pieces{e.Usage.InputImages, "image"}, pieces{e.Usage.SearchUnits, "search unit"}),
+					used(e.Usage.OutputTokens, pieces{e.Usage.Images, "image"}), usd(nano, unrated, about), pairs(e.Metadata))
 			}
 			return w.Flush()
 		})
@@ -388,6 +394,29 @@ func pairs(tags []ledger.Tag) string {
 		}
 	}
 	return b.String()
+}
+
+// pieces is a number of what is not paid by the token.
+type pieces struct {
+	n    int64
+	name string // of one
+}
+
+// used is what went in or came out for people to read: tokens, and what is paid by the piece.
+func used(tokens int64, others ...pieces) string {
+	var parts []string
+	for _, o := range others {
+		switch {
+		case o.n == 1:
+			parts = append(parts, "1 "+o.name)
+		case o.n > 1:
+			parts = append(parts, strconv.FormatInt(o.n, 10)+" "+o.name+"s")
+		}
+	}
+	if tokens > 0 || len(parts) == 0 {
+		parts = slices.Insert(parts, 0, strconv.FormatInt(tokens, 10))
+	}
+	return strings.Join(parts, " + ")
 }
 
 // usd is what a call cost for people to read. What has no known price is not free.

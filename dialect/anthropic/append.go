@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -134,7 +135,7 @@ func appendNative(w writer, body []byte, model string, stream bool) ([]byte, []s
 				continue
 			}
 		}
-		w.b = appendMember(w.b, name, v)
+		w.b = outbound.AppendMember(w.b, name, v)
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return nil, nil, malformed
@@ -206,12 +207,7 @@ func (w *writer) strings(list []string) {
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {
-	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks Anthropic's Messages, which has no equivalent. Remove it and try again.", path, w.upstream)
-}
-
-// owned says that an additional field is one that the request has members for.
-func (w *writer) owned(name string) error {
-	return fault.New(fault.Validation, "additionalModelRequestFields.%s: upstream %q takes it from the request's own members. Remove it and try again.", name, w.upstream)
+	return outbound.Refuse(w.upstream, "Anthropic's Messages", path)
 }
 
 // request writes what is the same in every form, and the end.
@@ -740,7 +736,7 @@ func (w *writer) toolChoice(c *converse.ToolChoice) error {
 		w.str(c.Tool.Name)
 	}
 	if w.choice.Type != "" && w.choice.Type != kind || w.choice.Name != "" {
-		return w.owned("tool_choice")
+		return outbound.Owned(w.upstream, "tool_choice")
 	}
 	if p := w.choice.Parallel; p != nil {
 		w.raw(`,"disable_parallel_tool_use":`)
@@ -774,7 +770,7 @@ func (w *writer) outputConfig(c *converse.OutputConfig) error {
 // schemaOf returns the schema, with s's description in it where it has none of its own.
 func schemaOf(s *converse.JSONSchema) (jsontext.Value, error) {
 	described := false
-	err := each("outputConfig.textFormat.structure.jsonSchema.schema", jsontext.Value(s.Schema), func(name string, _ jsontext.Value) error {
+	err := outbound.Members("outputConfig.textFormat.structure.jsonSchema.schema", jsontext.Value(s.Schema), func(name string, _ jsontext.Value) error {
 		described = described || name == "description"
 		return nil
 	})
@@ -802,27 +798,19 @@ func (w *writer) service(r *converse.Request) error {
 			w.raw(`,"service_tier":"auto"`) // priority where the account has it: "Service tiers"
 		}
 	}
-	switch {
-	case r.PerformanceConfig != nil && r.PerformanceConfig.Latency != "" && r.PerformanceConfig.Latency != "standard":
-		return w.refuse("performanceConfig.latency." + r.PerformanceConfig.Latency)
-	case len(r.GuardrailConfig) > 0:
-		return w.refuse("guardrailConfig")
-	case len(r.PromptVariables) > 0:
-		return w.refuse("promptVariables")
+	if path := outbound.BedrockOnly(r); path != "" {
+		return w.refuse(path)
 	}
 	return nil
 }
 
 // additional sorts the additional fields.
 func (w *writer) additional(r *converse.Request) error {
-	if len(r.AdditionalModelRequestFields) == 0 {
-		return nil
-	}
 	c := r.InferenceConfig
 	if c == nil {
 		c = &converse.InferenceConfig{}
 	}
-	return each("additionalModelRequestFields", r.AdditionalModelRequestFields, func(name string, v jsontext.Value) error {
+	return outbound.Additional(r, func(name string, v jsontext.Value) error {
 		owned := false
 		switch name {
 		case "anthropic_version": // AppendRequest and the API's header say which
@@ -832,14 +820,17 @@ func (w *writer) additional(r *converse.Request) error {
 		case "tools":
 			return w.ownTools(v)
 		case "tool_choice":
+			if string(v) == `"none"` { // as OpenAI's formats have it
+				v = jsontext.Value(`{"type":"none"}`)
+			}
 			w.rawChoice = v
 			return read("additionalModelRequestFields.tool_choice", v, &w.choice)
 		case "output_config":
-			return each("additionalModelRequestFields.output_config", v, func(name string, v jsontext.Value) error {
+			return outbound.Members("additionalModelRequestFields.output_config", v, func(name string, v jsontext.Value) error {
 				if name == "format" && r.OutputConfig != nil && r.OutputConfig.TextFormat != nil {
-					return w.owned("output_config.format")
+					return outbound.Owned(w.upstream, "output_config.format")
 				}
-				w.output = appendMember(w.output, name, v)
+				w.output = outbound.AppendMember(w.output, name, v)
 				return nil
 			})
 		case "model", "messages", "system", "stream":
@@ -859,51 +850,14 @@ func (w *writer) additional(r *converse.Request) error {
 			owned = r.ServiceTier != nil
 		}
 		if owned {
-			return w.owned(name)
+			return outbound.Owned(w.upstream, name)
 		}
 		if w.form == countTokens && !inPrompt(name) {
 			return nil
 		}
-		w.rest = appendMember(w.rest, name, v)
+		w.rest = outbound.AppendMember(w.rest, name, v)
 		return nil
 	})
-}
-
-func appendMember(to []byte, name string, v jsontext.Value) []byte {
-	to = append(to, ',')
-	to = converse.AppendQuote(to, name)
-	to = append(to, ':')
-	return append(to, v...)
-}
-
-// each calls f with each member of v, which stands at path and must be an object.
-func each(path string, v jsontext.Value, f func(name string, v jsontext.Value) error) error {
-	bad := func() error { return fault.New(fault.Validation, "%s is not a JSON object.", path) }
-	d := jsontext.NewDecoder(bytes.NewReader(v))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return bad()
-	}
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return bad()
-		}
-		name := t.String()
-		value, err := d.ReadValue()
-		if err != nil {
-			return bad()
-		}
-		if err := f(name, value.Clone()); err != nil {
-			return err
-		}
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return bad()
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return bad()
-	}
-	return nil
 }
 
 // beta reads the anthropic_beta at path, a name or a list of names.
@@ -951,7 +905,7 @@ func (w *writer) ownTools(v jsontext.Value) error {
 		}
 		switch {
 		case t.Type == "", t.Type == "custom":
-			return w.owned("tools")
+			return outbound.Owned(w.upstream, "tools")
 		case !mine:
 			return fault.New(fault.Validation, "The model doesn't support %s of type %q: Converse has no form for the results of a tool that upstream %q runs itself. Remove it and try again.", at, t.Type, w.upstream)
 		}

@@ -209,6 +209,9 @@ func (d *Decoder) read(data []byte) error {
 	if jsontext.Value(data).Kind() != '{' {
 		return malformed("it is no JSON object: %.60q", data)
 	}
+	if !converse.Plausible(data) {
+		return malformed("it has more parts than an answer has")
+	}
 	if err := json.Unmarshal(data, c, lenient); err != nil {
 		return malformed("%v", err)
 	}

@@ -405,3 +405,18 @@ func TestFields(t *testing.T) {
 		}
 	}
 }
+
+// TestTooManyParts: what no answer has is not decoded; what is passed on as it came is not read for its usage then.
+func TestTooManyParts(t *testing.T) {
+	answer := []byte(`{"type":"message","usage":{"input_tokens":7,"output_tokens":9},"content":[` + strings.Repeat(`{},`, 1<<18) + `{}]}`)
+	var d Decoder
+	if _, err := d.Append(nil, answer); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "parts") {
+		t.Error(err)
+	}
+	if typ, err := d.Meter(answer); typ != "message" || err != nil {
+		t.Error(typ, err)
+	}
+	if _, estimated := d.Usage(func() int64 { return 1 }); !estimated {
+		t.Error("the usage is told")
+	}
+}

@@ -51,8 +51,9 @@ const maxMessages = 100_000
 type messages []message
 
 type message struct {
-	Role    string  `json:"role"`
-	Content content `json:"content"`
+	Role    string         `json:"role"`
+	Content content        `json:"content"`
+	Rest    jsontext.Value `json:",embed"`
 }
 
 // content is a string or a list of blocks.
@@ -82,9 +83,10 @@ type block struct {
 }
 
 type source struct {
-	Type      string `json:"type"`
-	MediaType string `json:"media_type"`
-	Data      string `json:"data"`
+	Type      string         `json:"type"`
+	MediaType string         `json:"media_type"`
+	Data      string         `json:"data"`
+	Rest      jsontext.Value `json:",embed"`
 }
 
 type cacheControl struct {
@@ -215,7 +217,9 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 //     an upstream that cannot run them refuses that.
 //   - anthropic_beta, top_k, thinking, metadata and every member that is not known here go there too, so that nothing is
 //     lost on the way to an upstream that knows them.
-//   - tool_choice "none" leaves the tools out: to the model it is the same.
+//   - tool_choice "none" leaves the tools out, unless the messages use them: to the model it is the same. It then is an
+//     additional field.
+//   - Messages that follow one another in one role are one turn, as Anthropic takes them.
 func ParseRequest(body []byte) (*converse.Request, error) {
 	var q request
 	return q.parse(body, invokeModel)
@@ -278,6 +282,10 @@ func (q *request) parse(body []byte, f form) (*converse.Request, error) {
 		var err error
 		if m.Content, err = blocks("messages."+strconv.Itoa(i)+".content.", q.Messages[i].Content.blocks); err != nil {
 			return nil, err
+		}
+		if n := len(r.Messages); n > 0 && r.Messages[n-1].Role == m.Role {
+			r.Messages[n-1].Content = append(r.Messages[n-1].Content, m.Content...)
+			continue
 		}
 		r.Messages = append(r.Messages, m)
 	}
@@ -398,6 +406,8 @@ func (q *request) check(f form) error {
 			return invalid(at+".content", "Field required")
 		case len(m.Content.blocks) == 0 && !(m.Role == converse.RoleAssistant && i == len(q.Messages)-1):
 			return invalid(at, "all messages must have non-empty content except for the optional final assistant message")
+		case len(m.Rest) > 2:
+			return extra(at, m.Rest)
 		}
 	}
 	return nil
@@ -464,6 +474,9 @@ func system(r *converse.Request, bs []block) error {
 		b := &bs[i]
 		if b.Type != "text" || b.Text == nil {
 			return invalid("system."+strconv.Itoa(i)+".type", "Input should be 'text'")
+		}
+		if len(b.Rest) > 2 {
+			return extra("system."+strconv.Itoa(i), b.Rest)
 		}
 		if *b.Text != "" { // Converse takes no empty one
 			r.System = append(r.System, converse.SystemBlock{Text: b.Text})
@@ -565,8 +578,12 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 	default:
 		err = invalid(at, "Input tag '"+b.Type+"' found using 'type' does not match any of the expected tags: 'document', 'image', 'redacted_thinking', 'text', 'thinking', 'tool_result', 'tool_use'")
 	}
-	if err == nil && len(b.Rest) > 2 {
+	switch {
+	case err != nil:
+	case len(b.Rest) > 2:
 		err = extra(at+"."+b.Type, b.Rest)
+	case b.Source != nil && len(b.Source.Rest) > 2:
+		err = extra(at+"."+b.Type+".source."+b.Source.Type, b.Source.Rest)
 	}
 	return c, cached, err
 }
@@ -659,8 +676,17 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 			tc.Tools = append(tc.Tools, converse.Tool{CachePoint: p})
 		}
 	}
-	c := q.ToolChoice
-	if c != nil {
+	switch c := q.ToolChoice; {
+	case c == nil:
+	case c.Type == "none":
+		// A model that sees no tools calls none. Converse wants them described where the messages use some.
+		if !usesTools(r.Messages) {
+			return nil
+		}
+		if len(q.Tools) > 0 {
+			f.add("tool_choice", jsontext.Value(`{"type":"none"}`))
+		}
+	default:
 		switch c.Type {
 		case "auto":
 			tc.ToolChoice = &converse.ToolChoice{Auto: &struct{}{}}
@@ -671,8 +697,6 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 				return invalid("tool_choice.tool.name", "Field required")
 			}
 			tc.ToolChoice = &converse.ToolChoice{Tool: &converse.SpecificTool{Name: c.Name}}
-		case "none":
-			return nil
 		default:
 			return invalid("tool_choice", "Input tag '"+c.Type+"' found using 'type' does not match any of the expected tags: 'auto', 'any', 'tool', 'none'")
 		}
@@ -705,6 +729,13 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 		f.add("tools", append(typed, ']'))
 	}
 	return nil
+}
+
+// usesTools reports whether a tool has been called in the conversation.
+func usesTools(messages []converse.Message) bool {
+	return slices.ContainsFunc(messages, func(m converse.Message) bool {
+		return slices.ContainsFunc(m.Content, func(b converse.ContentBlock) bool { return b.ToolUse != nil || b.ToolResult != nil })
+	})
 }
 
 // output reads a wish for output of a JSON schema, in the member that it has now or the one of the beta.

@@ -63,10 +63,15 @@ func TestParseRequest(t *testing.T) {
 			`{` + hiThere + `,"additionalModelRequestFields":{"top_k":5,"thinking":{"type":"enabled","budget_tokens":1024},"metadata":{"user_id":"u"},"anthropic_beta":["b"],"output_config":{"effort":"low"}}}`},
 		"output": {head + hi + `,"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}}`,
 			`{` + hiThere + `,"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{\"type\":\"object\"}"}}}}}`},
-		"output of the beta":  {head + hi + `,"output_format":{"type":"json_schema","schema":{}}}`, `{` + hiThere + `,"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{}"}}}}}`},
-		"an empty last turn":  {head + `"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":[]}]}`, `{"messages":[{"role":"user","content":[{"text":"Hi"}]},{"role":"assistant","content":[]}],"inferenceConfig":{"maxTokens":100}}`},
-		"the same role twice": {head + `"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]}`, `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"user","content":[{"text":"b"}]}],"inferenceConfig":{"maxTokens":100}}`},
-		"a name twice":        {head + `"messages":[{"role":"user","content":"a","content":"b"}],"max_tokens":100}`, `{"messages":[{"role":"user","content":[{"text":"b"}]}],"inferenceConfig":{"maxTokens":100}}`},
+		"output of the beta": {head + hi + `,"output_format":{"type":"json_schema","schema":{}}}`, `{` + hiThere + `,"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{}"}}}}}`},
+		"an empty last turn": {head + `"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":[]}]}`, `{"messages":[{"role":"user","content":[{"text":"Hi"}]},{"role":"assistant","content":[]}],"inferenceConfig":{"maxTokens":100}}`},
+		// Source: https://docs.claude.com/en/api/messages (messages: "consecutive user or assistant turns in your request will be combined into a single turn")
+		"the same role twice": {head + `"messages":[{"role":"user","content":"a"},{"role":"user","content":"b"},{"role":"assistant","content":"c"},{"role":"assistant","content":"d"}]}`,
+			`{"messages":[{"role":"user","content":[{"text":"a"},{"text":"b"}]},{"role":"assistant","content":[{"text":"c"},{"text":"d"}]}],"inferenceConfig":{"maxTokens":100}}`},
+		"tool choice none after a call": {head + `"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[{"type":"tool_use","id":"t1","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t1","content":"r"}]}],"tools":[{"name":"f","input_schema":{}}],"tool_choice":{"type":"none"}}`,
+			`{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"t1","name":"f","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"t1","content":[{"text":"r"}]}}]}],"inferenceConfig":{"maxTokens":100},
+			"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]},"additionalModelRequestFields":{"tool_choice":{"type":"none"}}}`},
+		"a name twice": {head + `"messages":[{"role":"user","content":"a","content":"b"}],"max_tokens":100}`, `{"messages":[{"role":"user","content":[{"text":"b"}]}],"inferenceConfig":{"maxTokens":100}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, err := ParseRequest([]byte(c.body))
@@ -124,6 +129,9 @@ func TestMalformed(t *testing.T) {
 		{block(`{"type":"text"}`), "messages.0.content.0.text.text: Field required"},
 		{block(`{"type":"text","text":""}`), "messages: text content blocks must be non-empty"},
 		{block(`{"type":"text","text":"a","bold":true}`), "messages.0.content.0.text.bold: Extra inputs are not permitted"},
+		{head + `"messages":[{"role":"user","content":"a","name":"b"}]}`, "messages.0.name: Extra inputs are not permitted"},
+		{head + `"system":[{"type":"text","text":"a","bold":true}],` + hi + `}`, "system.0.bold: Extra inputs are not permitted"},
+		{block(`{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA","alt":"b"}}`), "messages.0.content.0.image.source.base64.alt: Extra inputs are not permitted"},
 		{block(`{"type":"text","text":"a","citations":[{"type":"char_location"}]}`), "This server does not support the field messages.0.content.0.text.citations."},
 		{block(`{"type":"video"}`), "messages.0.content.0: Input tag 'video' found using 'type' does not match any of the expected tags: 'document', 'image', 'redacted_thinking', 'text', 'thinking', 'tool_result', 'tool_use'"},
 		{block(`{"type":"image"}`), "messages.0.content.0.image.source: Field required"},

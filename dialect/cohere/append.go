@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -55,7 +56,7 @@ func AppendRequest(dst []byte, r *converse.Request, _ string, _ bool, upstream s
 		}
 		w.raw(`]`)
 	}
-	w.inference(r.InferenceConfig)
+	w.b = parameters.Append(w.b, r.InferenceConfig)
 	if err := w.tools(r.ToolConfig); err != nil {
 		return nil, err
 	}
@@ -169,14 +170,14 @@ func (w *writer) turn(i int, m *converse.Message, calls map[string]*converse.Too
 			texts = append(texts, *b.Text)
 		case b.ToolUse != nil && m.Role == converse.RoleAssistant:
 			if b.ToolUse.Type != "" {
-				return t, w.refuse(at(i, j) + ".toolUse.type")
+				return t, w.refuse(outbound.At(i, j) + ".toolUse.type")
 			}
 			if k := b.ToolUse.Input.Kind(); k != '{' && len(b.ToolUse.Input) > 0 {
-				return t, w.refuse(at(i, j) + ".toolUse.input that is no JSON object")
+				return t, w.refuse(outbound.At(i, j) + ".toolUse.input that is no JSON object")
 			}
 			t.calls = append(t.calls, b.ToolUse)
 		case b.ToolResult != nil && m.Role == converse.RoleUser:
-			at := at(i, j) + ".toolResult"
+			at := outbound.At(i, j) + ".toolResult"
 			u := calls[b.ToolResult.ToolUseID]
 			if u == nil {
 				return t, fault.New(fault.Validation, "%s.toolUseId: no toolUse of the turn before has the id %s.", at, b.ToolResult.ToolUseID)
@@ -188,13 +189,13 @@ func (w *writer) turn(i int, m *converse.Message, calls map[string]*converse.Too
 			t.results = append(t.results, pastResult{u, outputs})
 		case b.CachePoint != nil:
 		case len(b.Document) > 0 && m.Role == converse.RoleUser:
-			d, err := w.document(at(i, j)+".document", b.Document)
+			d, err := w.document(outbound.At(i, j)+".document", b.Document)
 			if err != nil {
 				return t, err
 			}
 			h.documents = append(h.documents, d)
 		default:
-			return t, w.refuse(at(i, j) + "." + memberOf(b))
+			return t, w.refuse(outbound.At(i, j) + "." + b.Member())
 		}
 	}
 	t.message = strings.Join(texts, "\n")
@@ -221,24 +222,10 @@ func (w *writer) outputs(path string, t *converse.ToolResult) ([]byte, error) {
 		case len(c.JSON) > 0:
 			b = append(append(append(b, `{"result":`...), c.JSON...), '}')
 		default:
-			return nil, w.refuse(path + ".content." + strconv.Itoa(k) + "." + resultMember(c))
+			return nil, w.refuse(path + ".content." + strconv.Itoa(k) + "." + c.Member())
 		}
 	}
 	return b, nil
-}
-
-func resultMember(c *converse.ToolResultContent) string {
-	switch {
-	case c.Image != nil:
-		return "image"
-	case len(c.Document) > 0:
-		return "document"
-	case len(c.Video) > 0:
-		return "video"
-	case len(c.SearchResult) > 0:
-		return "searchResult"
-	}
-	return "an empty content block"
 }
 
 // document reads a document block whose text is at hand.
@@ -261,9 +248,9 @@ func (w *writer) document(path string, v []byte) (document, error) {
 		rest jsontext.Value
 	}{{path, d.Rest}, {path + ".source", d.Source.Rest}} {
 		var first string
-		_ = eachMember(part.rest, func(name string, _ jsontext.Value) error {
+		_ = converse.EachMember(part.rest, func(name string, _ jsontext.Value) error {
 			first = name
-			return errNoObject
+			return converse.ErrNotObject
 		})
 		if first != "" {
 			return document{}, w.refuse(part.path + "." + first)
@@ -431,7 +418,7 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 	}
 	var all fields
 	found := 0
-	err = eachMember(s.Properties, func(name string, v jsontext.Value) error {
+	err = converse.EachMember(s.Properties, func(name string, v jsontext.Value) error {
 		var p struct {
 			Description string         `json:"description"`
 			Type        jsontext.Value `json:"type"`
@@ -451,7 +438,7 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 		if python == anyType && len(p.Type) > 0 {
 			rest.add("type", compact(p.Type))
 		}
-		if err := eachMember(p.Rest, func(name string, v jsontext.Value) error {
+		if err := converse.EachMember(p.Rest, func(name string, v jsontext.Value) error {
 			rest.add(name, compact(v))
 			return nil
 		}); err != nil {
@@ -466,7 +453,7 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 		all.add(name, append(strconv.AppendBool(b, required), '}'))
 		return nil
 	})
-	if err == errNoObject {
+	if err == converse.ErrNotObject {
 		err = w.refuse(path + ".properties that is no object")
 	}
 	if err != nil {
@@ -476,7 +463,7 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 		list, _ := json.Marshal(s.Required) // of strings
 		leftover.add("required", list)
 	}
-	if err := eachMember(s.Rest, func(name string, v jsontext.Value) error {
+	if err := converse.EachMember(s.Rest, func(name string, v jsontext.Value) error {
 		if name != "$schema" {
 			leftover.add(name, compact(v))
 		}
@@ -513,7 +500,7 @@ func AppendPrompt(dst []byte, r *converse.Request, _ string, stream bool, upstre
 				texts = append(texts, *b.Text)
 			case b.CachePoint != nil:
 			default:
-				return nil, w.refuse(at(i, j) + "." + memberOf(b))
+				return nil, w.refuse(outbound.At(i, j) + "." + b.Member())
 			}
 		}
 	}
@@ -522,7 +509,7 @@ func AppendPrompt(dst []byte, r *converse.Request, _ string, stream bool, upstre
 	}
 	w.member("prompt")
 	w.str(strings.Join(texts, "\n"))
-	w.inference(r.InferenceConfig)
+	w.b = parameters.Append(w.b, r.InferenceConfig)
 	if stream {
 		w.member("stream")
 		w.raw(`true`)

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -30,14 +31,7 @@ type Decoder struct {
 	finish  string             // finish_reason, in capitals
 	cited   [][]byte           // elements of citations
 	queries [][]byte           // likewise of search_queries
-	usage   usage
-	tally   int64 // estimated tokens of what was appended
-}
-
-// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
-type usage struct {
-	converse.Usage
-	input, output bool
+	usage   outbound.Usage
 }
 
 // chunk is any event of a stream and any whole answer.
@@ -49,7 +43,7 @@ type chunk struct {
 		answer
 	} `json:"response"` // of stream-end: the whole answer
 	answer
-	Metrics *metrics `json:"amazon-bedrock-invocationMetrics"`
+	Metrics *outbound.Counts `json:"amazon-bedrock-invocationMetrics"`
 }
 
 type answer struct {
@@ -80,15 +74,8 @@ type delta struct {
 }
 
 type counts struct {
-	Input  float64 `json:"input_tokens"`
-	Output float64 `json:"output_tokens"`
-}
-
-type metrics struct {
-	Input      float64 `json:"inputTokenCount"`
-	Output     float64 `json:"outputTokenCount"`
-	CacheRead  float64 `json:"cacheReadInputTokenCount"`
-	CacheWrite float64 `json:"cacheWriteInputTokenCount"`
+	Input  outbound.Count `json:"input_tokens"`
+	Output outbound.Count `json:"output_tokens"`
 }
 
 // Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
@@ -146,14 +133,8 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	}
 	d.keep(&c.answer)
 	d.readUsage(&c.answer)
-	if m := c.Metrics; m != nil {
-		d.count(m.Input, m.Output)
-		if m.CacheRead > 0 && m.CacheRead <= maxTokens {
-			d.usage.CacheReadInputTokens = int64(m.CacheRead)
-		}
-		if m.CacheWrite > 0 && m.CacheWrite <= maxTokens {
-			d.usage.CacheWriteInputTokens = int64(m.CacheWrite)
-		}
+	if c.Metrics != nil {
+		d.usage.Tell(*c.Metrics)
 	}
 	switch reason := strings.ToUpper(c.FinishReason); reason {
 	case "":
@@ -165,9 +146,6 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	return dst, nil
 }
 
-// maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 32
-
 // readUsage reads the counts of Cohere's own answers. What is billed excludes the template that the model adds.
 func (d *Decoder) readUsage(a *answer) {
 	if a.Meta == nil {
@@ -175,17 +153,8 @@ func (d *Decoder) readUsage(a *answer) {
 	}
 	for _, c := range []*counts{a.Meta.Tokens, a.Meta.Billed} {
 		if c != nil {
-			d.count(c.Input, c.Output)
+			d.usage.Tell(outbound.Counts{Input: c.Input, Output: c.Output})
 		}
-	}
-}
-
-func (d *Decoder) count(input, output float64) {
-	if input > 0 && input <= maxTokens {
-		d.usage.input, d.usage.InputTokens = true, int64(input)
-	}
-	if output >= 0 && output <= maxTokens && (output > 0 || !d.usage.output) {
-		d.usage.output, d.usage.OutputTokens = true, int64(output)
 	}
 }
 
@@ -232,7 +201,7 @@ func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
 
 // write appends a piece of the open block.
 func (d *Decoder) write(dst []converse.Event, s string) []converse.Event {
-	d.tally += converse.EstimateTokens(s)
+	d.usage.Say(s)
 	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: d.open, Text: s})
 }
 
@@ -240,7 +209,7 @@ func (d *Decoder) write(dst []converse.Event, s string) []converse.Event {
 func (d *Decoder) begin(dst []converse.Event, name string) []converse.Event {
 	dst = d.close(d.start(dst))
 	d.open, d.called = converse.ToolInputDelta, true
-	d.tally += converse.EstimateTokens(name)
+	d.usage.Say(name)
 	return append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: "tool_" + rand.Text(), ToolName: name})
 }
 
@@ -268,9 +237,8 @@ func (d *Decoder) calls(dst []converse.Event, calls []decodedCall) []converse.Ev
 	return dst
 }
 
-// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that cannot
-// be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are estimated from
-// what came.
+// Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
+// input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.close(d.start(dst))
 	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason(), Fields: d.fields()}
@@ -278,16 +246,7 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		e.StopSequence = d.Stop[0] // it can be no other
 	}
 	dst = append(dst, e)
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
-	if !d.usage.input {
-		m.Estimated = true
-		m.Usage.InputTokens = input()
-	}
-	if !d.usage.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		m.Estimated = true
-		m.Usage.OutputTokens = d.tally
-	}
-	return append(dst, m)
+	return append(dst, d.usage.Metadata(input))
 }
 
 func (d *Decoder) stopReason() string {

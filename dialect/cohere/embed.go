@@ -381,8 +381,8 @@ func ParseEmbeddings(body []byte) (*converse.Embeddings, error) {
 		return nil, malformed("%v", err)
 	}
 	out := &converse.Embeddings{ID: a.ID, Texts: a.Texts, Estimated: true}
-	if n := a.Meta.Billed.Input; n > 0 && n <= maxTokens {
-		out.Usage.InputTokens, out.Estimated = int64(n), false
+	if n := a.Meta.Billed.Input.N; n > 0 {
+		out.Usage.InputTokens, out.Estimated = n, false
 	}
 	var err error
 	switch a.Embeddings.Kind() {

@@ -189,7 +189,7 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 	}
 	r.Messages = c.messages
 	var extra fields
-	if err := eachMember(q.Rest, func(name string, v jsontext.Value) error {
+	if err := converse.EachMember(q.Rest, func(name string, v jsontext.Value) error {
 		extra.add(name, v)
 		return nil
 	}); err != nil {
@@ -423,10 +423,10 @@ func output(v jsontext.Value) converse.ToolResultContent {
 func onlyStrings(object jsontext.Value, names ...string) ([]string, bool) {
 	values := make([]string, len(names))
 	found := 0
-	err := eachMember(object, func(name string, v jsontext.Value) error {
+	err := converse.EachMember(object, func(name string, v jsontext.Value) error {
 		i := slices.Index(names, name)
 		if i < 0 || v.Kind() != '"' {
-			return errNoObject
+			return converse.ErrNotObject
 		}
 		found++
 		return json.Unmarshal(v, &values[i])
@@ -504,7 +504,7 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	if q.Likelihoods != "" && q.Likelihoods != "NONE" {
 		extra.add("return_likelihoods", converse.AppendQuote(nil, q.Likelihoods))
 	}
-	if err := eachMember(q.Rest, func(name string, v jsontext.Value) error {
+	if err := converse.EachMember(q.Rest, func(name string, v jsontext.Value) error {
 		extra.add(name, v)
 		return nil
 	}); err != nil {
@@ -557,7 +557,7 @@ func cutSchema(description string) (string, jsontext.Value) {
 func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value, error) {
 	var properties, schema fields
 	var required []string
-	err := eachMember(definitions, func(name string, v jsontext.Value) error {
+	err := converse.EachMember(definitions, func(name string, v jsontext.Value) error {
 		var p struct {
 			Description string         `json:"description"`
 			Type        string         `json:"type"`
@@ -580,7 +580,7 @@ func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value
 		if description != "" {
 			property.add("description", converse.AppendQuote(nil, description))
 		}
-		if err := eachMember(rest, func(name string, v jsontext.Value) error {
+		if err := converse.EachMember(rest, func(name string, v jsontext.Value) error {
 			property.add(name, v)
 			return nil
 		}); err != nil {
@@ -595,7 +595,7 @@ func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value
 		}
 		return nil
 	})
-	if err == errNoObject {
+	if err == converse.ErrNotObject {
 		return nil, checker.Refuse(path + ": expected type: JSONObject, found: " + checker.KindName(definitions.Kind()))
 	}
 	if err != nil {
@@ -610,7 +610,7 @@ func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value
 		list, _ := json.Marshal(required) // of strings
 		schema.add("required", list)
 	}
-	if err := eachMember(leftover, func(name string, v jsontext.Value) error {
+	if err := converse.EachMember(leftover, func(name string, v jsontext.Value) error {
 		schema.add(name, v)
 		return nil
 	}); err != nil {

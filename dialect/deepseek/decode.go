@@ -3,13 +3,13 @@ package deepseek
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // ErrMalformed is wrapped by the error of a body that is not an answer in this format.
@@ -27,10 +27,7 @@ type Decoder struct {
 	open    converse.DeltaKind // kind of the open block, 0 for none
 	index   int
 	finish  string
-	usage   converse.Usage
-	input   bool // usage was told
-	output  bool
-	tally   int64 // estimated tokens of what came
+	usage   outbound.Usage
 }
 
 type state uint8
@@ -56,26 +53,7 @@ type answer struct {
 		Text       string `json:"text"`
 		StopReason string `json:"stop_reason"`
 	} `json:"choices"`
-	Metrics *struct {
-		Input  count `json:"inputTokenCount"`
-		Output count `json:"outputTokenCount"`
-	} `json:"amazon-bedrock-invocationMetrics"`
-}
-
-// count is a number of tokens, as far as it can be one. Bounded so that no sum of them overflows.
-type count struct {
-	n    int64
-	told bool
-}
-
-const maxTokens = 1 << 32
-
-func (c *count) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	v, err := d.ReadValue()
-	if n, bad := strconv.ParseFloat(string(v), 64); bad == nil && n >= 0 && n <= maxTokens {
-		c.n, c.told = int64(n), true
-	}
-	return err
+	Metrics *outbound.Counts `json:"amazon-bedrock-invocationMetrics"`
 }
 
 // Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
@@ -97,20 +75,15 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	if len(a.Choices) > 0 {
 		c := &a.Choices[0]
 		if c.Text != "" {
-			d.tally += converse.EstimateTokens(c.Text)
+			d.usage.Say(c.Text)
 			dst = d.text(dst, c.Text, false)
 		}
 		if c.StopReason != "" {
 			d.finish = c.StopReason
 		}
 	}
-	if m := a.Metrics; m != nil {
-		if m.Input.told && m.Input.n > 0 { // there is no prompt of no tokens
-			d.input, d.usage.InputTokens = true, m.Input.n
-		}
-		if m.Output.told {
-			d.output, d.usage.OutputTokens = true, m.Output.n
-		}
+	if a.Metrics != nil {
+		d.usage.Tell(*a.Metrics)
 	}
 	return dst, nil
 }
@@ -202,9 +175,8 @@ func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, s string)
 	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: kind, Text: s})
 }
 
-// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
-// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
-// estimated from what came.
+// Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
+// input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.text(dst, "", true)
 	dst = d.close(d.start(dst))
@@ -216,14 +188,5 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		stop.StopReason = converse.StopContentFiltered
 	}
 	dst = append(dst, stop)
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage}
-	if !d.input {
-		m.Estimated = true
-		m.Usage.InputTokens = input()
-	}
-	if !d.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		m.Estimated = true
-		m.Usage.OutputTokens = d.tally
-	}
-	return append(dst, m)
+	return append(dst, d.usage.Metadata(input))
 }

@@ -1,14 +1,13 @@
 package deepseek
 
 import (
-	"bytes"
-	"io"
 	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -26,8 +25,11 @@ import (
 func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, upstream string) ([]byte, error) {
 	_, _ = model, stream
 	w := writer{b: dst, upstream: upstream}
-	if err := w.unsupported(r); err != nil {
-		return nil, err
+	if r.ToolConfig != nil {
+		return nil, w.refuse("toolConfig")
+	}
+	if path := outbound.Beyond(r); path != "" {
+		return nil, w.refuse(path)
 	}
 	w.raw(`{"prompt":"` + begin)
 	if err := w.system(r.System); err != nil {
@@ -57,9 +59,7 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 		w.text(assistant + think + "\n")
 	}
 	w.raw(`"`)
-	if c := r.InferenceConfig; c != nil {
-		w.inference(c)
-	}
+	w.b = parameters.Append(w.b, r.InferenceConfig)
 	if err := w.additional(r); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (w *writer) text(s string) {
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {
-	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks the format of DeepSeek-R1, which has no equivalent. Remove it and try again.", path, w.upstream)
+	return outbound.Refuse(w.upstream, "the format of DeepSeek-R1", path)
 }
 
 // said appends a text of the conversation, unless it holds a mark of the template.
@@ -99,29 +99,6 @@ func (w *writer) said(path, s string) error {
 		return fault.New(fault.Validation, "The text at %s holds %s, which is a mark in the prompt of the model at upstream %q. Remove it and try again.", path, m, w.upstream)
 	}
 	w.text(s)
-	return nil
-}
-
-// at is the path of a content block.
-func at(message, block int) string {
-	return "messages." + strconv.Itoa(message) + ".content." + strconv.Itoa(block)
-}
-
-func (w *writer) unsupported(r *converse.Request) error {
-	switch {
-	case r.ToolConfig != nil:
-		return w.refuse("toolConfig")
-	case r.OutputConfig != nil && r.OutputConfig.TextFormat != nil:
-		return w.refuse("outputConfig.textFormat")
-	case len(r.GuardrailConfig) > 0:
-		return w.refuse("guardrailConfig")
-	case len(r.PromptVariables) > 0:
-		return w.refuse("promptVariables")
-	case r.ServiceTier != nil && r.ServiceTier.Type != "default" && r.ServiceTier.Type != "":
-		return w.refuse("serviceTier." + r.ServiceTier.Type)
-	case r.PerformanceConfig != nil && r.PerformanceConfig.Latency != "standard" && r.PerformanceConfig.Latency != "":
-		return w.refuse("performanceConfig.latency." + r.PerformanceConfig.Latency)
-	}
 	return nil
 }
 
@@ -155,12 +132,12 @@ func (w *writer) texts(i int, content []converse.ContentBlock) error {
 				w.text("\n")
 			}
 			n++
-			if err := w.said(at(i, j)+".text", *b.Text); err != nil {
+			if err := w.said(outbound.At(i, j)+".text", *b.Text); err != nil {
 				return err
 			}
 		case b.CachePoint != nil, b.ReasoningContent != nil:
 		default:
-			return w.refuse(at(i, j) + "." + member(b))
+			return w.refuse(outbound.At(i, j) + "." + b.Member())
 		}
 	}
 	return nil
@@ -174,7 +151,7 @@ func (w *writer) thinking(i int, content []converse.ContentBlock) error {
 		if c == nil {
 			continue
 		}
-		path := at(i, j) + ".reasoningContent"
+		path := outbound.At(i, j) + ".reasoningContent"
 		if c.ReasoningText == nil {
 			return w.refuse(path + ".redactedContent")
 		}
@@ -197,104 +174,15 @@ func (w *writer) thinking(i int, content []converse.ContentBlock) error {
 	return nil
 }
 
-func (w *writer) inference(c *converse.InferenceConfig) {
-	if c.MaxTokens != nil {
-		w.raw(`,"max_tokens":`)
-		w.b = strconv.AppendInt(w.b, int64(*c.MaxTokens), 10)
-	}
-	if c.Temperature != nil {
-		w.raw(`,"temperature":`)
-		w.b = jsontext.AppendFloat(w.b, *c.Temperature, 64)
-	}
-	if c.TopP != nil {
-		w.raw(`,"top_p":`)
-		w.b = jsontext.AppendFloat(w.b, *c.TopP, 64)
-	}
-	for i, s := range c.StopSequences {
-		if i == 0 {
-			w.raw(`,"stop":[`)
-		} else {
-			w.raw(`,`)
-		}
-		w.b = converse.AppendQuote(w.b, s)
-	}
-	if len(c.StopSequences) > 0 {
-		w.raw(`]`)
-	}
-}
-
-// member names the member of the union that is set, for a refusal.
-func member(b *converse.ContentBlock) string {
-	switch {
-	case b.Image != nil:
-		return "image"
-	case b.ToolUse != nil:
-		return "toolUse"
-	case b.ToolResult != nil:
-		return "toolResult"
-	case len(b.Document) > 0:
-		return "document"
-	case len(b.Video) > 0:
-		return "video"
-	case len(b.Audio) > 0:
-		return "audio"
-	case len(b.GuardContent) > 0:
-		return "guardContent"
-	case len(b.CitationsContent) > 0:
-		return "citationsContent"
-	case len(b.SearchResult) > 0:
-		return "searchResult"
-	}
-	return "an empty content block"
-}
+var parameters = outbound.Parameters{MaxTokens: "max_tokens", Temperature: "temperature", TopP: "top_p", StopSequences: "stop"}
 
 // additional merges the additional fields into the top level.
 func (w *writer) additional(r *converse.Request) error {
-	if len(r.AdditionalModelRequestFields) == 0 {
+	return outbound.Additional(r, func(name string, v jsontext.Value) error {
+		if name == "prompt" || parameters.Set(r.InferenceConfig, name) {
+			return outbound.Owned(w.upstream, name)
+		}
+		w.b = outbound.AppendMember(w.b, name, v)
 		return nil
-	}
-	bad := fault.New(fault.Validation, "additionalModelRequestFields is not a JSON object.")
-	d := jsontext.NewDecoder(bytes.NewReader(r.AdditionalModelRequestFields))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return bad
-	}
-	c := r.InferenceConfig
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return bad
-		}
-		name := t.String()
-		v, err := d.ReadValue()
-		if err != nil {
-			return bad
-		}
-		owned := false
-		switch name {
-		case "prompt":
-			owned = true
-		case "max_tokens":
-			owned = c != nil && c.MaxTokens != nil
-		case "temperature":
-			owned = c != nil && c.Temperature != nil
-		case "top_p":
-			owned = c != nil && c.TopP != nil
-		case "stop":
-			owned = c != nil && len(c.StopSequences) > 0
-		}
-		if owned {
-			return fault.New(fault.Validation, "additionalModelRequestFields.%s: upstream %q takes it from the request's own members. Remove it and try again.", name, w.upstream)
-		}
-		w.raw(`,`)
-		w.b = converse.AppendQuote(w.b, name)
-		w.raw(`:`)
-		w.b = append(w.b, v...)
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return bad
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return bad
-	}
-	return nil
+	})
 }

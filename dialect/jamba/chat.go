@@ -10,6 +10,7 @@ import (
 
 	"outcrop/converse"
 	"outcrop/dialect/checker"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -94,7 +95,7 @@ func (m *message) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 // unknown refuses members that are not known at path.
 func unknown(path string, rest jsontext.Value) error {
 	var found []string
-	if err := eachMember(rest, func(name string, _ jsontext.Value) error {
+	if err := converse.EachMember(rest, func(name string, _ jsontext.Value) error {
 		found = append(found, path+": extraneous key ["+name+"] is not permitted")
 		return nil
 	}); err != nil {
@@ -250,7 +251,7 @@ func addMessage(r *converse.Request, m *message) {
 	}
 }
 
-var chatNames = [4]string{"max_tokens", "temperature", "top_p", "stop"}
+var chatNames = outbound.Parameters{MaxTokens: "max_tokens", Temperature: "temperature", TopP: "top_p", StopSequences: "stop"}
 
 // AppendRequest appends r as the body of a chat with Jamba. upstream names the server in refusals, which are of kind
 // fault.Validation and name the member by its path in the Converse request. model and stream do not appear: on Bedrock the
@@ -320,14 +321,14 @@ func AppendRequest(dst []byte, r *converse.Request, _ string, _ bool, upstream s
 		w.raw(`[`)
 	}
 	w.raw(`]`)
-	w.inference(r.InferenceConfig, chatNames)
+	w.b = chatNames.Append(w.b, r.InferenceConfig)
 	if err := w.tools(r.ToolConfig); err != nil {
 		return nil, err
 	}
 	if err := w.service(r); err != nil {
 		return nil, err
 	}
-	if err := w.additional(r, chatNames, "model", "messages", "stream", "n", "tools", "tool_choice"); err != nil {
+	if err := w.additional(r, &chatNames, "model", "messages", "stream", "n", "tools", "tool_choice"); err != nil {
 		return nil, err
 	}
 	return append(w.b, '}'), nil
@@ -350,18 +351,18 @@ func (w *writer) turn(i int, m *converse.Message) (turn, error) {
 			t.texts = append(t.texts, *b.Text)
 		case b.ToolUse != nil && m.Role == converse.RoleAssistant:
 			if b.ToolUse.Type != "" {
-				return t, w.refuse(at(i, j) + ".toolUse.type")
+				return t, w.refuse(outbound.At(i, j) + ".toolUse.type")
 			}
 			t.calls = append(t.calls, b.ToolUse)
 		case b.ToolResult != nil && m.Role == converse.RoleUser:
-			text, err := w.resultText(at(i, j)+".toolResult.content.", b.ToolResult)
+			text, err := w.resultText(outbound.At(i, j)+".toolResult.content.", b.ToolResult)
 			if err != nil {
 				return t, err
 			}
 			t.results = append(t.results, result{b.ToolResult.ToolUseID, text})
 		case b.CachePoint != nil:
 		default:
-			return t, w.refuse(at(i, j) + "." + memberOf(b))
+			return t, w.refuse(outbound.At(i, j) + "." + b.Member())
 		}
 	}
 	return t, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -28,14 +29,7 @@ type Decoder struct {
 	called  bool               // a call has come
 	finish  string             // finish_reason
 	stopped string             // the stop sequence that the server told
-	usage   usage
-	tally   int64 // estimated tokens of what was appended
-}
-
-// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
-type usage struct {
-	converse.Usage
-	input, output bool
+	usage   outbound.Usage
 }
 
 // chunk is any chunk of a stream and any whole answer.
@@ -56,15 +50,10 @@ type chunk struct {
 		} `json:"finishReason"`
 	} `json:"completions"`
 	Usage *struct {
-		Prompt     float64 `json:"prompt_tokens"`
-		Completion float64 `json:"completion_tokens"`
+		Prompt     outbound.Count `json:"prompt_tokens"`
+		Completion outbound.Count `json:"completion_tokens"`
 	} `json:"usage"`
-	Metrics *struct {
-		Input      float64 `json:"inputTokenCount"`
-		Output     float64 `json:"outputTokenCount"`
-		CacheRead  float64 `json:"cacheReadInputTokenCount"`
-		CacheWrite float64 `json:"cacheWriteInputTokenCount"`
-	} `json:"amazon-bedrock-invocationMetrics"`
+	Metrics *outbound.Counts `json:"amazon-bedrock-invocationMetrics"`
 }
 
 type said struct {
@@ -111,16 +100,10 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 		d.end(ch.FinishReason.Reason, ch.FinishReason.Sequence)
 	}
 	if u := c.Usage; u != nil {
-		d.count(u.Prompt, u.Completion)
+		d.usage.Tell(outbound.Counts{Input: u.Prompt, Output: u.Completion})
 	}
-	if m := c.Metrics; m != nil { // these exclude cached tokens, as Converse's do
-		d.count(m.Input, m.Output)
-		if m.CacheRead > 0 && m.CacheRead <= maxTokens {
-			d.usage.CacheReadInputTokens = int64(m.CacheRead)
-		}
-		if m.CacheWrite > 0 && m.CacheWrite <= maxTokens {
-			d.usage.CacheWriteInputTokens = int64(m.CacheWrite)
-		}
+	if c.Metrics != nil {
+		d.usage.Tell(*c.Metrics)
 	}
 	if d.finish == "error" || d.finish == "abort" {
 		return dst, fault.New(fault.ModelError, "The model's server gave the answer up (finish_reason %s).", d.finish)
@@ -131,19 +114,6 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 func (d *Decoder) end(reason, sequence string) {
 	if reason != "" {
 		d.finish, d.stopped = strings.ToLower(reason), sequence
-	}
-}
-
-// maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 32
-
-// count takes counts that can be. A stream's first chunk says 0 for the output that is to come.
-func (d *Decoder) count(input, output float64) {
-	if input > 0 && input <= maxTokens {
-		d.usage.input, d.usage.InputTokens = true, int64(input)
-	}
-	if output >= 0 && output <= maxTokens && (output > 0 || !d.usage.output) {
-		d.usage.output, d.usage.OutputTokens = true, int64(output)
 	}
 }
 
@@ -179,7 +149,7 @@ func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
 
 // write appends a piece of the open block.
 func (d *Decoder) write(dst []converse.Event, s string) []converse.Event {
-	d.tally += converse.EstimateTokens(s)
+	d.usage.Say(s)
 	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: d.open, Text: s})
 }
 
@@ -191,8 +161,11 @@ func (d *Decoder) piece(dst []converse.Event, i int, c *callPiece) []converse.Ev
 	if c.Function.Name != "" || d.open != converse.ToolInputDelta || d.call != i {
 		dst = d.close(d.start(dst))
 		d.open, d.called, d.call = converse.ToolInputDelta, true, i
-		d.tally += converse.EstimateTokens(c.Function.Name)
-		dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: toolUseID(c.ID), ToolName: c.Function.Name})
+		d.usage.Say(c.Function.Name)
+		if c.ID == "" {
+			c.ID = "call_" + rand.Text() // a result must name its call
+		}
+		dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: outbound.ToolUseID(c.ID), ToolName: c.Function.Name})
 	}
 	if c.Function.Arguments == "" {
 		return dst
@@ -200,25 +173,8 @@ func (d *Decoder) piece(dst []converse.Event, i int, c *callPiece) []converse.Ev
 	return d.write(dst, c.Function.Arguments)
 }
 
-// toolUseID brings id into the form that Converse accepts back, [a-zA-Z0-9_.:-]{1,64}.
-func toolUseID(id string) string {
-	if id == "" {
-		return "call_" + rand.Text()
-	}
-	b := []byte(id)
-	for i, c := range b {
-		switch {
-		case c == '_', c == '-', c == '.', c == ':', '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z':
-		default:
-			b[i] = '_'
-		}
-	}
-	return string(b[max(0, len(b)-64):]) // ids differ at their ends
-}
-
-// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that cannot
-// be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are estimated from
-// what came.
+// Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
+// input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.close(d.start(dst))
 	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason()}
@@ -226,16 +182,7 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		e.StopSequence = d.stopped
 	}
 	dst = append(dst, e)
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
-	if !d.usage.input {
-		m.Estimated = true
-		m.Usage.InputTokens = input()
-	}
-	if !d.usage.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		m.Estimated = true
-		m.Usage.OutputTokens = d.tally
-	}
-	return append(dst, m)
+	return append(dst, d.usage.Metadata(input))
 }
 
 // stopReason: Jamba says "stop" both for a finished turn and for a stop sequence, Jurassic-2 names the sequence.

@@ -9,6 +9,7 @@ import (
 
 	"outcrop/converse"
 	"outcrop/dialect/checker"
+	"outcrop/dialect/outbound"
 )
 
 // prompt is a Jurassic-2 body.
@@ -37,7 +38,7 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	if q.NumResults != nil && *q.NumResults != 1 {
 		extra.add("numResults", strconv.AppendInt(nil, int64(*q.NumResults), 10))
 	}
-	if err := eachMember(q.Rest, func(name string, v jsontext.Value) error {
+	if err := converse.EachMember(q.Rest, func(name string, v jsontext.Value) error {
 		switch name {
 		case "countPenalty", "presencePenalty", "frequencyPenalty", "minTokens", "topKReturn":
 			extra.add(name, v)
@@ -63,7 +64,7 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	}, nil
 }
 
-var promptNames = [4]string{"maxTokens", "temperature", "topP", "stopSequences"}
+var promptNames = outbound.Parameters{MaxTokens: "maxTokens", Temperature: "temperature", TopP: "topP", StopSequences: "stopSequences"}
 
 // AppendPrompt appends r as a Jurassic-2 body, as AppendRequest does for Jamba. These models take one text: a conversation of
 // more turns than one, system blocks and tools are refused. They do not stream.
@@ -88,7 +89,7 @@ func AppendPrompt(dst []byte, r *converse.Request, _ string, _ bool, upstream st
 				texts = append(texts, *b.Text)
 			case b.CachePoint != nil:
 			default:
-				return nil, w.refuse(at(i, j) + "." + memberOf(b))
+				return nil, w.refuse(outbound.At(i, j) + "." + b.Member())
 			}
 		}
 	}
@@ -97,11 +98,11 @@ func AppendPrompt(dst []byte, r *converse.Request, _ string, _ bool, upstream st
 	}
 	w.raw(`{"prompt":`)
 	w.str(strings.Join(texts, "\n"))
-	w.inference(r.InferenceConfig, promptNames)
+	w.b = promptNames.Append(w.b, r.InferenceConfig)
 	if err := w.service(r); err != nil {
 		return nil, err
 	}
-	if err := w.additional(r, promptNames, "prompt", "numResults"); err != nil {
+	if err := w.additional(r, &promptNames, "prompt", "numResults"); err != nil {
 		return nil, err
 	}
 	return append(w.b, '}'), nil

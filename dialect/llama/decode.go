@@ -4,13 +4,13 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // ErrMalformed is wrapped by the error of a body that is not an answer in this format.
@@ -30,10 +30,7 @@ type Decoder struct {
 	held    []byte // what may become a call
 	plain   bool   // it is no call
 	finish  string
-	usage   converse.Usage
-	input   bool // usage was told
-	output  bool
-	tally   int64 // estimated tokens of what came
+	usage   outbound.Usage
 }
 
 // NewDecoder returns the decoder of the answer to r.
@@ -52,30 +49,11 @@ func NewDecoder(r *converse.Request) *Decoder {
 
 // answer is a chunk or a whole answer: they have the same members.
 type answer struct {
-	Generation *string `json:"generation"`
-	Input      count   `json:"prompt_token_count"`
-	Output     count   `json:"generation_token_count"`
-	StopReason *string `json:"stop_reason"`
-	Metrics    *struct {
-		Input  count `json:"inputTokenCount"`
-		Output count `json:"outputTokenCount"`
-	} `json:"amazon-bedrock-invocationMetrics"`
-}
-
-// count is a number of tokens, as far as it can be one. Bounded so that no sum of them overflows.
-type count struct {
-	n    int64
-	told bool
-}
-
-const maxTokens = 1 << 32
-
-func (c *count) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	v, err := d.ReadValue()
-	if n, bad := strconv.ParseFloat(string(v), 64); bad == nil && n >= 0 && n <= maxTokens {
-		c.n, c.told = int64(n), true
-	}
-	return err
+	Generation *string          `json:"generation"`
+	Input      outbound.Count   `json:"prompt_token_count"`
+	Output     outbound.Count   `json:"generation_token_count"`
+	StopReason *string          `json:"stop_reason"`
+	Metrics    *outbound.Counts `json:"amazon-bedrock-invocationMetrics"`
 }
 
 // maxHeld bounds the text that is held back for a call: no model of the family writes as much in one answer.
@@ -103,25 +81,16 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	if a.StopReason != nil {
 		d.finish = *a.StopReason
 	}
-	d.count(a.Input, a.Output)
+	d.usage.Tell(outbound.Counts{Input: a.Input, Output: a.Output})
 	if a.Metrics != nil { // the last word
-		d.count(a.Metrics.Input, a.Metrics.Output)
+		d.usage.Tell(*a.Metrics)
 	}
 	return dst, nil
 }
 
-func (d *Decoder) count(input, output count) {
-	if input.told && input.n > 0 { // there is no prompt of no tokens
-		d.input, d.usage.InputTokens = true, input.n
-	}
-	if output.told {
-		d.output, d.usage.OutputTokens = true, output.n
-	}
-}
-
 // text appends a piece of the answer, or holds it back.
 func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
-	d.tally += converse.EstimateTokens(s)
+	d.usage.Say(s)
 	if d.tools == nil || d.plain {
 		return d.piece(dst, s)
 	}
@@ -158,9 +127,8 @@ func (d *Decoder) piece(dst []converse.Event, s string) []converse.Event {
 	return append(d.start(dst), converse.Event{Kind: converse.BlockDelta, Delta: converse.TextDelta, Text: s})
 }
 
-// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
-// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
-// estimated from what came.
+// Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
+// input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	reason := converse.StopEndTurn
 	if d.finish == "length" {
@@ -185,14 +153,5 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		dst = append(dst, converse.Event{Kind: converse.BlockStop})
 	}
 	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: reason})
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage}
-	if !d.input {
-		m.Estimated = true
-		m.Usage.InputTokens = input()
-	}
-	if !d.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		m.Estimated = true
-		m.Usage.OutputTokens = d.tally
-	}
-	return append(dst, m)
+	return append(dst, d.usage.Metadata(input))
 }

@@ -1,15 +1,14 @@
 package llama
 
 import (
-	"bytes"
 	"encoding/base64"
-	"io"
 	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -50,20 +49,7 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 	if len(w.pictures) > 0 {
 		w.raw(`"]`)
 	}
-	if c := r.InferenceConfig; c != nil {
-		if c.MaxTokens != nil {
-			w.raw(`,"max_gen_len":`)
-			w.b = strconv.AppendInt(w.b, int64(*c.MaxTokens), 10)
-		}
-		if c.Temperature != nil {
-			w.raw(`,"temperature":`)
-			w.b = jsontext.AppendFloat(w.b, *c.Temperature, 64)
-		}
-		if c.TopP != nil {
-			w.raw(`,"top_p":`)
-			w.b = jsontext.AppendFloat(w.b, *c.TopP, 64)
-		}
-	}
+	w.b = parameters.Append(w.b, r.InferenceConfig)
 	if err := w.additional(r); err != nil {
 		return nil, err
 	}
@@ -90,7 +76,7 @@ func (w *writer) text(s string) {
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {
-	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks the format of Meta's Llama, which has no equivalent. Remove it and try again.", path, w.upstream)
+	return outbound.Refuse(w.upstream, "the format of Meta's Llama", path)
 }
 
 // said appends a text of the conversation, unless it holds a mark of the template.
@@ -100,11 +86,6 @@ func (w *writer) said(path, s string) error {
 	}
 	w.text(s)
 	return nil
-}
-
-// at is the path of a content block.
-func at(message, block int) string {
-	return "messages." + strconv.Itoa(message) + ".content." + strconv.Itoa(block)
 }
 
 func (w *writer) unsupported(r *converse.Request) error {
@@ -117,19 +98,11 @@ func (w *writer) unsupported(r *converse.Request) error {
 	case c.ToolChoice != nil && c.ToolChoice.Tool != nil:
 		return w.refuse("toolConfig.toolChoice.tool")
 	}
-	switch {
-	case r.InferenceConfig != nil && len(r.InferenceConfig.StopSequences) > 0:
+	if r.InferenceConfig != nil && len(r.InferenceConfig.StopSequences) > 0 {
 		return w.refuse("inferenceConfig.stopSequences")
-	case r.OutputConfig != nil && r.OutputConfig.TextFormat != nil:
-		return w.refuse("outputConfig.textFormat")
-	case len(r.GuardrailConfig) > 0:
-		return w.refuse("guardrailConfig")
-	case len(r.PromptVariables) > 0:
-		return w.refuse("promptVariables")
-	case r.ServiceTier != nil && r.ServiceTier.Type != "default" && r.ServiceTier.Type != "":
-		return w.refuse("serviceTier." + r.ServiceTier.Type)
-	case r.PerformanceConfig != nil && r.PerformanceConfig.Latency != "standard" && r.PerformanceConfig.Latency != "":
-		return w.refuse("performanceConfig.latency." + r.PerformanceConfig.Latency)
+	}
+	if path := outbound.Beyond(r); path != "" {
+		return w.refuse(path)
 	}
 	return nil
 }
@@ -235,7 +208,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 		switch b := &content[j]; {
 		case b.ToolResult != nil:
 			w.head(roleTool)
-			if err := w.toolResult(at(i, j)+".toolResult", b.ToolResult); err != nil {
+			if err := w.toolResult(outbound.At(i, j)+".toolResult", b.ToolResult); err != nil {
 				return err
 			}
 			w.raw(w.turnEnd)
@@ -255,7 +228,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 				w.text("\n")
 			}
 			texts++
-			if err := w.said(at(i, j)+".text", *b.Text); err != nil {
+			if err := w.said(outbound.At(i, j)+".text", *b.Text); err != nil {
 				return err
 			}
 		case b.Image != nil && w.images && b.Image.Source.S3Location == nil:
@@ -264,7 +237,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 			texts = 0
 		case b.ToolResult != nil, b.CachePoint != nil:
 		default:
-			return w.refuse(at(i, j) + "." + member(b))
+			return w.refuse(outbound.At(i, j) + "." + unsaid(b))
 		}
 	}
 	w.raw(w.turnEnd)
@@ -298,7 +271,7 @@ func (w *writer) toolResult(path string, t *converse.ToolResult) error {
 			}
 			text = append(text, v...)
 		default:
-			return w.refuse(at + "." + resultMember(c))
+			return w.refuse(at + "." + c.Member())
 		}
 	}
 	return w.said(path, string(converse.AppendQuote(nil, string(text))))
@@ -322,32 +295,32 @@ func (w *writer) assistant(i int, content []converse.ContentBlock) error {
 				w.text("\n")
 			}
 			texts++
-			if err := w.said(at(i, j)+".text", *b.Text); err != nil {
+			if err := w.said(outbound.At(i, j)+".text", *b.Text); err != nil {
 				return err
 			}
 		case b.Text != nil:
-			return w.refuse(at(i, j) + ".text beside a toolUse")
+			return w.refuse(outbound.At(i, j) + ".text beside a toolUse")
 		case b.ToolUse != nil && w.tools && b.ToolUse.Type == "":
 			if texts > 0 {
-				return w.refuse(at(i, j) + ".toolUse beside a text")
+				return w.refuse(outbound.At(i, j) + ".toolUse beside a text")
 			}
 			if calls > 0 {
-				return w.refuse(at(i, j) + ".toolUse beside another")
+				return w.refuse(outbound.At(i, j) + ".toolUse beside another")
 			}
 			calls++
 			input := "{}"
 			if len(b.ToolUse.Input) > 0 {
 				var err error
-				if input, err = compact(at(i, j)+".toolUse.input", b.ToolUse.Input); err != nil {
+				if input, err = compact(outbound.At(i, j)+".toolUse.input", b.ToolUse.Input); err != nil {
 					return err
 				}
 			}
-			if err := w.said(at(i, j)+".toolUse", string(appendCall(nil, b.ToolUse.Name))+input+"}"); err != nil {
+			if err := w.said(outbound.At(i, j)+".toolUse", string(appendCall(nil, b.ToolUse.Name))+input+"}"); err != nil {
 				return err
 			}
 		case b.CachePoint != nil:
 		default:
-			return w.refuse(at(i, j) + "." + member(b))
+			return w.refuse(outbound.At(i, j) + "." + unsaid(b))
 		}
 	}
 	return nil
@@ -377,12 +350,12 @@ func (w *writer) turns2(r *converse.Request) error {
 					w.text("\n")
 				}
 				texts++
-				if err := w.said(at(i, j)+".text", *b.Text); err != nil {
+				if err := w.said(outbound.At(i, j)+".text", *b.Text); err != nil {
 					return err
 				}
 			case b.CachePoint != nil:
 			default:
-				return w.refuse(at(i, j) + "." + member(b))
+				return w.refuse(outbound.At(i, j) + "." + unsaid(b))
 			}
 		}
 		switch {
@@ -395,94 +368,23 @@ func (w *writer) turns2(r *converse.Request) error {
 	return nil
 }
 
-// member names the member of the union that is set, for a refusal.
-func member(b *converse.ContentBlock) string {
-	switch {
-	case b.Image != nil && b.Image.Source.S3Location != nil:
+// unsaid names what b has that the format has not: of a picture, also the place where it is.
+func unsaid(b *converse.ContentBlock) string {
+	if b.Image != nil && b.Image.Source.S3Location != nil {
 		return "image.source.s3Location"
-	case b.Image != nil:
-		return "image"
-	case b.ToolUse != nil:
-		return "toolUse"
-	case b.ToolResult != nil:
-		return "toolResult"
-	case b.ReasoningContent != nil:
-		return "reasoningContent"
-	case len(b.Document) > 0:
-		return "document"
-	case len(b.Video) > 0:
-		return "video"
-	case len(b.Audio) > 0:
-		return "audio"
-	case len(b.GuardContent) > 0:
-		return "guardContent"
-	case len(b.CitationsContent) > 0:
-		return "citationsContent"
-	case len(b.SearchResult) > 0:
-		return "searchResult"
 	}
-	return "an empty content block"
+	return b.Member()
 }
 
-func resultMember(c *converse.ToolResultContent) string {
-	switch {
-	case c.Image != nil:
-		return "image"
-	case len(c.Document) > 0:
-		return "document"
-	case len(c.Video) > 0:
-		return "video"
-	case len(c.SearchResult) > 0:
-		return "searchResult"
-	}
-	return "an empty content block"
-}
+var parameters = outbound.Parameters{MaxTokens: "max_gen_len", Temperature: "temperature", TopP: "top_p"}
 
 // additional merges the additional fields into the top level.
 func (w *writer) additional(r *converse.Request) error {
-	if len(r.AdditionalModelRequestFields) == 0 {
+	return outbound.Additional(r, func(name string, v jsontext.Value) error {
+		if name == "prompt" || name == "images" || parameters.Set(r.InferenceConfig, name) {
+			return outbound.Owned(w.upstream, name)
+		}
+		w.b = outbound.AppendMember(w.b, name, v)
 		return nil
-	}
-	bad := fault.New(fault.Validation, "additionalModelRequestFields is not a JSON object.")
-	d := jsontext.NewDecoder(bytes.NewReader(r.AdditionalModelRequestFields))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return bad
-	}
-	c := r.InferenceConfig
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return bad
-		}
-		name := t.String()
-		v, err := d.ReadValue()
-		if err != nil {
-			return bad
-		}
-		owned := false
-		switch name {
-		case "prompt", "images":
-			owned = true
-		case "max_gen_len":
-			owned = c != nil && c.MaxTokens != nil
-		case "temperature":
-			owned = c != nil && c.Temperature != nil
-		case "top_p":
-			owned = c != nil && c.TopP != nil
-		}
-		if owned {
-			return fault.New(fault.Validation, "additionalModelRequestFields.%s: upstream %q takes it from the request's own members. Remove it and try again.", name, w.upstream)
-		}
-		w.raw(`,`)
-		w.b = converse.AppendQuote(w.b, name)
-		w.raw(`:`)
-		w.b = append(w.b, v...)
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return bad
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return bad
-	}
-	return nil
+	})
 }

@@ -4,12 +4,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // ErrMalformed is wrapped by the error of a body that is not an answer in one of the two formats.
@@ -26,10 +26,7 @@ type Decoder struct {
 	index   int  // of the open block, or of the next one
 	tools   bool // a tool was called
 	finish  string
-	usage   converse.Usage
-	input   bool // usage was told
-	output  bool
-	tally   int64 // estimated tokens of what came
+	usage   outbound.Usage
 }
 
 // answer is a chunk or a whole answer: they have the same members. finish_reason and usage are what Mistral's own API says
@@ -48,13 +45,10 @@ type answer struct {
 		FinishReason string `json:"finish_reason"`
 	} `json:"choices"`
 	Usage struct {
-		Input  count `json:"prompt_tokens"`
-		Output count `json:"completion_tokens"`
+		Input  outbound.Count `json:"prompt_tokens"`
+		Output outbound.Count `json:"completion_tokens"`
 	} `json:"usage"`
-	Metrics *struct {
-		Input  count `json:"inputTokenCount"`
-		Output count `json:"outputTokenCount"`
-	} `json:"amazon-bedrock-invocationMetrics"`
+	Metrics *outbound.Counts `json:"amazon-bedrock-invocationMetrics"`
 }
 
 type calledTool struct {
@@ -63,22 +57,6 @@ type calledTool struct {
 		Name      string         `json:"name"`
 		Arguments jsontext.Value `json:"arguments"`
 	} `json:"function"`
-}
-
-// count is a number of tokens, as far as it can be one. Bounded so that no sum of them overflows.
-type count struct {
-	n    int64
-	told bool
-}
-
-const maxTokens = 1 << 32
-
-func (c *count) UnmarshalJSONFrom(d *jsontext.Decoder) error {
-	v, err := d.ReadValue()
-	if n, bad := strconv.ParseFloat(string(v), 64); bad == nil && n >= 0 && n <= maxTokens {
-		c.n, c.told = int64(n), true
-	}
-	return err
 }
 
 // Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
@@ -116,20 +94,11 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	if finish != "" {
 		d.finish = finish
 	}
-	d.count(a.Usage.Input, a.Usage.Output)
+	d.usage.Tell(outbound.Counts{Input: a.Usage.Input, Output: a.Usage.Output})
 	if a.Metrics != nil { // the last word
-		d.count(a.Metrics.Input, a.Metrics.Output)
+		d.usage.Tell(*a.Metrics)
 	}
 	return dst, nil
-}
-
-func (d *Decoder) count(input, output count) {
-	if input.told && input.n > 0 { // there is no prompt of no tokens
-		d.input, d.usage.InputTokens = true, input.n
-	}
-	if output.told {
-		d.output, d.usage.OutputTokens = true, output.n
-	}
 }
 
 func (d *Decoder) start(dst []converse.Event) []converse.Event {
@@ -153,7 +122,7 @@ func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
 	if s == "" {
 		return dst
 	}
-	d.tally += converse.EstimateTokens(s)
+	d.usage.Say(s)
 	d.open = true
 	return append(d.start(dst), converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: converse.TextDelta, Text: s})
 }
@@ -171,8 +140,12 @@ func (d *Decoder) call(dst []converse.Event, c *calledTool) []converse.Event {
 	default:
 		input = string(c.Function.Arguments)
 	}
-	d.tally += converse.EstimateTokens(c.Function.Name) + converse.EstimateTokens(input)
-	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: toolUseID(c.ID), ToolName: c.Function.Name})
+	d.usage.Say(c.Function.Name)
+	d.usage.Say(input)
+	if c.ID == "" {
+		c.ID = "call_" + rand.Text() // a result must name its call
+	}
+	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: outbound.ToolUseID(c.ID), ToolName: c.Function.Name})
 	if input != "" {
 		dst = append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: converse.ToolInputDelta, Text: input})
 	}
@@ -181,38 +154,12 @@ func (d *Decoder) call(dst []converse.Event, c *calledTool) []converse.Event {
 	return dst
 }
 
-// toolUseID brings id into the form that Converse accepts back, [a-zA-Z0-9_.:-]{1,64}. The server sees the changed id in
-// both the call and its result, so they still match.
-func toolUseID(id string) string {
-	if id == "" {
-		return "call_" + rand.Text() // a result must name its call
-	}
-	b := []byte(id)
-	b = b[max(0, len(b)-64):] // ids differ at their ends
-	for i, c := range b {
-		if c != '_' && c != '-' && c != '.' && c != ':' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') {
-			b[i] = '_'
-		}
-	}
-	return string(b)
-}
-
-// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
-// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
-// estimated from what came.
+// Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
+// input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.close(d.start(dst))
 	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason()})
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage}
-	if !d.input {
-		m.Estimated = true
-		m.Usage.InputTokens = input()
-	}
-	if !d.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		m.Estimated = true
-		m.Usage.OutputTokens = d.tally
-	}
-	return append(dst, m)
+	return append(dst, d.usage.Metadata(input))
 }
 
 func (d *Decoder) stopReason() string {

@@ -1,14 +1,13 @@
 package mistral
 
 import (
-	"bytes"
 	"encoding/base64"
-	"io"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -33,38 +32,14 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 		w.format = "Mistral AI's chat completion"
 		write = w.chat
 	}
-	if err := w.unsupported(r); err != nil {
-		return nil, err
+	if path := outbound.Beyond(r); path != "" {
+		return nil, w.refuse(path)
 	}
 	w.raw(`{`)
 	if err := write(r); err != nil {
 		return nil, err
 	}
-	if c := r.InferenceConfig; c != nil {
-		if c.MaxTokens != nil {
-			w.raw(`,"max_tokens":`)
-			w.b = strconv.AppendInt(w.b, int64(*c.MaxTokens), 10)
-		}
-		if c.Temperature != nil {
-			w.raw(`,"temperature":`)
-			w.b = jsontext.AppendFloat(w.b, *c.Temperature, 64)
-		}
-		if c.TopP != nil {
-			w.raw(`,"top_p":`)
-			w.b = jsontext.AppendFloat(w.b, *c.TopP, 64)
-		}
-		for i, s := range c.StopSequences {
-			if i == 0 {
-				w.raw(`,"stop":[`)
-			} else {
-				w.raw(`,`)
-			}
-			w.str(s)
-		}
-		if len(c.StopSequences) > 0 {
-			w.raw(`]`)
-		}
-	}
+	w.b = parameters.Append(w.b, r.InferenceConfig)
 	if err := w.additional(r, chat(model)); err != nil {
 		return nil, err
 	}
@@ -92,28 +67,7 @@ func (w *writer) text(s string) {
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {
-	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks %s, which has no equivalent. Remove it and try again.", path, w.upstream, w.format)
-}
-
-// at is the path of a content block.
-func at(message, block int) string {
-	return "messages." + strconv.Itoa(message) + ".content." + strconv.Itoa(block)
-}
-
-func (w *writer) unsupported(r *converse.Request) error {
-	switch {
-	case r.OutputConfig != nil && r.OutputConfig.TextFormat != nil:
-		return w.refuse("outputConfig.textFormat")
-	case len(r.GuardrailConfig) > 0:
-		return w.refuse("guardrailConfig")
-	case len(r.PromptVariables) > 0:
-		return w.refuse("promptVariables")
-	case r.ServiceTier != nil && r.ServiceTier.Type != "default" && r.ServiceTier.Type != "":
-		return w.refuse("serviceTier." + r.ServiceTier.Type)
-	case r.PerformanceConfig != nil && r.PerformanceConfig.Latency != "standard" && r.PerformanceConfig.Latency != "":
-		return w.refuse("performanceConfig.latency." + r.PerformanceConfig.Latency)
-	}
-	return nil
+	return outbound.Refuse(w.upstream, w.format, path)
 }
 
 // prompt writes the conversation in the instruct template.
@@ -142,7 +96,7 @@ func (w *writer) prompt(r *converse.Request) error {
 			switch b := &m.Content[j]; {
 			case b.Text != nil:
 				if k := mark(*b.Text); k != "" {
-					return fault.New(fault.Validation, "The text at %s.text holds %s, which is a mark in the prompt of the model at upstream %q. Remove it and try again.", at(i, j), k, w.upstream)
+					return fault.New(fault.Validation, "The text at %s.text holds %s, which is a mark in the prompt of the model at upstream %q. Remove it and try again.", outbound.At(i, j), k, w.upstream)
 				}
 				if texts > 0 {
 					w.text("\n")
@@ -151,7 +105,7 @@ func (w *writer) prompt(r *converse.Request) error {
 				w.text(*b.Text)
 			case b.CachePoint != nil:
 			default:
-				return w.refuse(at(i, j) + "." + member(b))
+				return w.refuse(outbound.At(i, j) + "." + b.Member())
 			}
 		}
 		switch {
@@ -220,7 +174,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 	for j := range content {
 		switch b := &content[j]; {
 		case b.ToolResult != nil:
-			if err := w.toolResult(at(i, j)+".toolResult", b.ToolResult); err != nil {
+			if err := w.toolResult(outbound.At(i, j)+".toolResult", b.ToolResult); err != nil {
 				return err
 			}
 		case b.CachePoint == nil:
@@ -245,7 +199,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 		b := &content[j]
 		if b.Text == nil && b.Image == nil {
 			if b.ToolResult == nil && b.CachePoint == nil {
-				return w.refuse(at(i, j) + "." + member(b))
+				return w.refuse(outbound.At(i, j) + "." + b.Member())
 			}
 			continue
 		}
@@ -264,10 +218,10 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 		switch b.Image.Format {
 		case "png", "jpeg", "gif", "webp":
 		default:
-			return fault.New(fault.Validation, "%s.image.format: %q is not one of png, jpeg, gif, webp.", at(i, j), b.Image.Format)
+			return fault.New(fault.Validation, "%s.image.format: %q is not one of png, jpeg, gif, webp.", outbound.At(i, j), b.Image.Format)
 		}
 		if b.Image.Source.S3Location != nil {
-			return w.refuse(at(i, j) + ".image.source.s3Location")
+			return w.refuse(outbound.At(i, j) + ".image.source.s3Location")
 		}
 		w.raw(`{"type":"image_url","image_url":{"url":"data:image/` + b.Image.Format + `;base64,`)
 		w.b = base64.StdEncoding.AppendEncode(w.b, b.Image.Source.Bytes)
@@ -291,7 +245,7 @@ func (w *writer) texts(i int, content []converse.ContentBlock) error {
 			w.text(*b.Text)
 		case b.ToolResult != nil, b.ToolUse != nil, b.CachePoint != nil:
 		default:
-			return w.refuse(at(i, j) + "." + member(b))
+			return w.refuse(outbound.At(i, j) + "." + b.Member())
 		}
 	}
 	w.raw(`"`)
@@ -321,7 +275,7 @@ func (w *writer) toolResult(path string, t *converse.ToolResult) error {
 			}
 			w.text(string(v))
 		default:
-			return w.refuse(at + "." + resultMember(c))
+			return w.refuse(at + "." + c.Member())
 		}
 	}
 	w.raw(`"}`)
@@ -331,7 +285,7 @@ func (w *writer) toolResult(path string, t *converse.ToolResult) error {
 func (w *writer) assistant(i int, content []converse.ContentBlock) error {
 	for j := range content {
 		if b := &content[j]; b.ToolResult != nil || b.ToolUse != nil && b.ToolUse.Type != "" {
-			return w.refuse(at(i, j) + "." + member(b))
+			return w.refuse(outbound.At(i, j) + "." + b.Member())
 		}
 	}
 	w.begin("assistant")
@@ -421,96 +375,22 @@ func (w *writer) tools(c *converse.ToolConfig) error {
 	return nil
 }
 
-// member names the member of the union that is set, for a refusal.
-func member(b *converse.ContentBlock) string {
-	switch {
-	case b.Image != nil:
-		return "image"
-	case b.ToolUse != nil:
-		return "toolUse"
-	case b.ToolResult != nil:
-		return "toolResult"
-	case b.ReasoningContent != nil:
-		return "reasoningContent"
-	case len(b.Document) > 0:
-		return "document"
-	case len(b.Video) > 0:
-		return "video"
-	case len(b.Audio) > 0:
-		return "audio"
-	case len(b.GuardContent) > 0:
-		return "guardContent"
-	case len(b.CitationsContent) > 0:
-		return "citationsContent"
-	case len(b.SearchResult) > 0:
-		return "searchResult"
-	}
-	return "an empty content block"
-}
-
-func resultMember(c *converse.ToolResultContent) string {
-	switch {
-	case c.Image != nil:
-		return "image"
-	case len(c.Document) > 0:
-		return "document"
-	case len(c.Video) > 0:
-		return "video"
-	case len(c.SearchResult) > 0:
-		return "searchResult"
-	}
-	return "an empty content block"
-}
+var parameters = outbound.Parameters{MaxTokens: "max_tokens", Temperature: "temperature", TopP: "top_p", StopSequences: "stop"}
 
 // additional merges the additional fields into the top level.
 func (w *writer) additional(r *converse.Request, chat bool) error {
-	if len(r.AdditionalModelRequestFields) == 0 {
-		return nil
-	}
-	bad := fault.New(fault.Validation, "additionalModelRequestFields is not a JSON object.")
-	d := jsontext.NewDecoder(bytes.NewReader(r.AdditionalModelRequestFields))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return bad
-	}
-	c := r.InferenceConfig
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return bad
-		}
-		name := t.String()
-		v, err := d.ReadValue()
-		if err != nil {
-			return bad
-		}
-		owned := false
+	return outbound.Additional(r, func(name string, v jsontext.Value) error {
+		owned := parameters.Set(r.InferenceConfig, name)
 		switch name {
 		case "prompt", "messages", "tools", "n":
 			owned = true
 		case "tool_choice": // "none" has no other place
 			owned = !chat || r.ToolConfig == nil || r.ToolConfig.ToolChoice != nil
-		case "max_tokens":
-			owned = c != nil && c.MaxTokens != nil
-		case "temperature":
-			owned = c != nil && c.Temperature != nil
-		case "top_p":
-			owned = c != nil && c.TopP != nil
-		case "stop":
-			owned = c != nil && len(c.StopSequences) > 0
 		}
 		if owned {
-			return fault.New(fault.Validation, "additionalModelRequestFields.%s: upstream %q takes it from the request's own members. Remove it and try again.", name, w.upstream)
+			return outbound.Owned(w.upstream, name)
 		}
-		w.raw(`,`)
-		w.b = converse.AppendQuote(w.b, name)
-		w.raw(`:`)
-		w.b = append(w.b, v...)
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return bad
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return bad
-	}
-	return nil
+		w.b = outbound.AppendMember(w.b, name, v)
+		return nil
+	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // ErrMalformed is wrapped by the error of a body that is not an answer in this format.
@@ -35,8 +36,7 @@ type Decoder struct {
 	index   int                // of the open block, or of the next one
 	theirs  float64            // the server's index of the open tool block
 	stop    string
-	usage   usage
-	tally   int64 // estimated tokens of what was appended
+	usage   outbound.Usage
 }
 
 // chunk is an event of a stream, or a whole answer. Of a stream's event one of the first six members is set.
@@ -77,12 +77,7 @@ type chunk struct {
 	StopReason string  `json:"stopReason"`
 	Usage      *counts `json:"usage"`
 
-	Metrics *struct {
-		Input      *float64 `json:"inputTokenCount"`
-		Output     *float64 `json:"outputTokenCount"`
-		CacheRead  *float64 `json:"cacheReadInputTokenCount"`
-		CacheWrite *float64 `json:"cacheWriteInputTokenCount"`
-	} `json:"amazon-bedrock-invocationMetrics"`
+	Metrics *outbound.Counts `json:"amazon-bedrock-invocationMetrics"`
 }
 
 type toolUse struct {
@@ -99,18 +94,12 @@ type reasoning struct {
 	Block     *reasoning `json:"reasoningText"`
 }
 
-// counts is a usage. The numbers come with a fraction (30.0) where a guardrail has written the answer anew.
+// counts is a usage. Its input excludes what the cache has read and written.
 type counts struct {
-	Input      *float64 `json:"inputTokens"`
-	Output     *float64 `json:"outputTokens"`
-	CacheRead  *float64 `json:"cacheReadInputTokenCount"`
-	CacheWrite *float64 `json:"cacheWriteInputTokenCount"`
-}
-
-// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
-type usage struct {
-	converse.Usage
-	input, output bool
+	Input      outbound.Count `json:"inputTokens"`
+	Output     outbound.Count `json:"outputTokens"`
+	CacheRead  outbound.Count `json:"cacheReadInputTokenCount"`
+	CacheWrite outbound.Count `json:"cacheWriteInputTokenCount"`
 }
 
 // Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
@@ -187,13 +176,13 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 		d.stop = c.StopReason
 	}
 	if c.Usage != nil {
-		d.usage.add(c.Usage)
+		d.usage.Tell(outbound.Counts(*c.Usage))
 	}
 	if c.Metadata != nil && c.Metadata.Usage != nil {
-		d.usage.add(c.Metadata.Usage)
+		d.usage.Tell(outbound.Counts(*c.Metadata.Usage))
 	}
 	if c.Metrics != nil { // what Bedrock itself counted has the last word
-		d.usage.add(&counts{c.Metrics.Input, c.Metrics.Output, c.Metrics.CacheRead, c.Metrics.CacheWrite})
+		d.usage.Tell(*c.Metrics)
 	}
 	return dst, nil
 }
@@ -223,45 +212,12 @@ func quick(data []byte) (text string, ok bool) {
 	return string(data[:end]), true
 }
 
-// maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 32
-
-// add takes over what c tells. Nova's input excludes what its cache has read and written. An input of no tokens at all is
-// not told: there is none.
-func (u *usage) add(c *counts) {
-	told := func(n *float64) (int64, bool) {
-		if n == nil || !(*n >= 0 && *n <= maxTokens) {
-			return 0, false
-		}
-		return int64(*n), true
-	}
-	in, ok := told(c.Input)
-	read, _ := told(c.CacheRead)
-	write, _ := told(c.CacheWrite)
-	if ok && in+read+write > 0 {
-		u.input, u.InputTokens, u.CacheReadInputTokens, u.CacheWriteInputTokens = true, in, read, write
-	}
-	if out, ok := told(c.Output); ok {
-		u.output, u.OutputTokens = true, out
-	}
-}
-
-// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
-// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
-// estimated from what came.
+// Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
+// input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.close(d.start(dst))
 	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: stopReason(d.stop)})
-	m := converse.Event{Kind: converse.Metadata, Usage: d.usage.Usage}
-	if !d.usage.input {
-		m.Estimated = true
-		m.Usage.InputTokens = input()
-	}
-	if !d.usage.output || m.Usage.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		m.Estimated = true
-		m.Usage.OutputTokens = d.tally
-	}
-	return append(dst, m)
+	return append(dst, d.usage.Metadata(input))
 }
 
 // stopReason returns s where Converse knows it: the words are the same.
@@ -301,7 +257,7 @@ func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, text stri
 	if kind == converse.SignatureDelta {
 		block = converse.ReasoningDelta
 	} else {
-		d.tally += converse.EstimateTokens(text)
+		d.usage.Say(text)
 	}
 	dst = d.start(dst)
 	if d.open != block {
@@ -328,6 +284,6 @@ func (d *Decoder) tool(dst []converse.Event, t *toolUse) ([]converse.Event, erro
 	}
 	dst = d.close(d.start(dst))
 	d.open = converse.ToolInputDelta
-	d.tally += converse.EstimateTokens(t.Name)
+	d.usage.Say(t.Name)
 	return append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: t.ID, ToolName: t.Name}), nil
 }

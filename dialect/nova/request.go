@@ -1,14 +1,13 @@
 package nova
 
 import (
-	"bytes"
-	"io"
 	"strconv"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -46,12 +45,12 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 		w.raw(`]}`)
 	}
 	w.raw(`]`)
-	w.inference(r.InferenceConfig, inference)
+	w.b = parameters.AppendObject(w.b, "inferenceConfig", r.InferenceConfig, inference)
 	if err := w.tools(r.ToolConfig); err != nil {
 		return nil, err
 	}
-	if err := w.service(r); err != nil {
-		return nil, err
+	if path := outbound.Beyond(r); path != "" {
+		return nil, w.refuse(path)
 	}
 	w.b = append(w.b, rest...)
 	w.raw(`}`)
@@ -69,7 +68,7 @@ func (w *writer) str(s string) { w.b = converse.AppendQuote(w.b, s) }
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {
-	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks Amazon Nova's format, which has no equivalent. Remove it and try again.", path, w.upstream)
+	return outbound.Refuse(w.upstream, "Amazon Nova's format", path)
 }
 
 // object writes v, which stands at path, as Converse does: the formats are the same there.
@@ -171,50 +170,6 @@ func (w *writer) content(message int, blocks []converse.ContentBlock) error {
 	return nil
 }
 
-// inference writes the parameters, and after them rest: further members, each with a comma before it.
-func (w *writer) inference(c *converse.InferenceConfig, rest []byte) {
-	open := false
-	member := func(name string) {
-		if open {
-			w.raw(`,`)
-		} else {
-			w.raw(`,"inferenceConfig":{`)
-		}
-		open = true
-		w.raw(name)
-	}
-	if c != nil {
-		if c.MaxTokens != nil {
-			member(`"maxTokens":`)
-			w.b = strconv.AppendInt(w.b, int64(*c.MaxTokens), 10)
-		}
-		if c.Temperature != nil {
-			member(`"temperature":`)
-			w.b = jsontext.AppendFloat(w.b, *c.Temperature, 64)
-		}
-		if c.TopP != nil {
-			member(`"topP":`)
-			w.b = jsontext.AppendFloat(w.b, *c.TopP, 64)
-		}
-		if len(c.StopSequences) > 0 {
-			member(`"stopSequences":[`)
-			for i, s := range c.StopSequences {
-				if i > 0 {
-					w.raw(`,`)
-				}
-				w.str(s)
-			}
-			w.raw(`]`)
-		}
-	}
-	if len(rest) > 0 {
-		member(string(rest[1:]))
-	}
-	if open {
-		w.raw(`}`)
-	}
-}
-
 func (w *writer) tools(c *converse.ToolConfig) error {
 	if c == nil {
 		return nil
@@ -259,93 +214,35 @@ func (w *writer) tools(c *converse.ToolConfig) error {
 	return nil
 }
 
-// service refuses what a body cannot ask for.
-func (w *writer) service(r *converse.Request) error {
-	switch {
-	case r.OutputConfig != nil && r.OutputConfig.TextFormat != nil:
-		return w.refuse("outputConfig.textFormat")
-	case r.ServiceTier != nil && r.ServiceTier.Type != "" && r.ServiceTier.Type != "default":
-		return w.refuse("serviceTier." + r.ServiceTier.Type)
-	case r.PerformanceConfig != nil && r.PerformanceConfig.Latency != "" && r.PerformanceConfig.Latency != "standard":
-		return w.refuse("performanceConfig.latency." + r.PerformanceConfig.Latency)
-	case len(r.GuardrailConfig) > 0:
-		return w.refuse("guardrailConfig")
-	case len(r.PromptVariables) > 0:
-		return w.refuse("promptVariables")
-	}
-	return nil
-}
+var parameters = outbound.Parameters{MaxTokens: "maxTokens", Temperature: "temperature", TopP: "topP", StopSequences: "stopSequences"}
 
 // additional returns the additional fields as they follow the request's own members, each with a comma before it:
 // those of inferenceConfig and those of the top level.
 func (w *writer) additional(r *converse.Request) (inference, rest []byte, err error) {
-	c := r.InferenceConfig
-	if c == nil {
-		c = &converse.InferenceConfig{}
-	}
-	owned := func(name string) error {
-		return fault.New(fault.Validation, "additionalModelRequestFields.%s: upstream %q takes it from the request's own members. Remove it and try again.", name, w.upstream)
-	}
-	add := func(to []byte, name string, v jsontext.Value) []byte {
-		to = append(to, ',')
-		to = converse.AppendQuote(to, name)
-		to = append(to, ':')
-		return append(to, v...)
-	}
-	if len(r.AdditionalModelRequestFields) == 0 {
-		return nil, nil, nil
-	}
-	err = each("additionalModelRequestFields", r.AdditionalModelRequestFields, func(name string, v jsontext.Value) error {
+	err = outbound.Additional(r, func(name string, v jsontext.Value) error {
 		switch name {
 		case "anthropic_beta", "anthropic_version":
 			return nil
 		case "schemaVersion", "messages", "system", "toolConfig":
-			return owned(name)
+			return outbound.Owned(w.upstream, name)
 		case "inferenceConfig":
-			return each("additionalModelRequestFields.inferenceConfig", v, func(name string, v jsontext.Value) error {
-				switch {
-				case (name == "maxTokens" || name == "max_new_tokens") && c.MaxTokens != nil,
-					name == "temperature" && c.Temperature != nil,
-					(name == "topP" || name == "top_p") && c.TopP != nil,
-					name == "stopSequences" && len(c.StopSequences) > 0:
-					return owned("inferenceConfig." + name)
+			return outbound.Members("additionalModelRequestFields.inferenceConfig", v, func(name string, v jsontext.Value) error {
+				same := name
+				switch name { // its older names
+				case "max_new_tokens":
+					same = "maxTokens"
+				case "top_p":
+					same = "topP"
 				}
-				inference = add(inference, name, v)
+				if parameters.Set(r.InferenceConfig, same) {
+					return outbound.Owned(w.upstream, "inferenceConfig."+name)
+				}
+				inference = outbound.AppendMember(inference, name, v)
 				return nil
 			})
 		}
-		rest = add(rest, name, v)
+		rest = outbound.AppendMember(rest, name, v)
 		return nil
 	})
 	return inference, rest, err
-}
-
-// each calls f with each member of v, which stands at path and must be an object.
-func each(path string, v jsontext.Value, f func(name string, v jsontext.Value) error) error {
-	bad := func() error { return fault.New(fault.Validation, "%s is not a JSON object.", path) }
-	d := jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return bad()
-	}
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return bad()
-		}
-		name := t.String()
-		value, err := d.ReadValue()
-		if err != nil {
-			return bad()
-		}
-		if err := f(name, value); err != nil {
-			return err
-		}
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return bad()
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return bad()
-	}
-	return nil
 }

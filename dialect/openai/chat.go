@@ -2,11 +2,13 @@ package openai
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // Chat is a request of Chat Completions.
@@ -295,7 +297,7 @@ func thinking(text, signature string) converse.ContentBlock {
 
 // result adds a tool's result.
 func (r *reader) result(t *translation, id string, content []converse.ContentBlock) error {
-	res := &converse.ToolResult{ToolUseID: toolUseID(id), Content: []converse.ToolResultContent{}}
+	res := &converse.ToolResult{ToolUseID: outbound.ToolUseID(id), Content: []converse.ToolResultContent{}}
 	for _, b := range content {
 		switch {
 		case b.Text != nil && *b.Text != "", b.Image != nil, b.Document != nil:
@@ -385,7 +387,7 @@ func (r *reader) addCall(m *message, id string, u *converse.ToolUse) error {
 	if u.Input == nil {
 		u.Input = jsontext.Value("{}")
 	}
-	u.ToolUseID = toolUseID(id)
+	u.ToolUseID = outbound.ToolUseID(id)
 	m.calls = append(m.calls, converse.ContentBlock{ToolUse: u})
 	return nil
 }
@@ -592,13 +594,13 @@ func citedText(raw []byte) string {
 	if json.Unmarshal(raw, &c) != nil {
 		return "" // no provider makes such a block
 	}
-	s := ""
+	var s strings.Builder
 	for _, t := range c.Content {
 		if t.Text != nil {
-			s += *t.Text
+			s.WriteString(*t.Text)
 		}
 	}
-	return s
+	return s.String()
 }
 
 // argumentsText is the text of a tool's input. A string is what the model wrote that is no JSON: see converse.Collect.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // Error is what a server answered instead of a result: the error object of a body or of a stream's chunk.
@@ -66,12 +67,12 @@ type callID struct {
 	id    string
 	named bool // BlockStart is out
 	name  string
-	held  string // arguments that came before the name
+	held  joined // arguments that came before the name
 }
 
 // part is what one chunk, or one whole message, holds.
 type part struct {
-	text, thought   string
+	text, thought   joined
 	textAt, textEnd int // where the raw text stands in the chunk
 	plain           bool
 	calls           []toolPart
@@ -86,6 +87,33 @@ type part struct {
 type usage struct {
 	converse.Usage
 	input, output bool
+}
+
+// joined is a text that comes in pieces, mostly in one. However many there are, each is copied once or twice.
+type joined struct {
+	first string
+	all   []byte // from the second piece on
+}
+
+func (j *joined) add(s string) {
+	switch {
+	case s == "":
+	case j.empty():
+		j.first = s
+	case j.all == nil:
+		j.all = append(append(make([]byte, 0, 2*len(j.first)+len(s)), j.first...), s...)
+	default:
+		j.all = append(j.all, s...)
+	}
+}
+
+func (j *joined) empty() bool { return j.first == "" }
+
+func (j *joined) String() string {
+	if j.all != nil {
+		return string(j.all)
+	}
+	return j.first
 }
 
 type toolPart struct {
@@ -123,13 +151,13 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	if u := &p.usage; u.output && (u.OutputTokens > 0 || d.usage.OutputTokens == 0) {
 		d.usage.output, d.usage.OutputTokens = true, u.OutputTokens
 	}
-	if p.thought != "" {
+	if thought := p.thought.String(); thought != "" {
 		dst = d.block(dst, converse.ReasoningDelta)
-		dst = d.piece(dst, converse.ReasoningDelta, p.thought)
+		dst = d.piece(dst, converse.ReasoningDelta, thought)
 	}
-	if p.text != "" {
+	if text := p.text.String(); text != "" {
 		dst = d.block(dst, converse.TextDelta)
-		dst = d.piece(dst, converse.TextDelta, p.text)
+		dst = d.piece(dst, converse.TextDelta, text)
 		if p.plain {
 			d.before = append(d.before, data[:p.textAt]...)
 			d.after = append(d.after, data[p.textEnd:]...)
@@ -267,7 +295,7 @@ func (d *Decoder) toolCall(dst []converse.Event, t *toolPart) ([]converse.Event,
 	}
 	if !d.call.named {
 		d.call.name += t.name
-		d.call.held += t.input
+		d.call.held.add(t.input)
 		if d.call.name != "" {
 			dst = d.nameCall(dst)
 		}
@@ -302,38 +330,12 @@ func (d *Decoder) nameCall(dst []converse.Event) []converse.Event {
 		d.call.id = "call_" + rand.Text() // some servers give none, and a result must name its call
 	}
 	d.tally += converse.EstimateTokens(d.call.name)
-	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: toolUseID(d.call.id), ToolName: d.call.name})
-	if held := d.call.held; held != "" {
-		d.call.held = ""
+	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: outbound.ToolUseID(d.call.id), ToolName: d.call.name})
+	if held := d.call.held.String(); held != "" {
+		d.call.held = joined{}
 		dst = d.piece(dst, converse.ToolInputDelta, held)
 	}
 	return dst
-}
-
-// toolUseID brings id into the form that Converse accepts back, [a-zA-Z0-9_.:-]{1,64}. The server sees the changed id in
-// both the call and its result, so they still match.
-func toolUseID(id string) string {
-	ok := len(id) <= 64
-	for i := 0; i < len(id) && ok; i++ {
-		ok = idByte(id[i])
-	}
-	if ok {
-		return id
-	}
-	b := []byte(id)
-	for i := range b {
-		if !idByte(b[i]) {
-			b[i] = '_'
-		}
-	}
-	if len(b) > 64 {
-		b = b[len(b)-64:] // ids differ at their ends
-	}
-	return string(b)
-}
-
-func idByte(c byte) bool {
-	return c == '_' || c == '-' || c == '.' || c == ':' || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
 }
 
 // quick decodes a chunk that repeats the last one in all but its text, as nearly all chunks of a stream do. What stands

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -549,5 +550,55 @@ func TestFieldPaths(t *testing.T) {
 		if ok != (err == nil) || err != nil && (!strings.Contains(err.Error(), "additionalModelResponseFieldPaths.1 ") || !strings.Contains(err.Error(), `"gpu-a"`)) {
 			t.Errorf("%s in a stream: %v", path, err)
 		}
+	}
+}
+
+// allocated is what f allocates, in bytes.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestPieces: text in very many pieces costs what its bytes do.
+func TestPieces(t *testing.T) {
+	const n = 20_000
+	for name, answer := range map[string]string{
+		"parts":    `{"choices":[{"message":{"content":[` + strings.Repeat(`{"type":"text","text":"0123456789"},`, n) + `{}]},"finish_reason":"stop"}]}`,
+		"thoughts": `{"choices":[{"message":{"content":[{"type":"thinking","thinking":[` + strings.Repeat(`{"type":"text","text":"0123456789"},`, n) + `{}]}]},"finish_reason":"stop"}]}`,
+		"members":  `{"choices":[{"message":{` + strings.Repeat(`"content":"0123456789",`, n) + `"role":"assistant"},"finish_reason":"stop"}]}`,
+	} {
+		var es []converse.Event
+		if cost := allocated(func() { es = events(t, &Decoder{}, answer) }); cost > 100*n*10 {
+			t.Errorf("%s: %d bytes were allocated", name, cost)
+		}
+		if want := strings.Repeat("0123456789", n); es[1].Text != want {
+			t.Errorf("%s: %d characters", name, len(es[1].Text))
+		}
+	}
+	var d Decoder
+	var es []converse.Event
+	piece := []byte(`{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"0123456789"}}]}}]}`)
+	if cost := allocated(func() {
+		for range n {
+			es, _ = d.Append(es, piece)
+		}
+		es, _ = d.Append(es, []byte(`{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"name":"f"}}]},"finish_reason":"tool_calls"}]}`))
+	}); cost > 200*n*10 {
+		t.Errorf("arguments before the name: %d bytes were allocated", cost)
+	}
+	if len(es) != 3 || es[2].Text != strings.Repeat("0123456789", n) {
+		t.Errorf("%d events", len(es))
+	}
+}
+
+// TestTooManyParts: what no answer has is not decoded.
+func TestTooManyParts(t *testing.T) {
+	var d Decoder
+	answer := []byte(`{"choices":[{"message":{"tool_calls":[` + strings.Repeat(`{},`, 1<<18) + `{}]}}]}`)
+	if _, err := d.Append(nil, answer); !errors.Is(err, ErrMalformed) {
+		t.Error(err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"outcrop/converse"
 )
 
 func malformed(format string, args ...any) error {
@@ -21,6 +23,9 @@ func (d *Decoder) parse(data []byte) error {
 	defer func() { d.in.b = nil }() // it is the caller's
 	if d.in.peek() != '{' {
 		return malformed("it is no JSON object: %.60q", data)
+	}
+	if !converse.Plausible(data) {
+		return malformed("it has more parts than an answer has")
 	}
 	err := d.object(func(name []byte, kind byte) error {
 		switch string(name) {
@@ -163,12 +168,12 @@ func (d *Decoder) message() error {
 				if err != nil || len(raw) == 2 {
 					return err
 				}
-				if p.text != "" {
+				if !p.text.empty() {
 					p.plain = false
 				}
 				p.textEnd = d.in.i
 				p.textAt = p.textEnd - len(raw)
-				p.text += unquote(raw, plain)
+				p.text.add(unquote(raw, plain))
 				return nil
 			case '[':
 				p.plain = false
@@ -178,8 +183,8 @@ func (d *Decoder) message() error {
 			if kind == '"' {
 				p.plain = false
 				s, err := d.in.text()
-				if p.thought == "" { // vLLM has sent both names with the same text
-					p.thought = s
+				if p.thought.empty() { // vLLM has sent both names with the same text
+					p.thought.add(s)
 				}
 				return err
 			}
@@ -215,7 +220,7 @@ func (d *Decoder) parts() error {
 			switch {
 			case string(name) == "text" && kind == '"':
 				s, err := d.in.text()
-				d.part.text += s
+				d.part.text.add(s)
 				return err
 			case string(name) == "thinking" && kind == '[':
 				return d.array(func(_ int, kind byte) error {
@@ -227,7 +232,7 @@ func (d *Decoder) parts() error {
 							return d.skip()
 						}
 						s, err := d.in.text()
-						d.part.thought += s
+						d.part.thought.add(s)
 						return err
 					})
 				})

@@ -10,7 +10,6 @@ package openai
 import (
 	"bytes"
 	"encoding/base64"
-	"io"
 	"strconv"
 	"strings"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -51,7 +51,7 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 	if stream {
 		w.raw(`,"stream":true,"stream_options":{"include_usage":true}`)
 	}
-	w.inference(r.InferenceConfig)
+	w.b = parameters.Append(w.b, r.InferenceConfig)
 	noParallel, additional, err := w.additional(r)
 	if err != nil {
 		return nil, err
@@ -120,12 +120,7 @@ func (w *writer) str(s string) { w.b = converse.AppendQuote(w.b, s) }
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {
-	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks OpenAI's Chat Completions, which has no equivalent. Remove it and try again.", path, w.upstream)
-}
-
-// at is the path of a content block.
-func at(message, block int) string {
-	return "messages." + strconv.Itoa(message) + ".content." + strconv.Itoa(block)
+	return outbound.Refuse(w.upstream, "OpenAI's Chat Completions", path)
 }
 
 func (w *writer) begin(role string) {
@@ -198,7 +193,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 			}
 		case b.CachePoint != nil:
 		default:
-			return w.refuse(at(i, j) + "." + member(b))
+			return w.refuse(outbound.At(i, j) + "." + b.Member())
 		}
 	}
 	if results > 0 {
@@ -241,7 +236,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 			w.raw(`}`)
 		case b.Image != nil:
 			part()
-			if err := w.image(at(i, j)+".image", b.Image); err != nil {
+			if err := w.image(outbound.At(i, j)+".image", b.Image); err != nil {
 				return err
 			}
 		case b.ToolResult != nil:
@@ -251,7 +246,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 					w.raw(`{"type":"text","text":`)
 					w.str("Image from the result of tool call " + b.ToolResult.ToolUseID + ":")
 					w.raw(`},`)
-					if err := w.image(at(i, j)+".toolResult.content."+strconv.Itoa(k)+".image", m); err != nil {
+					if err := w.image(outbound.At(i, j)+".toolResult.content."+strconv.Itoa(k)+".image", m); err != nil {
 						return err
 					}
 				}
@@ -312,14 +307,14 @@ func (w *writer) toolResult(i, j int, t *converse.ToolResult) error {
 			if bytes.ContainsAny(v, "\n\t ") {
 				v = v.Clone()
 				if v.Compact() != nil { // only what was never read by a decoder
-					return fault.New(fault.Validation, "%s.toolResult.content.%d.json is not valid JSON.", at(i, j), k)
+					return fault.New(fault.Validation, "%s.toolResult.content.%d.json is not valid JSON.", outbound.At(i, j), k)
 				}
 			}
 			texts = append(texts, string(v))
 		case c.Image != nil:
 			texts = append(texts, "[An image, in the next message.]")
 		default:
-			return w.refuse(at(i, j) + ".toolResult.content." + strconv.Itoa(k) + "." + resultMember(c))
+			return w.refuse(outbound.At(i, j) + ".toolResult.content." + strconv.Itoa(k) + "." + c.Member())
 		}
 	}
 	if t.Status == "error" {
@@ -342,16 +337,16 @@ func (w *writer) assistant(i int, content []converse.ContentBlock) error {
 		case b.ToolUse != nil:
 			calls++
 			if b.ToolUse.Type != "" {
-				return w.refuse(at(i, j) + ".toolUse.type")
+				return w.refuse(outbound.At(i, j) + ".toolUse.type")
 			}
 		case b.ReasoningContent != nil:
 			if b.ReasoningContent.ReasoningText == nil {
-				return w.refuse(at(i, j) + ".reasoningContent.redactedContent")
+				return w.refuse(outbound.At(i, j) + ".reasoningContent.redactedContent")
 			}
 			thoughts++
 		case b.CachePoint != nil:
 		default:
-			return w.refuse(at(i, j) + "." + member(b))
+			return w.refuse(outbound.At(i, j) + "." + b.Member())
 		}
 	}
 	w.begin("assistant")
@@ -399,75 +394,6 @@ func (w *writer) assistant(i int, content []converse.ContentBlock) error {
 	}
 	w.raw(`}`)
 	return nil
-}
-
-// member names the member of the union that is set, for a refusal.
-func member(b *converse.ContentBlock) string {
-	switch {
-	case b.Text != nil:
-		return "text"
-	case b.Image != nil:
-		return "image"
-	case b.ToolUse != nil:
-		return "toolUse"
-	case b.ToolResult != nil:
-		return "toolResult"
-	case b.ReasoningContent != nil:
-		return "reasoningContent"
-	case len(b.Document) > 0:
-		return "document"
-	case len(b.Video) > 0:
-		return "video"
-	case len(b.Audio) > 0:
-		return "audio"
-	case len(b.GuardContent) > 0:
-		return "guardContent"
-	case len(b.CitationsContent) > 0:
-		return "citationsContent"
-	case len(b.SearchResult) > 0:
-		return "searchResult"
-	}
-	return "an empty content block"
-}
-
-func resultMember(c *converse.ToolResultContent) string {
-	switch {
-	case len(c.Document) > 0:
-		return "document"
-	case len(c.Video) > 0:
-		return "video"
-	case len(c.SearchResult) > 0:
-		return "searchResult"
-	}
-	return "an empty content block"
-}
-
-func (w *writer) inference(c *converse.InferenceConfig) {
-	if c == nil {
-		return
-	}
-	if c.MaxTokens != nil {
-		w.raw(`,"max_tokens":`)
-		w.b = strconv.AppendInt(w.b, int64(*c.MaxTokens), 10)
-	}
-	if c.Temperature != nil {
-		w.raw(`,"temperature":`)
-		w.b = jsontext.AppendFloat(w.b, *c.Temperature, 64)
-	}
-	if c.TopP != nil {
-		w.raw(`,"top_p":`)
-		w.b = jsontext.AppendFloat(w.b, *c.TopP, 64)
-	}
-	if len(c.StopSequences) > 0 {
-		w.raw(`,"stop":[`)
-		for i, s := range c.StopSequences {
-			if i > 0 {
-				w.raw(`,`)
-			}
-			w.str(s)
-		}
-		w.raw(`]`)
-	}
 }
 
 func (w *writer) tools(c *converse.ToolConfig, noParallel bool) error {
@@ -572,17 +498,13 @@ func (w *writer) service(r *converse.Request) error {
 			return w.refuse("serviceTier." + t.Type)
 		}
 	}
-	if p := r.PerformanceConfig; p != nil && p.Latency != "standard" && p.Latency != "" {
-		return w.refuse("performanceConfig.latency." + p.Latency)
-	}
-	if len(r.GuardrailConfig) > 0 {
-		return w.refuse("guardrailConfig")
-	}
-	if len(r.PromptVariables) > 0 {
-		return w.refuse("promptVariables")
+	if path := outbound.BedrockOnly(r); path != "" {
+		return w.refuse(path)
 	}
 	return nil
 }
+
+var parameters = outbound.Parameters{MaxTokens: "max_tokens", Temperature: "temperature", TopP: "top_p", StopSequences: "stop"}
 
 // fieldPaths refuses the paths of what a stream tells in pieces: the end of it, which is where paths lead to, does not have
 // it.
@@ -602,75 +524,45 @@ func (w *writer) fieldPaths(paths []string) error {
 
 // additional returns the additional fields as they follow the request's own members, each with a comma before it.
 func (w *writer) additional(r *converse.Request) (noParallel bool, fields []byte, err error) {
-	if len(r.AdditionalModelRequestFields) == 0 {
-		return false, nil, nil
-	}
-	bad := func() (bool, []byte, error) {
-		return false, nil, fault.New(fault.Validation, "additionalModelRequestFields is not a JSON object.")
-	}
-	d := jsontext.NewDecoder(bytes.NewReader(r.AdditionalModelRequestFields))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return bad()
-	}
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return bad()
+	err = outbound.Additional(r, func(name string, v jsontext.Value) error {
+		if outbound.OfAnthropic(name) {
+			return nil
 		}
-		name := t.String()
-		v, err := d.ReadValue()
-		if err != nil {
-			return bad()
-		}
-		owned := false
+		owned := parameters.Set(r.InferenceConfig, name)
 		switch name {
-		case "anthropic_beta", "anthropic_version":
-			continue
 		case "model", "messages", "stream", "stream_options", "n", "tools", "functions", "function_call":
 			owned = true
+		case "max_completion_tokens":
+			owned = parameters.Set(r.InferenceConfig, parameters.MaxTokens)
 		case "response_format":
 			owned = r.OutputConfig != nil
 		case "tool_choice":
-			if v.String() == `"none"` && r.ToolConfig != nil && r.ToolConfig.ToolChoice == nil {
-				break // which toolChoice has no member for
-			}
-			// Anthropic's way to ask for one call at a time, as InvokeModel bodies carry it.
+			// Anthropic's ways to ask for no call, or one at a time, as InvokeModel bodies carry them.
 			var c struct {
 				Type     string `json:"type"`
 				Parallel *bool  `json:"disable_parallel_tool_use"`
 			}
-			if json.Unmarshal(v, &c) != nil || c.Parallel == nil || r.ToolConfig == nil {
+			err := json.Unmarshal(v, &c)
+			if none := v.String() == `"none"` || err == nil && c.Type == "none" && c.Parallel == nil; none && r.ToolConfig != nil && r.ToolConfig.ToolChoice == nil {
+				v = jsontext.Value(`"none"`) // which toolChoice has no member for
+				break
+			}
+			if err != nil || c.Parallel == nil || r.ToolConfig == nil {
 				owned = true
 				break
 			}
 			noParallel = *c.Parallel
-			continue
+			return nil
 		case "parallel_tool_calls":
 			owned = noParallel
 		case "service_tier":
 			owned = r.ServiceTier != nil
-		case "max_tokens", "max_completion_tokens":
-			owned = r.InferenceConfig != nil && r.InferenceConfig.MaxTokens != nil
-		case "temperature":
-			owned = r.InferenceConfig != nil && r.InferenceConfig.Temperature != nil
-		case "top_p":
-			owned = r.InferenceConfig != nil && r.InferenceConfig.TopP != nil
-		case "stop":
-			owned = r.InferenceConfig != nil && len(r.InferenceConfig.StopSequences) > 0
 		}
 		if owned {
-			return false, nil, fault.New(fault.Validation, "additionalModelRequestFields.%s: upstream %q takes it from the request's own members. Remove it and try again.", name, w.upstream)
+			return outbound.Owned(w.upstream, name)
 		}
-		fields = append(fields, ',')
-		fields = converse.AppendQuote(fields, name)
-		fields = append(fields, ':')
-		fields = append(fields, v...)
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return bad()
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return bad()
-	}
-	return noParallel, fields, nil
+		fields = outbound.AppendMember(fields, name, v)
+		return nil
+	})
+	return noParallel, fields, err
 }

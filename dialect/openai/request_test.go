@@ -60,6 +60,8 @@ func TestAppendRequest(t *testing.T) {
 			`{` + hiThere + `,"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":"required"}`},
 		"one call at a time": {`{` + hi + `,"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]},"additionalModelRequestFields":{"tool_choice":{"type":"auto","disable_parallel_tool_use":true}}}`, false,
 			`{` + hiThere + `,"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"parallel_tool_calls":false}`},
+		"no tool, as Anthropic says it": {`{` + hi + `,"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]},"additionalModelRequestFields":{"tool_choice":{"type":"none"}}}`, false,
+			`{` + hiThere + `,"tools":[{"type":"function","function":{"name":"f","parameters":{}}}],"tool_choice":"none"}`},
 		"a tool call and its result": {`{"messages":[{"role":"user","content":[{"text":"Hi"}]},
 			{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"Hm.","signature":"s"}}},{"text":"I look."},{"toolUse":{"toolUseId":"t1","name":"f","input":{"x": 1}}},{"toolUse":{"toolUseId":"t2","name":"g","input":{}}}]},
 			{"role":"user","content":[{"toolResult":{"toolUseId":"t1","content":[{"text":"a"},{"json":{"b": [1, "c d"]}}]}},{"toolResult":{"toolUseId":"t2","status":"error","content":[{"text":"no"}]}},{"text":"Well?"}]}]}`, false,

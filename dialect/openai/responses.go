@@ -213,7 +213,8 @@ func (r *reader) flatTool(t *translation) error {
 
 // item reads one item of the input.
 func (r *reader) item(t *translation) error {
-	var kind, role, callID, thought, seal, other string
+	var kind, role, callID, seal, other string
+	var thought joined
 	var content, output []converse.ContentBlock
 	var u converse.ToolUse
 	unfit := r.unfit
@@ -274,14 +275,14 @@ func (r *reader) item(t *translation) error {
 		}
 		return r.result(t, callID, output)
 	case "reasoning":
-		return r.reasoning(t, thought, seal)
+		return r.reasoning(t, thought.String(), seal)
 	}
 	r.unfit = unfit // which members of an item that is not known may have set
 	return r.lacks("Items of the type '" + shorten(kind) + "' have no equivalent.")
 }
 
 // itemPart reads a part of an item: of a message, or of thinking.
-func (r *reader) itemPart(to *[]converse.ContentBlock, thought *string) error {
+func (r *reader) itemPart(to *[]converse.ContentBlock, thought *joined) error {
 	start := r.i
 	var kind, text string
 	if err := r.object(func(name string) error {
@@ -297,10 +298,10 @@ func (r *reader) itemPart(to *[]converse.ContentBlock, thought *string) error {
 	}
 	switch kind {
 	case "reasoning_text", "summary_text":
-		if *thought != "" {
-			*thought += "\n"
+		if !thought.empty() {
+			thought.add("\n")
 		}
-		*thought += text
+		thought.add(text)
 		return nil
 	}
 	r.i = start

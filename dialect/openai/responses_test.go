@@ -289,3 +289,22 @@ func FuzzParseResponses(f *testing.F) {
 		}
 	})
 }
+
+// TestManyThoughts: thinking in very many pieces costs what its bytes do.
+func TestManyThoughts(t *testing.T) {
+	const n = 9_000
+	piece := `{"type":"summary_text","text":"` + strings.Repeat("x", 100) + `"},`
+	body := `{"model":"m","input":[{"role":"user","content":"a"},{"type":"reasoning","summary":[` + strings.Repeat(piece, n) + `{"type":"summary_text","text":"y"}]},{"role":"user","content":"b"}]}`
+	var q *Responses
+	var err error
+	if cost := allocated(func() { q, err = ParseResponses([]byte(body)) }); cost > uint64(20*len(body)) {
+		t.Errorf("%d bytes were allocated for a body of %d", cost, len(body))
+	}
+	if err != nil || q.Request == nil {
+		t.Fatal(err, q.Unfit)
+	}
+	want := strings.Repeat(strings.Repeat("x", 100)+"\n", n) + "y"
+	if got := q.Request.Messages[1].Content[0].ReasoningContent.ReasoningText.Text; got != want {
+		t.Errorf("%d characters, want %d", len(got), len(want))
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // ErrMalformed is wrapped by the error of a body that is not an answer in this format.
@@ -23,29 +24,25 @@ func malformed(format string, args ...any) error {
 // MessageStart comes with the first piece of text. BlockStop, MessageStop and Metadata come from Finish. Which stop
 // sequence was met the format does not tell.
 type Decoder struct {
-	started       bool
-	reason        string
-	input, output *float64 // as told, nil where a count is not or cannot be
-	tally         int64    // estimated tokens of what was appended
+	started bool
+	reason  string
+	usage   outbound.Usage
 }
 
 // chunk is a piece of a stream, or a whole answer. The numbers come with a fraction (28.0) where a guardrail has written the
 // answer anew.
 type chunk struct {
-	InputTokens *float64 `json:"inputTextTokenCount"`
+	InputTokens outbound.Count `json:"inputTextTokenCount"`
 
-	OutputText   string   `json:"outputText"`
-	OutputTokens *float64 `json:"totalOutputTextTokenCount"`
-	Reason       string   `json:"completionReason"`
-	Metrics      *struct {
-		Input  *float64 `json:"inputTokenCount"`
-		Output *float64 `json:"outputTokenCount"`
-	} `json:"amazon-bedrock-invocationMetrics"`
+	OutputText   string           `json:"outputText"`
+	OutputTokens outbound.Count   `json:"totalOutputTextTokenCount"`
+	Reason       string           `json:"completionReason"`
+	Metrics      *outbound.Counts `json:"amazon-bedrock-invocationMetrics"`
 
 	Results []struct {
-		OutputText string   `json:"outputText"`
-		Tokens     *float64 `json:"tokenCount"`
-		Reason     string   `json:"completionReason"`
+		OutputText string         `json:"outputText"`
+		Tokens     outbound.Count `json:"tokenCount"`
+		Reason     string         `json:"completionReason"`
 	} `json:"results"`
 }
 
@@ -70,34 +67,21 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	}
 	if c.OutputText != "" {
 		dst = d.start(dst)
-		d.tally += converse.EstimateTokens(c.OutputText)
+		d.usage.Say(c.OutputText)
 		dst = append(dst, converse.Event{Kind: converse.BlockDelta, Delta: converse.TextDelta, Text: c.OutputText})
 	}
 	if c.Reason != "" {
 		d.reason = c.Reason
 	}
-	setTold(&d.input, c.InputTokens)
-	setTold(&d.output, c.OutputTokens)
+	d.usage.Tell(outbound.Counts{Input: c.InputTokens, Output: c.OutputTokens})
 	if c.Metrics != nil { // what Bedrock itself counted has the last word
-		setTold(&d.input, c.Metrics.Input)
-		setTold(&d.output, c.Metrics.Output)
+		d.usage.Tell(*c.Metrics)
 	}
 	return dst, nil
 }
 
-// maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 32
-
-// setTold puts n into to where it can be a number of tokens.
-func setTold(to **float64, n *float64) {
-	if n != nil && *n >= 0 && *n <= maxTokens {
-		*to = n
-	}
-}
-
-// Finish appends the events that end the answer. Where the server has not told its usage, or told a part of it that
-// cannot be, the usage is marked as estimated: input is called for the number of input tokens, and the output's are
-// estimated from what came.
+// Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
+// input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	if d.started {
 		dst = append(dst, converse.Event{Kind: converse.BlockStop})
@@ -105,20 +89,7 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		dst = d.start(dst)
 	}
 	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: stopReason(d.reason)})
-	m := converse.Event{Kind: converse.Metadata}
-	if d.input != nil && *d.input >= 1 { // no prompt is empty
-		m.Usage.InputTokens = int64(*d.input)
-	} else {
-		m.Estimated = true
-		m.Usage.InputTokens = input()
-	}
-	if d.output != nil && (*d.output >= 1 || d.tally == 0) { // what was said was not for nothing
-		m.Usage.OutputTokens = int64(*d.output)
-	} else {
-		m.Estimated = true
-		m.Usage.OutputTokens = d.tally
-	}
-	return append(dst, m)
+	return append(dst, d.usage.Metadata(input))
 }
 
 func (d *Decoder) start(dst []converse.Event) []converse.Event {

@@ -13,6 +13,7 @@ import (
 
 	"outcrop/converse"
 	"outcrop/dialect/checker"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -267,8 +268,8 @@ func ParseEmbeddings(body []byte) (*converse.Embeddings, error) {
 			Float  []float32 `json:"float"`
 			Binary []int8    `json:"binary"`
 		} `json:"embeddingsByType"`
-		Tokens  *float64 `json:"inputTextTokenCount"`
-		Message *string  `json:"message"`
+		Tokens  outbound.Count `json:"inputTextTokenCount"`
+		Message *string        `json:"message"`
 	}
 	if jsontext.Value(body).Kind() != '{' {
 		return nil, malformed("it is no JSON object: %.60q", body)
@@ -296,12 +297,7 @@ func ParseEmbeddings(body []byte) (*converse.Embeddings, error) {
 		}
 		return nil, malformed("it holds no embedding")
 	}
-	var told *float64
-	if setTold(&told, v.Tokens); told == nil {
-		out.Estimated = true
-	} else {
-		out.Usage.InputTokens = int64(*told)
-	}
+	out.Usage.InputTokens, out.Estimated = v.Tokens.N, !v.Tokens.Told
 	return out, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -93,9 +94,6 @@ func mark(s string) int {
 
 // prompt writes the conversation of r. It refuses what the template cannot hold.
 func prompt(r *converse.Request, upstream string) (string, error) {
-	refuse := func(path string) error {
-		return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks Amazon Titan's format, which has no equivalent. Remove it and try again.", path, upstream)
-	}
 	ambiguous := func(path string) error {
 		return fault.New(fault.Validation, "%s has a line that begins with %q or %q, which is how a prompt to upstream %q begins a turn. Change that line and try again.", path, user, bot, upstream)
 	}
@@ -106,7 +104,7 @@ func prompt(r *converse.Request, upstream string) (string, error) {
 			texts = append(texts, *b.Text)
 		case b.CachePoint != nil:
 		default:
-			return "", refuse("system." + strconv.Itoa(i) + ".guardContent")
+			return "", refuse(upstream, "system."+strconv.Itoa(i)+".guardContent")
 		}
 	}
 	var p strings.Builder
@@ -125,7 +123,7 @@ func prompt(r *converse.Request, upstream string) (string, error) {
 				texts = append(texts, *b.Text)
 			case b.CachePoint != nil:
 			default:
-				return "", refuse("messages." + strconv.Itoa(i) + ".content." + strconv.Itoa(j) + "." + member(b))
+				return "", refuse(upstream, outbound.At(i, j)+"."+b.Member())
 			}
 		}
 		text := strings.Join(texts, "\n")
@@ -145,31 +143,4 @@ func prompt(r *converse.Request, upstream string) (string, error) {
 		p.WriteString("\n" + bot)
 	}
 	return p.String(), nil
-}
-
-// member names the member of the union that is set, for a refusal.
-func member(b *converse.ContentBlock) string {
-	switch {
-	case b.Image != nil:
-		return "image"
-	case b.ToolUse != nil:
-		return "toolUse"
-	case b.ToolResult != nil:
-		return "toolResult"
-	case b.ReasoningContent != nil:
-		return "reasoningContent"
-	case b.Document != nil:
-		return "document"
-	case b.Video != nil:
-		return "video"
-	case b.Audio != nil:
-		return "audio"
-	case b.GuardContent != nil:
-		return "guardContent"
-	case b.CitationsContent != nil:
-		return "citationsContent"
-	case b.SearchResult != nil:
-		return "searchResult"
-	}
-	return "an empty content block"
 }

@@ -8,15 +8,13 @@ package titan
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"strconv"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
 	"outcrop/dialect/checker"
-	"outcrop/fault"
+	"outcrop/dialect/outbound"
 )
 
 type request struct {
@@ -117,22 +115,11 @@ func (q *request) check() error {
 //     name features of another vendor's API.
 //   - Cache points are left out, since no Titan model caches; requestMetadata is for Bedrock's logs, not for the model.
 func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, upstream string) ([]byte, error) {
-	refuse := func(path string) ([]byte, error) {
-		return nil, fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks Amazon Titan's format, which has no equivalent. Remove it and try again.", path, upstream)
+	if r.ToolConfig != nil {
+		return nil, refuse(upstream, "toolConfig")
 	}
-	switch {
-	case r.ToolConfig != nil:
-		return refuse("toolConfig")
-	case r.OutputConfig != nil && r.OutputConfig.TextFormat != nil:
-		return refuse("outputConfig.textFormat")
-	case r.ServiceTier != nil && r.ServiceTier.Type != "" && r.ServiceTier.Type != "default":
-		return refuse("serviceTier." + r.ServiceTier.Type)
-	case r.PerformanceConfig != nil && r.PerformanceConfig.Latency != "" && r.PerformanceConfig.Latency != "standard":
-		return refuse("performanceConfig.latency." + r.PerformanceConfig.Latency)
-	case len(r.GuardrailConfig) > 0:
-		return refuse("guardrailConfig")
-	case len(r.PromptVariables) > 0:
-		return refuse("promptVariables")
+	if path := outbound.Beyond(r); path != "" {
+		return nil, refuse(upstream, path)
 	}
 	text, err := prompt(r, upstream)
 	if err != nil {
@@ -144,124 +131,38 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 	}
 	dst = append(dst, `{"inputText":`...)
 	dst = converse.AppendQuote(dst, text)
-	dst = appendConfig(dst, r.InferenceConfig, params)
+	dst = parameters.AppendObject(dst, "textGenerationConfig", r.InferenceConfig, params)
 	dst = append(dst, rest...)
 	return append(dst, '}'), nil
 }
 
-// appendConfig appends the parameters, and after them rest: further members, each with a comma before it.
-func appendConfig(dst []byte, c *converse.InferenceConfig, rest []byte) []byte {
-	open := false
-	member := func(name string) {
-		if open {
-			dst = append(dst, ',')
-		} else {
-			dst = append(dst, `,"textGenerationConfig":{`...)
-		}
-		open = true
-		dst = append(dst, name...)
-	}
-	if c != nil {
-		if c.MaxTokens != nil {
-			member(`"maxTokenCount":`)
-			dst = strconv.AppendInt(dst, int64(*c.MaxTokens), 10)
-		}
-		if c.Temperature != nil {
-			member(`"temperature":`)
-			dst = jsontext.AppendFloat(dst, *c.Temperature, 64)
-		}
-		if c.TopP != nil {
-			member(`"topP":`)
-			dst = jsontext.AppendFloat(dst, *c.TopP, 64)
-		}
-		if len(c.StopSequences) > 0 {
-			member(`"stopSequences":[`)
-			for i, s := range c.StopSequences {
-				if i > 0 {
-					dst = append(dst, ',')
-				}
-				dst = converse.AppendQuote(dst, s)
-			}
-			dst = append(dst, ']')
-		}
-	}
-	if len(rest) > 0 {
-		member(string(rest[1:]))
-	}
-	if open {
-		dst = append(dst, '}')
-	}
-	return dst
+// refuse says that the upstream cannot express the member at path.
+func refuse(upstream, path string) error {
+	return outbound.Refuse(upstream, "Amazon Titan's format", path)
 }
+
+var parameters = outbound.Parameters{MaxTokens: "maxTokenCount", Temperature: "temperature", TopP: "topP", StopSequences: "stopSequences"}
 
 // additional returns the additional fields as they follow the request's own members, each with a comma before it:
 // those of textGenerationConfig and those of the top level.
 func additional(r *converse.Request, upstream string) (params, rest []byte, err error) {
-	if len(r.AdditionalModelRequestFields) == 0 {
-		return nil, nil, nil
-	}
-	c := r.InferenceConfig
-	if c == nil {
-		c = &converse.InferenceConfig{}
-	}
-	owned := func(name string) error {
-		return fault.New(fault.Validation, "additionalModelRequestFields.%s: upstream %q takes it from the request's own members. Remove it and try again.", name, upstream)
-	}
-	add := func(to []byte, name string, v jsontext.Value) []byte {
-		to = append(to, ',')
-		to = converse.AppendQuote(to, name)
-		to = append(to, ':')
-		return append(to, v...)
-	}
-	err = each("additionalModelRequestFields", r.AdditionalModelRequestFields, func(name string, v jsontext.Value) error {
+	err = outbound.Additional(r, func(name string, v jsontext.Value) error {
 		switch name {
 		case "anthropic_beta", "anthropic_version":
 			return nil
 		case "inputText":
-			return owned(name)
+			return outbound.Owned(upstream, name)
 		case "textGenerationConfig":
-			return each("additionalModelRequestFields.textGenerationConfig", v, func(name string, v jsontext.Value) error {
-				switch {
-				case name == "maxTokenCount" && c.MaxTokens != nil, name == "temperature" && c.Temperature != nil,
-					name == "topP" && c.TopP != nil, name == "stopSequences" && len(c.StopSequences) > 0:
-					return owned("textGenerationConfig." + name)
+			return outbound.Members("additionalModelRequestFields.textGenerationConfig", v, func(name string, v jsontext.Value) error {
+				if parameters.Set(r.InferenceConfig, name) {
+					return outbound.Owned(upstream, "textGenerationConfig."+name)
 				}
-				params = add(params, name, v)
+				params = outbound.AppendMember(params, name, v)
 				return nil
 			})
 		}
-		rest = add(rest, name, v)
+		rest = outbound.AppendMember(rest, name, v)
 		return nil
 	})
 	return params, rest, err
-}
-
-// each calls f with each member of v, which stands at path and must be an object.
-func each(path string, v jsontext.Value, f func(name string, v jsontext.Value) error) error {
-	bad := func() error { return fault.New(fault.Validation, "%s is not a JSON object.", path) }
-	d := jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true))
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
-		return bad()
-	}
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return bad()
-		}
-		name := t.String()
-		value, err := d.ReadValue()
-		if err != nil {
-			return bad()
-		}
-		if err := f(name, value); err != nil {
-			return err
-		}
-	}
-	if _, err := d.ReadToken(); err != nil {
-		return bad()
-	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return bad()
-	}
-	return nil
 }

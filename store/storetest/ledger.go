@@ -287,6 +287,12 @@ func randomEntries(seed uint64, n int) []ledger.Entry {
 		s.Served, s.StopReason, s.Estimated = pick("us-east-1", "us-west-2"), converse.StopEndTurn, r.IntN(5) == 0
 		s.FirstEvent = s.Latency / 2 / time.Microsecond * time.Microsecond
 		s.Usage = converse.Usage{InputTokens: r.Int64N(1e4), OutputTokens: r.Int64N(1e3), CacheReadInputTokens: r.Int64N(100), CacheWriteInputTokens: 50, CacheWrite1hInputTokens: r.Int64N(50)}
+		switch r.IntN(6) {
+		case 0:
+			s.Usage.Units = converse.Units{Images: 1 + r.Int64N(5), ImageType: pick("output-image", "T2I-1024-Standard")}
+		case 1:
+			s.Usage.Units = converse.Units{InputImages: r.Int64N(2), SearchUnits: r.Int64N(9)}
+		}
 		for _, kind := range []string{"input-tokens", "output-tokens", "input-tokens"}[:r.IntN(4)] {
 			c := ledger.Charge{UsageType: "USE1-" + kind, Quantity: r.Int64N(1e4), Nano: r.Int64N(1e12), Price: "2026-10-01"}
 			if r.IntN(6) == 0 {

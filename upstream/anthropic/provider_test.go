@@ -3,10 +3,8 @@ package anthropic
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -37,7 +35,9 @@ func TestServer(t *testing.T) {
 			}
 			return p
 		},
-		ContentType: "text/event-stream", Start: begin1, Text: text1,
+		ContentType: "text/event-stream", Start: begin1, Text: text1, End: tell1 + over1,
+		Whole:   `{"type":"message","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn"}`,
+		Refusal: refusal("invalid_request_error", "no"),
 	})
 }
 
@@ -339,38 +339,6 @@ func TestWhole(t *testing.T) {
 	}
 }
 
-// TestMore: an event that has more behind it says so, and only such a one: a writer that waits for the next may wait for
-// ever else.
-func TestMore(t *testing.T) {
-	release := make(chan struct{})
-	p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		events(begin1+text1)(w, r)
-		w.(http.Flusher).Flush()
-		<-release
-		io.WriteString(w, text2+text2+tell1+over1)
-	}), nil)
-	s, err := p.Send(t.Context(), upstreamtest.Request(true, nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all []converse.Event
-	for e, err := range s {
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, e)
-		if len(all) == 2 { // MessageStart and the first text: all that has been sent
-			if !all[0].More || all[1].More {
-				t.Errorf("More is %t and %t, want true and false", all[0].More, all[1].More)
-			}
-			close(release)
-		}
-	}
-	if all[len(all)-1].More {
-		t.Error("More behind the last event")
-	}
-}
-
 // TestSilence: a server that says nothing any more is given up.
 func TestSilence(t *testing.T) {
 	short := 50 * time.Millisecond
@@ -394,71 +362,6 @@ func TestSilence(t *testing.T) {
 	}), func(c *Config) { c.Client.BetweenTokens = short })
 	if es, err := ask(t, p, true); !fault.Is(err, fault.ModelTimeout) || textOf(es) != "Hel" {
 		t.Errorf("in the answer: %+v, %v, want a ModelTimeout", es, err)
-	}
-}
-
-// TestLeave: a consumer who leaves, or whose context ends, makes the server's work end too.
-func TestLeave(t *testing.T) {
-	for _, how := range []string{"break", "cancel"} {
-		t.Run(how, func(t *testing.T) {
-			ended := make(chan struct{})
-			p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				events(begin1+text1)(w, r)
-				w.(http.Flusher).Flush()
-				<-r.Context().Done()
-				close(ended)
-			}), nil)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			s, err := p.Send(ctx, upstreamtest.Request(true, nil))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for e, err := range s {
-				if err != nil {
-					if how == "break" || !errors.Is(err, context.Canceled) {
-						t.Error(err)
-					}
-				} else if e.Kind == converse.BlockDelta {
-					if how == "break" {
-						break
-					}
-					cancel()
-				}
-			}
-			select {
-			case <-ended:
-			case <-time.After(10 * time.Second):
-				t.Fatal("the server still works")
-			}
-		})
-	}
-}
-
-// TestNobodyThere: a server that cannot be reached is another target's chance.
-func TestNobodyThere(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := l.Addr().String()
-	l.Close()
-	p, err := New(Config{Name: "claude-eu", BaseURL: "http://" + at})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	_, err = ask(t, p, true)
-	if f := fault.From(err); f == nil || f.Kind != fault.Unavailable || strings.Contains(f.Message, at) || !strings.Contains(f.Error(), at) {
-		t.Errorf("%v, want Unavailable with the address in the log alone", err)
-	}
-	if _, err = p.CountTokens(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.Unavailable) {
-		t.Errorf("%v, want Unavailable", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := p.Send(ctx, upstreamtest.Request(true, nil)); !errors.Is(err, context.Canceled) {
-		t.Errorf("%v for a caller who has left", err)
 	}
 }
 
@@ -531,50 +434,6 @@ func TestService(t *testing.T) {
 				t.Errorf("%s %s: served %+v", c.name, c.value, e.Served)
 			}
 		}
-	}
-}
-
-// TestReuse: one connection serves one call after the other, whole, streamed, counted or refused.
-func TestReuse(t *testing.T) {
-	var conns atomic.Int32
-	turn := 0
-	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
-		switch turn++; turn % 3 {
-		case 0:
-			events(begin1+text1+text2+tell1+over1)(w, r)
-			w.(http.Flusher).Flush()
-			time.Sleep(2 * time.Millisecond) // the body's end comes on its own, after message_stop
-		case 1:
-			io.WriteString(w, `{"type":"message","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn"}`)
-		case 2:
-			w.WriteHeader(400)
-			io.WriteString(w, refusal("invalid_request_error", "no"))
-		}
-	})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &http.Server{Handler: h, ConnState: func(_ net.Conn, st http.ConnState) {
-		if st == http.StateNew {
-			conns.Add(1)
-		}
-	}}
-	go s.Serve(l)
-	defer s.Close()
-	p, err := New(Config{Name: "claude-eu", BaseURL: "http://" + l.Addr().String()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	for i := range 30 {
-		if _, err := ask(t, p, true); err != nil && !fault.Is(err, fault.Validation) {
-			t.Fatalf("call %d: %v", i, err)
-		}
-	}
-	if n := conns.Load(); n > 5 { // one, but for a body's end that comes too late to wait for
-		t.Errorf("%d connections for 30 calls, one after the other", n)
 	}
 }
 

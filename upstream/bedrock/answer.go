@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/opaque"
 	"outcrop/fault"
 )
 
@@ -48,6 +49,7 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 				t = inBody
 			}
 		}
+		x.units(&t, b)
 		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type"), Usage: t.soFar()}
 		events = []converse.Event{chunk, x.metadata(&t)}
 	}
@@ -92,11 +94,28 @@ func servedHeader(h http.Header) *converse.Served {
 	return &out
 }
 
+// units takes into t what the answer has used beyond tokens.
+func (x *exchange) units(t *tally, answer []byte) {
+	n := x.req.Native
+	if n == nil || n.Units == (converse.Units{}) {
+		return
+	}
+	made, ok := opaque.Made(x.req.ModelID, n.Units, answer)
+	guessed := !ok && (n.UnitsGuessed || n.Units.Images > 0)
+	if !t.told {
+		// What is paid by the piece tells no tokens, and needs none; a picture that is embedded may come with a text.
+		t.Usage, t.bytes = converse.Usage{}, 0
+		t.told = n.Units.InputImages == 0 || x.inputTokens() == 0
+	}
+	t.Units, t.told = made, t.told && !guessed
+	t.guessed = guessed
+}
+
 // metadata is the event that ends an answer in a model's own format.
 func (x *exchange) metadata(t *tally) converse.Event {
 	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage, Served: x.served}
 	if !t.told {
-		if t.Usage == (converse.Usage{}) {
+		if t.untold() && !t.guessed {
 			t.guess = x.inputTokens()
 		}
 		e.Usage, e.Estimated = t.soFar(), true
@@ -125,6 +144,9 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 		Fields     jsontext.Value `json:"additionalModelResponseFields"`
 		serving
 	}
+	if !converse.Plausible(b) {
+		return nil, errParts
+	}
 	if err := json.Unmarshal(b, &in, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, fmt.Errorf("%w: %w", errMalformed, err)
 	}
@@ -132,9 +154,8 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 		return nil, fmt.Errorf("%w: it holds no message", errMalformed)
 	}
 	last := converse.Event{Kind: converse.Metadata}
-	if in.Usage != nil {
-		last.Usage = in.Usage.usage()
-	} else {
+	var told bool
+	if last.Usage, told = in.Usage.usage(); !told {
 		last = x.metadata(&tally{bytes: outputLen(in.Output.Message.Content)})
 	}
 	last.Served = in.served()

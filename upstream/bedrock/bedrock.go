@@ -245,7 +245,7 @@ func (p *Provider) CountTokens(ctx context.Context, r *upstream.Request) (int64,
 	var out struct {
 		InputTokens *int64 `json:"inputTokens"`
 	}
-	if err := json.Unmarshal(b, &out); err != nil || out.InputTokens == nil {
+	if err := json.Unmarshal(b, &out); err != nil || out.InputTokens == nil || !credible(*out.InputTokens) {
 		return 0, x.failed(errMalformed, false)
 	}
 	return *out.InputTokens, nil

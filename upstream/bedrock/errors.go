@@ -83,6 +83,11 @@ func (x *exchange) refused(resp *http.Response) error {
 // model that the account has no access to or a name that is wrong in the configuration is for the log and for whoever
 // runs the server; the caller learns that the service cannot serve him now, and another target may.
 func (x *exchange) fault(r *refusal) *fault.Error {
+	if key := x.p.cfg.APIKey; key != "" { // a proxy on the way may repeat what it was sent
+		for _, s := range []*string{&r.Name, &r.RequestID, &r.Message, &r.OriginalMessage, &r.ResourceName} {
+			*s = strings.ReplaceAll(*s, key, "***")
+		}
+	}
 	name := r.Name
 	if name == "" {
 		name = nameOf(r.Status)
@@ -168,6 +173,8 @@ func (x *exchange) misconfigured(cause error) *fault.Error {
 
 // errMalformed is of an answer that is not what Bedrock answers.
 var errMalformed = errors.New("the answer could not be read")
+
+var errParts = fmt.Errorf("%w: it has more parts than an answer has", errMalformed)
 
 // failed returns the fault of an answer that broke off or that cannot be read. started says that the caller has had a
 // part of it.

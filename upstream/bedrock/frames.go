@@ -65,10 +65,22 @@ func (f *frames) length() (total, headers int, err error) {
 	return int(t), int(h), nil
 }
 
-// ready says that another frame has arrived in full.
-func (f *frames) ready() bool {
-	total, _, err := f.length()
-	return err == nil && total > 0 && f.w-f.r >= total
+// ready says that another frame has arrived in full that tells: one of the messages that are an event of the answer, or
+// its end, for sure. native says that every message is.
+func (f *frames) ready(native bool) bool {
+	total, headers, err := f.length()
+	if err != nil || total == 0 || f.w-f.r < total {
+		return false
+	}
+	var m frame
+	if !m.readHeaders(f.buf[f.r+preludeLength : f.r+preludeLength+headers]) {
+		return true // which ends the answer
+	}
+	switch m.name {
+	case "chunk", "contentBlockDelta", "contentBlockStop", "messageStart", "messageStop", "metadata":
+		return true
+	}
+	return native || m.kind != "event"
 }
 
 // next returns the next frame that is there in full. It is valid until the next call of fill.

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -48,6 +47,10 @@ func TestServer(t *testing.T) {
 			return p
 		},
 		ContentType: streamType, Start: string(encode("event", ":event-type", "messageStart", `{"role":"assistant"}`)), Text: string(encode("event", ":event-type", "contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hel"}}`)),
+		End: string(encode("event", ":event-type", "contentBlockStop", `{"contentBlockIndex":0}`)) + string(encode("event", ":event-type", "messageStop", `{"stopReason":"end_turn"}`)) +
+			string(encode("event", ":event-type", "metadata", `{"usage":{"inputTokens":8,"outputTokens":10,"totalTokens":18}}`)),
+		Whole:   `{"output":{"message":{"role":"assistant","content":[{"text":"Hello"}]}},"stopReason":"end_turn","usage":{"inputTokens":8,"outputTokens":10,"totalTokens":18}}`,
+		Refusal: `{"message":"no"}`,
 	})
 }
 
@@ -206,6 +209,45 @@ func TestRecordedInvokeStream(t *testing.T) {
 	}
 }
 
+// TestUnits: what is paid by the piece is counted in answers that say nothing of tokens. The bodies are those of the user
+// guide's chapters on the models.
+func TestUnits(t *testing.T) {
+	const png = "iVBORw0KGgoAAAANSUhEUgAABAAAAAQACAIAAADwf7zU" // the head of one of 1024 x 1024
+	for name, c := range map[string]struct {
+		model, body, answer string
+		asked               converse.Units
+		guessed             bool
+		header              map[string]string
+		want                converse.Usage
+		estimated           bool
+	}{
+		"Titan": {model: "amazon.titan-image-generator-v2:0", body: `{"taskType":"TEXT_IMAGE","textToImageParams":{"text":"a river"}}`, answer: `{"images":["` + png + `","` + png + `"],"error":null}`,
+			asked: converse.Units{Images: 2, ImageType: "T2I-512-Standard"}, want: converse.Usage{Units: converse.Units{Images: 2, ImageType: "T2I-1024-Standard"}}},
+		"tokens told as well": {model: "stability.sd3-5-large-v1:0", body: `{"prompt":"a river"}`, answer: `{"seeds":[1],"finish_reasons":[null],"images":["` + png + `"]}`, header: map[string]string{"X-Amzn-Bedrock-Input-Token-Count": "4"},
+			asked: converse.Units{Images: 1, ImageType: "output-image"}, want: converse.Usage{InputTokens: 4, Units: converse.Units{Images: 1, ImageType: "output-image"}}},
+		"all filtered": {model: "amazon.nova-canvas-v1:0", body: `{"taskType":"TEXT_IMAGE","textToImageParams":{"text":"x"}}`, answer: `{"images":[],"error":"filtered"}`, asked: converse.Units{Images: 1, ImageType: "T2I-1024-Standard"}},
+		"another answer": {model: "amazon.nova-canvas-v1:0", body: `{"taskType":"TEXT_IMAGE","textToImageParams":{"text":"x"}}`, answer: `{"pictures":1}`, asked: converse.Units{Images: 1, ImageType: "T2I-1024-Standard"},
+			want: converse.Usage{Units: converse.Units{Images: 1, ImageType: "T2I-1024-Standard"}}, estimated: true},
+		"rerank":                 {model: "amazon.rerank-v1:0", body: `{"query":"q","documents":["a"]}`, answer: `{"results":[{"index":0,"relevance_score":0.9}]}`, asked: converse.Units{SearchUnits: 1}, want: converse.Usage{Units: converse.Units{SearchUnits: 1}}},
+		"rerank, long documents": {model: "amazon.rerank-v1:0", body: `{"query":"q","documents":["a"]}`, answer: `{"results":[]}`, asked: converse.Units{SearchUnits: 2}, guessed: true, want: converse.Usage{Units: converse.Units{SearchUnits: 2}}, estimated: true},
+		"an embedded picture":    {model: "amazon.titan-embed-image-v1", body: `{"inputImage":"` + png + `"}`, answer: `{"embedding":[0.1],"message":null}`, asked: converse.Units{InputImages: 1}, want: converse.Usage{Units: converse.Units{InputImages: 1}}},
+		"and its text": {model: "amazon.titan-embed-image-v1", body: `{"inputText":"a river","inputImage":"` + png + `"}`, answer: `{"embedding":[0.1],"inputTextTokenCount":3}`, asked: converse.Units{InputImages: 1},
+			want: converse.Usage{InputTokens: 3, Units: converse.Units{InputImages: 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := request("", "InvokeModel", c.model, c.body)
+			r.Native.Units, r.Native.UnitsGuessed = c.asked, c.guessed
+			es, err := read(open(t, replay("application/json", c.header, []byte(c.answer)), nil).Send(t.Context(), r))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(es) != 2 || string(es[0].Native) != c.answer || es[1].Usage != c.want || es[1].Estimated != c.estimated {
+				t.Errorf("%+v, want %+v, estimated %t", es, c.want, c.estimated)
+			}
+		})
+	}
+}
+
 // TestInvokeModel has answers of the same recordings, and what they would tell without their headers.
 func TestInvokeModel(t *testing.T) {
 	counts := func(in, out string) map[string]string {
@@ -251,7 +293,15 @@ func TestInvokeModel(t *testing.T) {
 			"X-Amzn-Bedrock-Cache-Read-Input-Token-Count": "20", "X-Amzn-Bedrock-Cache-Write-Input-Token-Count": "248",
 		}, cached, converse.Usage{InputTokens: 3, OutputTokens: 50, CacheReadInputTokens: 20, CacheWriteInputTokens: 248, CacheWrite1hInputTokens: 100}, false},
 		"cache, no headers": {nil, cached, converse.Usage{InputTokens: 3, OutputTokens: 50, CacheReadInputTokens: 20, CacheWriteInputTokens: 248, CacheWrite1hInputTokens: 100}, false},
-		"picture":           {nil, `{"images":["iVBORw0KGgo="]}`, converse.Usage{InputTokens: 3}, true},
+		// Counts that no answer has are not told.
+		"negative headers":      {counts("-1", "10"), claude, converse.Usage{InputTokens: 14, OutputTokens: 10}, false},
+		"huge headers":          {counts("14", "9223372036854775807"), claude, converse.Usage{InputTokens: 14, OutputTokens: 10}, false},
+		"negative, no headers":  {nil, `{"generation":"abcdefgh","prompt_token_count":-5,"generation_token_count":10}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"huge, no headers":      {nil, `{"content":[{"text":"abcdefgh"}],"usage":{"input_tokens":5,"output_tokens":9223372036854775807}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"nothing told":          {nil, `{"content":[{"text":"abcdefgh"}],"usage":{}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"an output alone":       {nil, `{"content":[{"text":"abcdefgh"}],"usage":{"output_tokens":-1}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"negative titan result": {nil, `{"inputTextTokenCount":5,"results":[{"tokenCount":-9,"outputText":"abcdefgh"},{"tokenCount":3}]}`, converse.Usage{InputTokens: 5, OutputTokens: 3}, false},
+		"picture":               {nil, `{"images":["iVBORw0KGgo="]}`, converse.Usage{InputTokens: 3}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := request("", "InvokeModel", "some.model-v1", `{"prompt":"Say a test"}`)
@@ -519,6 +569,32 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// TestSecret has refusals that repeat the API key: neither the caller nor the log reads it.
+func TestSecret(t *testing.T) {
+	const key = "ABSKc2VjcmV0LXNlY3JldC1zZWNyZXQ="
+	said := `{"message":"no ` + key + `","originalMessage":"` + key + `","resourceName":"` + key + `","__type":"` + key + `"}`
+	stream := replay(streamType, nil, encode("exception", ":exception-type", "modelStreamErrorException", said))
+	for name, answer := range map[string]func(http.ResponseWriter, *http.Request){
+		"validation":   func(w http.ResponseWriter, _ *http.Request) { refuse(w, 400, "ValidationException", "no "+key) },
+		"unauthorized": func(w http.ResponseWriter, _ *http.Request) { refuse(w, 403, "UnrecognizedClientException", "no "+key) },
+		"model error":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(424); _, _ = io.WriteString(w, said) },
+		"proxy": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(400)
+			_, _ = io.WriteString(w, "<p>Bearer "+key)
+		},
+		"in a stream": stream.answer,
+	} {
+		var log bytes.Buffer
+		p := open(t, &service{answer: answer}, func(c *Config) {
+			c.APIKey, c.Credentials, c.Logger = key, nil, slog.New(slog.NewTextHandler(&log, nil))
+		})
+		_, err := read(p.Send(t.Context(), upstreamtest.Request(true, nil)))
+		if f := fault.From(err); err == nil || strings.Contains(err.Error()+f.Message+f.OriginalMessage+f.Resource+log.String(), key) {
+			t.Errorf("%s: %v\n%s", name, err, &log)
+		}
+	}
+}
+
 // TestStreamFaults has streams that end otherwise than they should.
 func TestStreamFaults(t *testing.T) {
 	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
@@ -594,6 +670,7 @@ func TestStreamFaults(t *testing.T) {
 		// What Anthropic's message_start says of the output is no usage.
 		"only a start":  {join(chunk(`{"type":"message_start","message":{"usage":{"input_tokens":14,"output_tokens":1}}}`), chunk(`{"delta":{"text":"abcdefgh"}}`), chunk(`{}`)), "", converse.Usage{InputTokens: 14, OutputTokens: 2}},
 		"early metrics": {join(chunk(`{"text":"a"}`), chunk(`{"text":"b",`+metrics+`}`), chunk(`{"text":"c"}`)), `{"text":"c"}`, converse.Usage{InputTokens: 7, OutputTokens: 9}},
+		"absurd":        {join(chunk(`{"text":"abcd"}`), chunk(`{"text":"efgh","amazon-bedrock-invocationMetrics":{"inputTokenCount":-7,"outputTokenCount":9}}`)), "*", converse.Usage{InputTokens: 3, OutputTokens: 2}},
 		"no metrics":    {join(chunk(`{"text":"abcd"}`), chunk(`{"text":"efgh"}`), chunk(`{"x":1}`)), "", converse.Usage{InputTokens: 3, OutputTokens: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -606,7 +683,7 @@ func TestStreamFaults(t *testing.T) {
 				all += string(e.Native)
 			}
 			last := es[len(es)-1]
-			if string(last.Native) != c.last || last.Usage != c.usage || strings.Count(all, "{") < 3 || last.Kind != converse.Metadata || last.Estimated != (c.last == "") {
+			if c.last != "*" && string(last.Native) != c.last || last.Usage != c.usage || strings.Count(all, "{") < 3 || last.Kind != converse.Metadata || last.Estimated != (c.last == "" || c.last == "*") {
 				t.Errorf("%q %+v", all, last)
 			}
 		})
@@ -625,13 +702,22 @@ func join(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 func TestWholeFaults(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty": ``, "not JSON": `<html>`, "no message": `{"usage":{}}`, "too long": `{"output":"` + strings.Repeat("x", 1<<20) + `"}`,
+		"many blocks":   `{"output":{"message":{"content":[` + strings.Repeat(`{},`, 1<<18) + `{}]}},"stopReason":"end_turn"}`,
+		"many results":  `{"output":{"message":{"content":[{"toolResult":{"content":[` + strings.Repeat(`{},`, 1<<18) + `]}}]}},"stopReason":"end_turn"}`,
 		"picture":       `{"output":{"message":{"content":[{"image":{"format":"png","source":{"bytes":""}}}]}},"stopReason":"end_turn"}`,
 		"server's tool": `{"output":{"message":{"content":[{"toolUse":{"toolUseId":"a","name":"b","input":{},"type":"server_tool_use"}}]}},"stopReason":"end_turn"}`,
 	} {
 		p := open(t, replay("application/json", nil, []byte(body)), func(c *Config) { c.MaxAnswerBytes = 64 << 10 })
-		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelError) || fault.From(err).OriginalStatus != 200 {
+		if strings.HasPrefix(name, "many") {
+			p.cfg.MaxAnswerBytes = 1 << 20
+		}
+		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelError) || fault.From(err).OriginalStatus != 200 || strings.HasPrefix(name, "many") != errors.Is(err, errParts) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	d := decoder{x: &exchange{}}
+	if _, _, err := d.event(frame{kind: "event", name: "contentBlockDelta", payload: []byte(`{"delta":{"citation":[` + strings.Repeat("1,", 1<<18) + `1]}}`)}); !errors.Is(err, errParts) {
+		t.Errorf("many citations: %v", err)
 	}
 	// What a foreign format cannot express goes on as it is where the format is Converse's.
 	const picture = `{"output":{"message":{"content":[{"image":{"format":"png","source":{"bytes":""}}}]}},"stopReason":"end_turn","usage":{"inputTokens":1,"outputTokens":1}}`
@@ -727,41 +813,6 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
-// TestReuse says that an answer whose reader stops at Metadata, as invoke does, leaves its connection for the next one.
-func TestReuse(t *testing.T) {
-	var connections atomic.Int64
-	s := httptest.NewUnstartedServer(&service{})
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			connections.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	p, err := New(t.Context(), Config{Name: "aws", Endpoint: s.URL, Credentials: credentials.NewStaticCredentialsProvider(testKey, testSecret, "")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
-	for range 5 {
-		stream, err := p.Send(t.Context(), upstreamtest.Request(true, nil))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for e, err := range stream {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if e.Kind == converse.Metadata {
-				break
-			}
-		}
-	}
-	if n := connections.Load(); n != 1 {
-		t.Errorf("%d connections", n)
-	}
-}
-
 // TestRepeat says that a request goes out again when its kept connection ends without a byte of an answer, and no other does.
 func TestRepeat(t *testing.T) {
 	var asked atomic.Int64
@@ -854,6 +905,8 @@ func TestMore(t *testing.T) {
 	delta := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hello"}}`)
 	body := &pieces{
 		event("messageStart", `{"role":"assistant"}`), join(delta, delta, delta[:50]), delta[50:],
+		// Frames that are no event keep none back.
+		join(delta, event("contentBlockStart", `{"contentBlockIndex":1,"start":{}}`)), join(delta, event("somethingNew", `{}`)),
 		join(event("contentBlockStop", `{"contentBlockIndex":0}`), event("messageStop", `{"stopReason":"end_turn"}`), event("metadata", `{"usage":{"inputTokens":1,"outputTokens":2}}`)),
 	}
 	x := &exchange{p: &Provider{cfg: Config{MaxAnswerBytes: 1 << 20}}, ctx: t.Context(), req: &upstream.Request{}, body: body, ask: ask{converse: true}}
@@ -861,7 +914,7 @@ func TestMore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []bool{false, true, false, false, true, true, false} {
+	for i, want := range []bool{false, true, false, false, false, false, true, true, false} {
 		if es[i].More != want {
 			t.Errorf("event %d: %+v", i, es[i])
 		}
@@ -1071,9 +1124,46 @@ func TestCountTokens(t *testing.T) {
 	if _, err := p.CountTokens(t.Context(), request("nova", "InvokeModel", nova, `{}`)); !fault.Is(err, fault.Validation) {
 		t.Errorf("%v", err)
 	}
-	p = open(t, replay("application/json", nil, []byte(`{}`)), nil)
-	if _, err := p.CountTokens(t.Context(), request("nova", "InvokeModel", nova, `{}`)); !fault.Is(err, fault.ModelError) {
-		t.Errorf("%v", err)
+	for _, body := range []string{`{}`, `{"inputTokens":-1}`, `{"inputTokens":9223372036854775807}`} {
+		p = open(t, replay("application/json", nil, []byte(body)), nil)
+		if _, err := p.CountTokens(t.Context(), request("nova", "InvokeModel", nova, `{}`)); !fault.Is(err, fault.ModelError) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// TestAbsurdUsage has counts that no answer of Converse's has: they are not told, and so estimated.
+func TestAbsurdUsage(t *testing.T) {
+	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
+	for usage, want := range map[string]converse.Usage{
+		`{"inputTokens":-5,"outputTokens":2}`:                           {OutputTokens: 2},
+		`{"inputTokens":5,"outputTokens":9223372036854775807}`:          {OutputTokens: 2},
+		`{"inputTokens":5,"outputTokens":2,"cacheWriteInputTokens":-9}`: {OutputTokens: 2},
+		`{}`:                                 {OutputTokens: 2},
+		`null`:                               {OutputTokens: 2},
+		`{"inputTokens":0,"outputTokens":0}`: {},
+		`{"inputTokens":5,"outputTokens":1,"cacheWriteInputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":9}]}`:  {InputTokens: 5, OutputTokens: 1, CacheWriteInputTokens: 3, CacheWrite1hInputTokens: 3},
+		`{"inputTokens":5,"outputTokens":1,"cacheWriteInputTokens":3,"cacheDetails":[{"ttl":"1h","inputTokens":-9}]}`: {InputTokens: 5, OutputTokens: 1, CacheWriteInputTokens: 3},
+	} {
+		estimated := want == converse.Usage{OutputTokens: 2}
+		for _, stream := range []bool{false, true} {
+			s := replay("application/json", nil, []byte(`{"output":{"message":{"role":"assistant","content":[{"text":"abcdefgh"}]}},"stopReason":"end_turn","usage":`+usage+`}`))
+			if stream {
+				s = replay(streamType, nil, join(event("messageStart", `{"role":"assistant"}`), event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"abcdefgh"}}`),
+					event("messageStop", `{"stopReason":"end_turn"}`), event("metadata", `{"usage":`+usage+`}`)))
+			}
+			r := upstreamtest.Request(stream, nil)
+			if estimated {
+				want.InputTokens = r.Body.EstimateInputTokens()
+			}
+			es, err := read(open(t, s, nil).Send(t.Context(), r))
+			if err != nil {
+				t.Fatal(usage, err)
+			}
+			if last := es[len(es)-1]; last.Kind != converse.Metadata || last.Usage != want || last.Estimated != estimated {
+				t.Errorf("%s, stream %t: %+v, estimated %t", usage, stream, last.Usage, last.Estimated)
+			}
+		}
 	}
 }
 

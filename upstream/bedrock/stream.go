@@ -59,7 +59,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 		if e.Kind != converse.MessageStart {
 			x.body.SetReadTimeout(x.p.between) // the first token is there
 		}
-		e.More = d.ended || in.ready()
+		e.More = d.ended || in.ready(x.ask.native && x.ask.converse)
 		if !started {
 			e.Served = x.served
 		}
@@ -191,6 +191,9 @@ func (d *decoder) event(f frame) (e converse.Event, ok bool, err error) {
 		d.tally.bytes += len(text)
 		return converse.Event{Kind: converse.BlockDelta, Delta: converse.TextDelta, Index: index, Text: text}, true, nil
 	}
+	if !converse.Plausible(f.payload) {
+		return e, false, errParts
+	}
 	var in event
 	if err := json.Unmarshal(f.payload, &in, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return e, false, fmt.Errorf("%w: %s: %w", errMalformed, f.name, err)
@@ -237,10 +240,9 @@ func (d *decoder) event(f frame) (e converse.Event, ok bool, err error) {
 		}
 		return converse.Event{Kind: converse.MessageStop, StopReason: in.StopReason, Fields: in.Fields}, true, nil
 	case "metadata":
+		var told bool
 		d.last, d.ended = converse.Event{Kind: converse.Metadata}, true
-		if in.Usage != nil {
-			d.last.Usage = in.Usage.usage()
-		} else {
+		if d.last.Usage, told = in.Usage.usage(); !told {
 			d.last = d.x.metadata(&d.tally)
 		}
 		d.last.Served = in.served()

@@ -3,6 +3,7 @@ package bedrock
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json"
@@ -10,29 +11,41 @@ import (
 	"outcrop/converse"
 )
 
+// maxTokens bounds the counts that are believed, so that no sum of them overflows.
+const maxTokens = 1 << 32
+
+// credible says that counts can be numbers of tokens.
+func credible(counts ...int64) bool {
+	return !slices.ContainsFunc(counts, func(n int64) bool { return n < 0 || n > maxTokens })
+}
+
 // tokenUsage is Converse's TokenUsage.
 type tokenUsage struct {
-	InputTokens           int64 `json:"inputTokens"`
-	OutputTokens          int64 `json:"outputTokens"`
-	CacheReadInputTokens  int64 `json:"cacheReadInputTokens"`
-	CacheWriteInputTokens int64 `json:"cacheWriteInputTokens"`
+	InputTokens           *int64 `json:"inputTokens"`
+	OutputTokens          *int64 `json:"outputTokens"`
+	CacheReadInputTokens  int64  `json:"cacheReadInputTokens"`
+	CacheWriteInputTokens int64  `json:"cacheWriteInputTokens"`
 	CacheDetails          []struct {
 		TTL         string `json:"ttl"`
 		InputTokens int64  `json:"inputTokens"`
 	} `json:"cacheDetails"`
 }
 
-func (u *tokenUsage) usage() converse.Usage {
-	out := converse.Usage{
-		InputTokens: u.InputTokens, OutputTokens: u.OutputTokens,
+// usage returns what u tells; ok is false where u is nil, lacks what every usage has, or has a count that cannot be.
+func (u *tokenUsage) usage() (out converse.Usage, ok bool) {
+	if u == nil || u.InputTokens == nil || u.OutputTokens == nil || !credible(*u.InputTokens, *u.OutputTokens, u.CacheReadInputTokens, u.CacheWriteInputTokens) {
+		return out, false
+	}
+	out = converse.Usage{
+		InputTokens: *u.InputTokens, OutputTokens: *u.OutputTokens,
 		CacheReadInputTokens: u.CacheReadInputTokens, CacheWriteInputTokens: u.CacheWriteInputTokens,
 	}
 	for _, d := range u.CacheDetails {
-		if d.TTL == "1h" {
-			out.CacheWrite1hInputTokens += d.InputTokens
+		if d.TTL == "1h" && credible(d.InputTokens) {
+			out.CacheWrite1hInputTokens = min(out.CacheWrite1hInputTokens+d.InputTokens, out.CacheWriteInputTokens)
 		}
 	}
-	return out
+	return out, true
 }
 
 // bodyUsage is where InvokeModel's bodies and chunks tell their usage: Bedrock's own member, which it adds to the last
@@ -96,6 +109,8 @@ type tally struct {
 	told  bool  // the usage is Bedrock's, or the model's own
 	bytes int   // of output seen
 	guess int64 // of the input, until it is told
+
+	guessed bool // the units are a guess: nothing else is estimated
 }
 
 // chunk reads one chunk of a stream. last says that Bedrock has added its metrics: it does to the last one.
@@ -110,11 +125,16 @@ func (t *tally) chunk(b []byte) (last bool) {
 // soFar is the usage as far as it is known: what is not told yet is estimated.
 func (t *tally) soFar() converse.Usage {
 	u := t.Usage
-	if u == (converse.Usage{}) {
+	if t.untold() {
 		u.InputTokens = t.guess
 	}
 	u.OutputTokens = max(u.OutputTokens, int64(t.bytes+3)/4)
 	return u
+}
+
+// untold says that nothing is known of the input.
+func (t *tally) untold() bool {
+	return t.InputTokens+t.CacheReadInputTokens+t.CacheWriteInputTokens == 0
 }
 
 // body reads what a body or a chunk tells. A later one adds to what an earlier one told.
@@ -125,7 +145,8 @@ func (t *tally) body(b []byte) {
 	}
 	for i, f := range [...]familyUsage{in.familyUsage, in.Metadata.familyUsage, in.Message.familyUsage} {
 		u := f.Usage
-		if u == nil {
+		if u == nil || !credible(u.Input, u.InputTokens, u.Prompt, u.Output, u.OutputTokens, u.Completion, u.CacheRead, u.CacheReadTokens,
+			u.PromptDetails.Cached, u.CacheWrite, u.CacheWriteTokens, u.CacheCreation.OneHour) {
 			continue
 		}
 		t.InputTokens = max(t.InputTokens, u.Input, u.InputTokens, u.Prompt-u.PromptDetails.Cached)
@@ -133,18 +154,20 @@ func (t *tally) body(b []byte) {
 		t.CacheReadInputTokens = max(t.CacheReadInputTokens, u.CacheRead, u.CacheReadTokens, u.PromptDetails.Cached)
 		t.CacheWriteInputTokens = max(t.CacheWriteInputTokens, u.CacheWrite, u.CacheWriteTokens)
 		t.CacheWrite1hInputTokens = max(t.CacheWrite1hInputTokens, u.CacheCreation.OneHour)
-		t.told = t.told || i < 2 // what message_start says of the output is of no use
+		t.told = t.told || i < 2 && t.Usage != (converse.Usage{}) // what message_start says of the output is of no use
 	}
-	if in.PromptTokens != nil && in.GenerationTokens != nil {
+	if in.PromptTokens != nil && in.GenerationTokens != nil && credible(*in.PromptTokens, *in.GenerationTokens) {
 		t.InputTokens, t.OutputTokens, t.told = *in.PromptTokens, *in.GenerationTokens, true
 	}
-	if in.InputTextTokens != nil {
+	if in.InputTextTokens != nil && credible(*in.InputTextTokens) {
 		t.InputTokens, t.told = *in.InputTextTokens, true
 		for _, r := range in.Results {
-			t.OutputTokens += r.TokenCount
+			if credible(r.TokenCount) {
+				t.OutputTokens = min(t.OutputTokens+r.TokenCount, maxTokens)
+			}
 		}
 	}
-	if m := in.Metrics; m != nil {
+	if m := in.Metrics; m != nil && credible(m.Input, m.Output, m.CacheRead, m.CacheWrite) {
 		t.InputTokens, t.OutputTokens, t.told = m.Input, m.Output, true
 		t.CacheReadInputTokens, t.CacheWriteInputTokens = m.CacheRead, m.CacheWrite
 	}
@@ -154,18 +177,22 @@ func (t *tally) body(b []byte) {
 // answer of a model that counts tokens, for instance in those of dd-trace-js and openllmetry. They say nothing of the
 // time to live of what was written to the cache: that is in the body.
 func (t *tally) header(h http.Header) {
-	count := func(name string) (n int64, ok bool) {
-		n, err := strconv.ParseInt(h.Get("X-Amzn-Bedrock-"+name+"-Token-Count"), 10, 64)
-		return max(n, 0), err == nil
+	var u converse.Usage
+	for _, count := range []struct {
+		name string
+		to   *int64
+	}{{"Input", &u.InputTokens}, {"Output", &u.OutputTokens}, {"Cache-Read-Input", &u.CacheReadInputTokens}, {"Cache-Write-Input", &u.CacheWriteInputTokens}} {
+		text := h.Get("X-Amzn-Bedrock-" + count.name + "-Token-Count")
+		if text == "" && count.to != &u.InputTokens { // embeddings have no output
+			continue
+		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || !credible(n) {
+			return
+		}
+		*count.to = n
 	}
-	in, ok := count("Input")
-	if !ok {
-		return
-	}
-	t.InputTokens, t.told = in, true
-	t.OutputTokens, _ = count("Output") // embeddings have none
-	t.CacheReadInputTokens, _ = count("Cache-Read-Input")
-	t.CacheWriteInputTokens, _ = count("Cache-Write-Input")
+	t.Usage, t.told = u, true
 }
 
 // outputLen returns about how many bytes of a model's text are in an answer or a chunk of one, whatever its format.

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,12 +20,15 @@ import (
 	"outcrop/upstream/client"
 )
 
-// Server is a provider whose model stands behind a server, and how that one begins a streamed answer.
+// Server is a provider whose model stands behind a server, and how that one answers.
 type Server struct {
 	Open        func(t *testing.T, baseURL string, c client.Config) upstream.Provider
 	ContentType string // of a streamed answer
 	Start       string // its events before the first text; may be empty
 	Text        string // an event with a piece of text, which may come many times
+	End         string // the events after the last text, of an answer that is whole
+	Whole       string // an answer that is not streamed
+	Refusal     string // the body of a refusal, which has status 400
 }
 
 // RunServer runs the suite of how a server is reached: every provider keeps the limits and sends the headers that it is
@@ -32,6 +37,10 @@ func RunServer(t *testing.T, s Server) {
 	t.Run("Timeouts", s.timeouts)
 	t.Run("Connections", s.connections)
 	t.Run("Headers", s.headers)
+	t.Run("More", s.more)
+	t.Run("Leave", s.leave)
+	t.Run("NobodyThere", s.nobodyThere)
+	t.Run("Reuse", s.reuse)
 }
 
 func (s *Server) open(t *testing.T, h http.HandlerFunc, c client.Config) upstream.Provider {
@@ -201,5 +210,139 @@ func (s *Server) headers(t *testing.T) {
 		if h.Get("X-Request-Id") == "" && h.Get("Authorization") == "" && h.Get("X-Api-Key") == "" {
 			t.Errorf("the provider's own headers are missing: %v", h)
 		}
+	}
+}
+
+// more: an event that has more behind it says so, and only such a one: a writer that waits for the next may wait for ever
+// else.
+func (s *Server) more(t *testing.T) {
+	release := make(chan struct{})
+	p := s.open(t, func(w http.ResponseWriter, r *http.Request) {
+		s.begin(w, s.Start+s.Text)
+		<-release
+		io.WriteString(w, s.Text+s.Text+s.End)
+	}, client.Config{})
+	answer, err := p.Send(t.Context(), Request(true, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []converse.Event
+	for e, err := range answer {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+		if len(all) == 2 { // MessageStart and the first text: all that has been sent
+			if !all[0].More || all[1].More {
+				t.Errorf("More is %t and %t, want true and false", all[0].More, all[1].More)
+			}
+			close(release)
+		}
+	}
+	if all[len(all)-1].More {
+		t.Error("More behind the last event")
+	}
+}
+
+// leave: a consumer who leaves, or whose context ends, makes the server's work end too.
+func (s *Server) leave(t *testing.T) {
+	for _, how := range []string{"break", "cancel"} {
+		t.Run(how, func(t *testing.T) {
+			ended := make(chan struct{})
+			p := s.open(t, func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				s.begin(w, s.Start+s.Text)
+				<-r.Context().Done()
+				close(ended)
+			}, client.Config{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			answer, err := p.Send(ctx, Request(true, nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for e, err := range answer {
+				if err != nil {
+					if how == "break" || !errors.Is(err, context.Canceled) {
+						t.Error(err)
+					}
+				} else if e.Kind == converse.BlockDelta {
+					if how == "break" {
+						break
+					}
+					cancel()
+				}
+			}
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Fatal("the server still works")
+			}
+		})
+	}
+}
+
+// nobodyThere: a server that cannot be reached is another target's chance.
+func (s *Server) nobodyThere(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := l.Addr().String()
+	_ = l.Close()
+	p := s.Open(t, "http://"+at, client.Config{})
+	defer p.Close()
+	_, err = p.Send(t.Context(), Request(true, nil))
+	if f := fault.From(err); f == nil || f.Kind != fault.Unavailable || strings.Contains(f.Message, at) || !strings.Contains(f.Error(), at) {
+		t.Errorf("%v, want Unavailable with the address in the log alone", err)
+	}
+	if c, ok := p.(upstream.TokenCounter); ok {
+		if _, err := c.CountTokens(t.Context(), Request(false, nil)); !fault.Is(err, fault.Unavailable) {
+			t.Errorf("a count: %v, want Unavailable", err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Send(ctx, Request(true, nil)); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v for a caller who has left", err)
+	}
+}
+
+// reuse: one connection serves one call after the other, whole or streamed, with or without an error's body; and one that
+// the server has closed meanwhile costs no call.
+func (s *Server) reuse(t *testing.T) {
+	var conns atomic.Int32
+	turn := 0
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		switch turn++; turn % 3 {
+		case 0:
+			s.begin(w, s.Start+s.Text+s.Text+s.End)
+			time.Sleep(2 * time.Millisecond) // the body's end comes on its own, after the last event
+		case 1:
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, s.Whole)
+		case 2:
+			w.WriteHeader(400)
+			io.WriteString(w, s.Refusal)
+		}
+	})
+	server := httptest.NewUnstartedServer(h)
+	server.Config.ConnState = func(_ net.Conn, st http.ConnState) {
+		if st == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	server.Start()
+	defer server.Close()
+	p := s.Open(t, server.URL, client.Config{})
+	defer p.Close()
+	for i := range 30 {
+		if n, err := count(t.Context(), p, Request((i+1)%3 == 0, nil)); n == 0 && !fault.Is(err, fault.Validation) {
+			t.Fatalf("call %d: %v", i, err)
+		}
+	}
+	if n := conns.Load(); n > 5 { // one, but for a body's end that comes too late to wait for
+		t.Errorf("%d connections for 30 calls, one after the other", n)
 	}
 }

@@ -1,0 +1,46 @@
+package converse
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// ErrNotObject is the error of EachMember for a text that is no JSON object.
+var ErrNotObject = errors.New("not a JSON object")
+
+// EachMember calls f with each member of object, in order, and stops at the first error of f, which it returns. It returns
+// ErrNotObject where object is none; an empty text has no members. A name may come twice: who wrote the object may be
+// lax, and what becomes of it is its reader's to say. The value is object's own text.
+func EachMember(object jsontext.Value, f func(name string, v jsontext.Value) error) error {
+	if len(bytes.TrimSpace(object)) == 0 {
+		return nil
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true)) // which reads object where it is
+	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+		return ErrNotObject
+	}
+	for d.PeekKind() == '"' {
+		t, err := d.ReadToken()
+		if err != nil {
+			return ErrNotObject
+		}
+		name := t.String()
+		v, err := d.ReadValue()
+		if err != nil {
+			return ErrNotObject
+		}
+		if err := f(name, v); err != nil {
+			return err
+		}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return ErrNotObject
+	}
+	if _, err := d.ReadToken(); err != io.EOF {
+		return ErrNotObject
+	}
+	return nil
+}

@@ -1,0 +1,181 @@
+// Package outbound is what the dialects have in common where they face a model's server: the words in which a writer refuses
+// what its format cannot say, the merging of additional fields, and how far a decoder believes the usage that it is told.
+package outbound
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
+	"outcrop/fault"
+)
+
+// Refuse returns the fault.Validation of a request that the format of the server called upstream cannot express. path is
+// that of the member in the Converse request.
+func Refuse(upstream, format, path string) error {
+	return fault.New(fault.Validation, "The model doesn't support %s: upstream %q speaks %s, which has no equivalent. Remove it and try again.", path, upstream, format)
+}
+
+// At is the path of a content block.
+func At(message, block int) string {
+	return "messages." + strconv.Itoa(message) + ".content." + strconv.Itoa(block)
+}
+
+// Beyond returns the path of the first member of r that asks for what a body without a schema for its answer and without
+// classes of service cannot, "" where there is none. An upstream that has another way to say it, as Bedrock's InvokeModel
+// has in its headers, takes it out of the request first.
+func Beyond(r *converse.Request) string {
+	switch t := r.ServiceTier; {
+	case r.OutputConfig != nil && r.OutputConfig.TextFormat != nil:
+		return "outputConfig.textFormat"
+	case t != nil && t.Type != "default" && t.Type != "":
+		return "serviceTier." + t.Type
+	}
+	return BedrockOnly(r)
+}
+
+// BedrockOnly returns the path of the first member of r that asks for what no vendor's body can: only Bedrock itself has
+// it. It returns "" where there is none.
+func BedrockOnly(r *converse.Request) string {
+	switch p := r.PerformanceConfig; {
+	case p != nil && p.Latency != "standard" && p.Latency != "":
+		return "performanceConfig.latency." + p.Latency
+	case len(r.GuardrailConfig) > 0:
+		return "guardrailConfig"
+	case len(r.PromptVariables) > 0:
+		return "promptVariables"
+	}
+	return ""
+}
+
+// additionalPath is where the additional fields stand in a Converse request.
+const additionalPath = "additionalModelRequestFields"
+
+// Additional calls f with each of r's additional fields. It stops at the first error of f, and fails with a
+// fault.Validation where they are no JSON object.
+func Additional(r *converse.Request, f func(name string, v jsontext.Value) error) error {
+	if len(r.AdditionalModelRequestFields) == 0 {
+		return nil
+	}
+	return Members(additionalPath, r.AdditionalModelRequestFields, f)
+}
+
+// Owned returns the fault.Validation of an additional field that the request has members of its own for. name is its path
+// within the additional fields.
+func Owned(upstream, name string) error {
+	return fault.New(fault.Validation, additionalPath+".%s: upstream %q takes it from the request's own members. Remove it and try again.", name, upstream)
+}
+
+// OfAnthropic reports whether an additional field names features of Anthropic's API, as the bodies of its clients do. The
+// servers of other vendors do without.
+func OfAnthropic(name string) bool { return name == "anthropic_beta" || name == "anthropic_version" }
+
+// Members is converse.EachMember, with a fault.Validation for what stands at path and is no JSON object.
+func Members(path string, object jsontext.Value, f func(name string, v jsontext.Value) error) error {
+	err := converse.EachMember(object, f)
+	if errors.Is(err, converse.ErrNotObject) {
+		return fault.New(fault.Validation, "%s is not a JSON object.", path)
+	}
+	return err
+}
+
+// AppendMember appends a member to an object that has one already.
+func AppendMember(dst []byte, name string, v jsontext.Value) []byte {
+	dst = append(dst, ',')
+	dst = converse.AppendQuote(dst, name)
+	dst = append(dst, ':')
+	return append(dst, v...)
+}
+
+// Parameters is what a format calls the members of Converse's inferenceConfig, "" what it has no place for.
+type Parameters struct{ MaxTokens, Temperature, TopP, StopSequences string }
+
+// Append appends those of c's members that are set, each after a comma, but for those that the format has no place for. c
+// may be nil.
+func (p *Parameters) Append(dst []byte, c *converse.InferenceConfig) []byte {
+	if c == nil {
+		return dst
+	}
+	begin := func(name string) {
+		dst = append(append(append(dst, `,"`...), name...), `":`...)
+	}
+	if c.MaxTokens != nil && p.MaxTokens != "" {
+		begin(p.MaxTokens)
+		dst = strconv.AppendInt(dst, int64(*c.MaxTokens), 10)
+	}
+	if c.Temperature != nil && p.Temperature != "" {
+		begin(p.Temperature)
+		dst = jsontext.AppendFloat(dst, *c.Temperature, 64)
+	}
+	if c.TopP != nil && p.TopP != "" {
+		begin(p.TopP)
+		dst = jsontext.AppendFloat(dst, *c.TopP, 64)
+	}
+	if len(c.StopSequences) > 0 && p.StopSequences != "" {
+		begin(p.StopSequences)
+		for i, s := range c.StopSequences {
+			if i == 0 {
+				dst = append(dst, '[')
+			} else {
+				dst = append(dst, ',')
+			}
+			dst = converse.AppendQuote(dst, s)
+		}
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+// AppendObject appends `,"name":` and the object of those of c's members that are set and of rest, further members which
+// begin with a comma each; nothing where there are none.
+func (p *Parameters) AppendObject(dst []byte, name string, c *converse.InferenceConfig, rest []byte) []byte {
+	start := len(dst)
+	dst = append(append(append(dst, `,"`...), name...), `":`...)
+	open := len(dst)
+	dst = append(p.Append(dst, c), rest...)
+	if len(dst) == open {
+		return dst[:start]
+	}
+	dst[open] = '{' // for the first comma
+	return append(dst, '}')
+}
+
+// Set reports whether c sets the parameter that the format calls name. c may be nil.
+func (p *Parameters) Set(c *converse.InferenceConfig, name string) bool {
+	if c == nil || name == "" {
+		return false
+	}
+	switch name {
+	case p.MaxTokens:
+		return c.MaxTokens != nil
+	case p.Temperature:
+		return c.Temperature != nil
+	case p.TopP:
+		return c.TopP != nil
+	case p.StopSequences:
+		return len(c.StopSequences) > 0
+	}
+	return false
+}
+
+// ToolUseID brings a server's id into the form that Converse accepts back, [a-zA-Z0-9_.:-]{1,64}. The server sees
+// the changed id in both the call and its result, so they still match. Of no id it makes none.
+func ToolUseID(id string) string {
+	if len(id) <= 64 && !slices.ContainsFunc([]byte(id), notInID) {
+		return id
+	}
+	b := []byte(id)
+	for i, c := range b {
+		if notInID(c) {
+			b[i] = '_'
+		}
+	}
+	return string(b[max(0, len(b)-64):]) // ids differ at their ends
+}
+
+func notInID(c byte) bool {
+	return c != '_' && c != '-' && c != '.' && c != ':' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z')
+}
