@@ -39,7 +39,7 @@ type Document struct {
 type DocumentSource struct {
 	_ struct{} `union:"DocumentSource"`
 
-	Bytes      []byte         `json:"bytes,omitzero"`
+	Bytes      []byte         `json:"bytes,omitzero" min:"1"`
 	S3Location *S3Location    `json:"s3Location,omitzero"`
 	Text       *string        `json:"text,omitzero"`
 	Content    []DocumentText `json:"content,omitzero"`
@@ -54,35 +54,54 @@ type DocumentText struct {
 
 // CitationsConfig asks the model to cite what it is attached to.
 type CitationsConfig struct {
-	Enabled bool `json:"enabled" required:"true"`
+	Enabled *bool `json:"enabled" required:"true"`
 }
 
 // Video is a film in the conversation.
 type Video struct {
 	Format string      `json:"format" required:"true" enum:"mkv,mov,mp4,webm,flv,mpeg,mpg,wmv,three_gp"`
-	Source MediaSource `json:"source" required:"true"`
+	Source VideoSource `json:"source" required:"true"`
 }
 
 // Audio is a recording in the conversation.
 type Audio struct {
 	Format string      `json:"format" required:"true" enum:"mp3,opus,wav,aac,flac,mp4,ogg,mkv,mka,x-aac,m4a,mpeg,mpga,pcm,webm"`
-	Source MediaSource `json:"source" required:"true"`
+	Source AudioSource `json:"source" required:"true"`
+	Error  *MediaError `json:"error,omitzero"`
 }
 
-// MediaSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
-type MediaSource = ImageSource
+// MediaError is of a picture or a recording that a model was to make and did not, in an earlier turn.
+type MediaError struct {
+	Message string `json:"message,omitzero"`
+}
+
+// VideoSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
+type VideoSource struct {
+	_ struct{} `union:"VideoSource"`
+
+	Bytes      []byte      `json:"bytes,omitzero" min:"1"`
+	S3Location *S3Location `json:"s3Location,omitzero"`
+}
+
+// AudioSource is VideoSource for sound.
+type AudioSource struct {
+	_ struct{} `union:"AudioSource"`
+
+	Bytes      []byte      `json:"bytes,omitzero" min:"1"`
+	S3Location *S3Location `json:"s3Location,omitzero"`
+}
 
 // SearchResult is something that the caller has found, for the model to use and cite.
 type SearchResult struct {
-	Source    string             `json:"source" required:"true"`
-	Title     string             `json:"title" required:"true"`
+	Source    *string            `json:"source" required:"true"`
+	Title     *string            `json:"title" required:"true"`
 	Content   []SearchResultText `json:"content" required:"true"`
 	Citations *CitationsConfig   `json:"citations,omitzero"`
 }
 
 // SearchResultText is a piece of a SearchResult.
 type SearchResultText struct {
-	Text string `json:"text" required:"true"`
+	Text *string `json:"text" required:"true"`
 }
 
 // GuardContent is a union: what a guardrail is asked to look at.
@@ -93,10 +112,10 @@ type GuardContent struct {
 	Image *GuardImage `json:"image,omitzero"`
 }
 
-// GuardText is a text and what it is to the guardrail: grounding_source, query, guard_content.
+// GuardText is a text and what it is to the guardrail.
 type GuardText struct {
-	Text       string   `json:"text" required:"true"`
-	Qualifiers []string `json:"qualifiers,omitzero"`
+	Text       *string  `json:"text" required:"true"`
+	Qualifiers []string `json:"qualifiers,omitzero" each.enum:"grounding_source,query,guard_content"`
 }
 
 // GuardImage is a picture for the guardrail.
@@ -109,7 +128,7 @@ type GuardImage struct {
 type GuardImageSource struct {
 	_ struct{} `union:"GuardrailConverseImageSource"`
 
-	Bytes []byte `json:"bytes,omitzero"`
+	Bytes []byte `json:"bytes,omitzero" min:"1"`
 }
 
 // Citations is a generated text and where it comes from.

@@ -1,7 +1,12 @@
 package converse
 
 import (
+	"errors"
+	"fmt"
+	"reflect"
 	"strings"
+
+	"github.com/go-json-experiment/json"
 
 	"outcrop/fault"
 )
@@ -35,15 +40,11 @@ func (r *Request) Check() error {
 				}
 			case b.ToolResult != nil:
 				tools = true
-				if m.Role != RoleUser {
+				if m.Role != RoleUser && b.ToolResult.Type == "" { // one with a type is a tool's that ran at the model's host
 					return fault.New(fault.Validation, "The toolResult block at messages.%d.content.%d is only allowed in a message of the user role.", i, j)
 				}
 				if b.ToolResult.Status == "error" && len(b.ToolResult.Content) == 0 {
 					return fault.New(fault.Validation, "The content field at messages.%d.content.%d.toolResult cannot be empty when status value is error.", i, j)
-				}
-			case b.Image != nil:
-				if m.Role != RoleUser {
-					return fault.New(fault.Validation, "The image block at messages.%d.content.%d is only allowed in a message of the user role.", i, j)
 				}
 			}
 		}
@@ -54,11 +55,30 @@ func (r *Request) Check() error {
 	if err := r.checkTools(); err != nil {
 		return err
 	}
+	if err := checkFieldPaths(r.AdditionalModelResponseFieldPaths); err != nil {
+		return err
+	}
+	if r.PromptVariables != nil {
+		var variables map[string]struct {
+			Text *string `json:"text"`
+		}
+		err := json.Unmarshal(r.PromptVariables, &variables)
+		for _, v := range variables {
+			if err == nil && v.Text == nil {
+				err = errNoText
+			}
+		}
+		if err != nil { // neither names nor values are repeated: they are sensitive
+			return fault.Wrap(err, fault.Validation, "1 validation error detected: Value at 'promptVariables' failed to satisfy constraint: Map value must have exactly one of its members set: [text]")
+		}
+	}
 	if tools && r.ToolConfig == nil {
 		return fault.New(fault.Validation, "The toolConfig field must be defined when using toolUse and toolResult content blocks.")
 	}
 	return nil
 }
+
+var errNoText = errors.New("a prompt variable without a text")
 
 // checkTools holds the tools against one another and against the choice of one of them.
 func (r *Request) checkTools() error {
@@ -118,6 +138,56 @@ func (r *Request) checkResults(i int) error {
 		return fault.New(fault.Validation, "Expected toolResult blocks at messages.%d.content for the following Ids: %s", i, strings.Join(missing, ", "))
 	}
 	return nil
+}
+
+// Unknown refuses, in Bedrock's words, the first block, tool or choice in r that is of a kind which this program does not
+// know; nil where all are known. What such a one says cannot be left out, as AWS leaves out other members that it does not
+// know, but Bedrock itself may know it.
+func (r *Request) Unknown() error {
+	for i := range r.Messages {
+		for j := range r.Messages[i].Content {
+			b := &r.Messages[i].Content[j]
+			if b.Other != nil {
+				return unknown(b, "messages.%d.content.%d", i, j)
+			}
+			if b.ToolResult == nil {
+				continue
+			}
+			for k := range b.ToolResult.Content {
+				if c := &b.ToolResult.Content[k]; c.Other != nil {
+					return unknown(c, "messages.%d.content.%d.toolResult.content.%d", i, j, k)
+				}
+			}
+		}
+	}
+	for i := range r.System {
+		if b := &r.System[i]; b.Other != nil {
+			return unknown(b, "system.%d", i)
+		}
+	}
+	if c := r.ToolConfig; c != nil {
+		for i := range c.Tools {
+			if t := &c.Tools[i]; t.Other != nil {
+				return unknown(t, "toolConfig.tools.%d", i)
+			}
+		}
+		if t := c.ToolChoice; t != nil && t.Other != nil {
+			return unknown(t, "toolConfig.toolChoice")
+		}
+	}
+	return nil
+}
+
+// unknown refuses what union points to. The words are those of package wire for a union without a member.
+func unknown(union any, at string, index ...any) error {
+	t := reflect.TypeOf(union).Elem()
+	var keys []string
+	for i := 1; i < t.NumField(); i++ { // the first is the union's name
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
+			keys = append(keys, name)
+		}
+	}
+	return fault.New(fault.Validation, "%s object at %s must set one of the following keys: %s.", t.Field(0).Tag.Get("union"), fmt.Sprintf(at, index...), strings.Join(keys, ", "))
 }
 
 // Size is a rough measure of what a model reads of r: the bytes of its texts and tool descriptions, and its images. It

@@ -57,7 +57,6 @@ func TestCheck(t *testing.T) {
 		"empty result":     {[]Message{user(text("a")), assistant(use("t1")), user(ContentBlock{ToolResult: &ToolResult{ToolUseID: "t1", Content: []ToolResultContent{}}})}, tools, ""},
 		"user calls":       {[]Message{user(use("1"))}, tools, "messages.0.content.0"},
 		"assistant result": {[]Message{user(text("a")), assistant(result("1"))}, tools, "messages.1.content.0"},
-		"assistant image":  {[]Message{user(text("a")), assistant(ContentBlock{Image: &Image{}})}, nil, "messages.1.content.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &Request{Messages: c.messages, ToolConfig: c.tools}

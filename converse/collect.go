@@ -96,7 +96,7 @@ func (c *collector) add(e *Event) {
 			c.r.StopReason = e.StopReason
 		}
 	case Metadata:
-		c.r.Usage, c.r.Estimated, c.done = e.Usage, e.Estimated, true
+		c.r.Usage, c.r.Estimated, c.r.Served, c.done = e.Usage, e.Estimated, e.Served, true
 	}
 }
 

@@ -20,9 +20,9 @@ type Request struct {
 	System                            []SystemBlock     `json:"system,omitzero"`
 	InferenceConfig                   *InferenceConfig  `json:"inferenceConfig,omitzero"`
 	ToolConfig                        *ToolConfig       `json:"toolConfig,omitzero"`
-	GuardrailConfig                   jsontext.Value    `json:"guardrailConfig,omitzero"`
+	GuardrailConfig                   Raw[Guardrail]    `json:"guardrailConfig,omitzero"`
 	AdditionalModelRequestFields      jsontext.Value    `json:"additionalModelRequestFields,omitzero"`
-	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitzero" max:"10"`
+	AdditionalModelResponseFieldPaths []string          `json:"additionalModelResponseFieldPaths,omitzero" max:"10" each.min:"1" each.max:"256"`
 	PromptVariables                   jsontext.Value    `json:"promptVariables,omitzero"`
 	RequestMetadata                   map[string]string `json:"requestMetadata,omitzero" max:"16" sensitive:"true"`
 	PerformanceConfig                 *Performance      `json:"performanceConfig,omitzero"`
@@ -58,6 +58,8 @@ type ContentBlock struct {
 	SearchResult     Raw[SearchResult] `json:"searchResult,omitzero"`
 	Audio            Raw[Audio]        `json:"audio,omitzero" sensitive:"true"`
 	GuardContent     Raw[GuardContent] `json:"guardContent,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // Member names the member that is set, for messages.
@@ -98,19 +100,22 @@ type SystemBlock struct {
 	Text         *string           `json:"text,omitzero" min:"1"`
 	CachePoint   *CachePoint       `json:"cachePoint,omitzero"`
 	GuardContent Raw[GuardContent] `json:"guardContent,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // Image is a picture in the conversation.
 type Image struct {
 	Format string      `json:"format" required:"true" enum:"png,jpeg,gif,webp"`
 	Source ImageSource `json:"source" required:"true"`
+	Error  *MediaError `json:"error,omitzero" sensitive:"true"`
 }
 
 // ImageSource is a union: the bytes themselves (base64 in JSON) or an object in S3.
 type ImageSource struct {
 	_ struct{} `union:"ImageSource"`
 
-	Bytes      []byte      `json:"bytes,omitzero"`
+	Bytes      []byte      `json:"bytes,omitzero" min:"1"`
 	S3Location *S3Location `json:"s3Location,omitzero"`
 }
 
@@ -152,6 +157,8 @@ type ToolResultContent struct {
 	Document     Raw[Document]     `json:"document,omitzero"`
 	Video        Raw[Video]        `json:"video,omitzero"`
 	SearchResult Raw[SearchResult] `json:"searchResult,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // Member names the member that is set, for messages.
@@ -192,7 +199,7 @@ type InferenceConfig struct {
 	MaxTokens     *int     `json:"maxTokens,omitzero" min:"1" max:"2147483647"`
 	Temperature   *float64 `json:"temperature,omitzero" min:"0" max:"1"`
 	TopP          *float64 `json:"topP,omitzero" min:"0" max:"1"`
-	StopSequences []string `json:"stopSequences,omitzero" max:"2500"`
+	StopSequences []string `json:"stopSequences,omitzero" max:"2500" each.min:"1"`
 }
 
 // ToolConfig is the tools that the model may call.
@@ -208,6 +215,8 @@ type Tool struct {
 	ToolSpec   *ToolSpec       `json:"toolSpec,omitzero"`
 	SystemTool Raw[SystemTool] `json:"systemTool,omitzero"`
 	CachePoint *CachePoint     `json:"cachePoint,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // ToolSpec describes one function.
@@ -232,11 +241,21 @@ type ToolChoice struct {
 	Auto *struct{}     `json:"auto,omitzero"`
 	Any  *struct{}     `json:"any,omitzero"`
 	Tool *SpecificTool `json:"tool,omitzero"`
+
+	Other *jsontext.Value `json:",embed"` // a member that is newer than this program: see Unknown
 }
 
 // SpecificTool names the tool that must be called.
 type SpecificTool struct {
 	Name string `json:"name" required:"true" min:"1" max:"64" pattern:"^[a-zA-Z0-9_-]+$"`
+}
+
+// Guardrail names the guardrail that looks at the request and the answer.
+type Guardrail struct {
+	Identifier string `json:"guardrailIdentifier,omitzero" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
+	Version    string `json:"guardrailVersion,omitzero" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
+	Trace      string `json:"trace,omitzero" enum:"enabled,disabled,enabled_full"`
+	Mode       string `json:"streamProcessingMode,omitzero" enum:"sync,async"` // of ConverseStream
 }
 
 // Performance asks for a latency class.
@@ -359,12 +378,33 @@ type Event struct {
 	StopSequence string         // MessageStop: the sequence that ended the answer, where the upstream told
 	Fields       jsontext.Value // MessageStop: additionalModelResponseFields; of a CitationDelta the Citation
 	Usage        Usage          // Metadata; of a Chunk, what is known by then of the answer so far, should it be cut
+	Served       *Served        // Metadata, and the first Chunk where it is known by then; nil where the upstream tells nothing
 
 	// What the upstream sent, for a front door that speaks its format, valid until the next event: of a Chunk, and of a
 	// Metadata whose own event is to be forwarded as well. Name is that event's type, or the media type of a whole answer.
 	Native []byte
 	Name   string
 }
+
+// Served is what an upstream tells of how it has served a request, besides the answer. Each member may be missing.
+type Served struct {
+	Tier    string         // the ServiceTier that it was served in: "reserved", for one, overflows to "default"
+	Latency string         // the latency of Performance
+	Trace   jsontext.Value // Converse's trace, of a guardrail or a prompt router
+}
+
+// ServedTier is a Served that tells of the tier alone, nil for "". It is shared, and never changed.
+func ServedTier(tier string) *Served {
+	switch tier {
+	case "":
+		return nil
+	case "default":
+		return &servedDefault
+	}
+	return &Served{Tier: tier}
+}
+
+var servedDefault = Served{Tier: "default"} // of nearly every answer
 
 // Stream is an answer in events. It yields MessageStart first, or Chunks alone, and Metadata last, or an error, after
 // which it ends.
@@ -380,6 +420,7 @@ type Response struct {
 	Fields       jsontext.Value
 	Usage        Usage
 	Estimated    bool
+	Served       *Served
 
 	// The whole answer as an upstream that speaks the caller's format sent it, in place of Content and Fields, and its
 	// media type.

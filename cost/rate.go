@@ -29,6 +29,7 @@ type Rater struct {
 type typesKey struct {
 	name   string // the model's UsageName
 	region string
+	tier   string // "" is the default
 	global bool
 	long   bool // long context
 }
@@ -54,13 +55,18 @@ func NewRater(c *catalog.Catalog) *Rater {
 // Rate returns what u costs: one charge for each kind of token that was used, in the order input, output, cache read,
 // cache write (5 minutes), cache write (1 hour), and nil when nothing was used. scope is the price's scope ("region",
 // "global" or a geography) and sourceRegion the Region that was called: AWS prices by the source Region, wherever the
-// call was served. at is when the call began; it chooses the price's version.
+// call was served. tier is the service tier that the call was served in, "" or "default" being the one that is sold by
+// default. at is when the call began; it chooses the price's version.
 //
 // What is not paid by the token comes first, one charge a kind. A model that is sold by it alone has no charges for tokens.
 //
 // A kind of usage without a known price gives an Unrated charge with its quantity. So does a product that does not fit
-// an int64. A negative count is no usage.
-func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion string, at time.Time) []ledger.Charge {
+// an int64, and so does every kind in another tier than the default: the catalog knows no prices of tiers, and the
+// default's is not theirs. A negative count is no usage.
+func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion, tier string, at time.Time) []ledger.Charge {
+	if tier == "default" {
+		tier = ""
+	}
 	write1h := max(u.CacheWrite1hInputTokens, 0)
 	write := u.CacheWriteInputTokens - write1h
 	n := 0
@@ -80,6 +86,10 @@ func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion
 	if !ok {
 		price = &none
 	}
+	byPiece := len(price.Units) > 0 && price.Input == nil && price.Output == nil
+	if tier != "" {
+		price = &none
+	}
 	long := price.Long != nil && u.InputTokens+u.CacheReadInputTokens+u.CacheWriteInputTokens > longContext
 	if long {
 		price = price.Long
@@ -90,10 +100,10 @@ func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion
 		// say so: to whom the model is sold without a discount, what was read is input.
 		cacheRead = price.Input
 	}
-	t := r.usageTypes(model, scope, sourceRegion, long)
+	t := r.usageTypes(model, scope, sourceRegion, tier, long)
 	charges := make([]ledger.Charge, 0, n)
 	charges = appendUnits(charges, u.Units, model, scope, sourceRegion, price)
-	if len(charges) > 0 && len(price.Units) > 0 && price.Input == nil && price.Output == nil {
+	if len(charges) > 0 && byPiece {
 		return charges // what is sold by the piece alone has no price for tokens, and needs none
 	}
 	charges = appendCharge(charges, t.input, u.InputTokens, price.Input, price.ID)
@@ -171,15 +181,18 @@ func rate(tokens, nanoPerMillion int64) (nano int64, ok bool) {
 
 // usageTypes returns the usage types of model called from region. Their form is that of AWS's price lists and cost
 // reports: "USE1-Nova2.0Lite-input-tokens", "USE1-Nova2.0Lite-input-tokens-cross-region-global",
-// "USE1-Claude4Sonnet-input-tokens-long-context-cross-region-global".
-func (r *Rater) usageTypes(model *catalog.Model, scope, region string, long bool) *usageTypes {
-	k := typesKey{model.UsageName, region, scope == "global", long}
+// "USE1-Claude4Sonnet-input-tokens-long-context-cross-region-global", "USE1-Nova2.0Lite-input-tokens-flex-cross-region-global".
+func (r *Rater) usageTypes(model *catalog.Model, scope, region, tier string, long bool) *usageTypes {
+	k := typesKey{model.UsageName, region, tier, scope == "global", long}
 	if t, ok := (*r.types.Load())[k]; ok {
 		return t
 	}
 	prefix, suffix := catalog.RegionCode(region)+"-"+model.UsageName, ""
+	if tier != "" {
+		suffix = "-" + tier
+	}
 	if long {
-		suffix = "-long-context"
+		suffix += "-long-context"
 	}
 	if k.global {
 		suffix += globalSuffix

@@ -42,6 +42,7 @@ func TestRateFiles(t *testing.T) {
 				Model   string
 				Scope   string
 				Region  string
+				Tier    string
 				At      time.Time
 				Usage   converse.Usage
 				Charges []struct {
@@ -62,7 +63,7 @@ func TestRateFiles(t *testing.T) {
 			if !ok {
 				t.Fatalf("no model %s", tc.Model)
 			}
-			got := rater.Rate(tc.Usage, model, tc.Scope, tc.Region, tc.At)
+			got := rater.Rate(tc.Usage, model, tc.Scope, tc.Region, tc.Tier, tc.At)
 			if len(got) != len(tc.Charges) {
 				t.Fatalf("got %d charges, want %d: %+v", len(got), len(tc.Charges), got)
 			}
@@ -139,7 +140,7 @@ func TestRateNothing(t *testing.T) {
 	c := load(t)
 	model, _ := c.Model("anthropic.claude-3-haiku-20240307-v1:0")
 	for _, u := range []converse.Usage{{}, {InputTokens: -5, OutputTokens: -1}} {
-		if got := NewRater(c).Rate(u, model, "region", "us-east-1", time.Now()); got != nil {
+		if got := NewRater(c).Rate(u, model, "region", "us-east-1", "", time.Now()); got != nil {
 			t.Errorf("%+v: got %+v, want none", u, got)
 		}
 	}
@@ -150,7 +151,7 @@ func TestRateUnrated(t *testing.T) {
 	c := load(t)
 	rater := NewRater(c)
 	unknown := &catalog.Model{ID: "example.no-such-model-v1:0", UsageName: "NoSuchModel"}
-	got := rater.Rate(converse.Usage{InputTokens: 12, OutputTokens: 3}, unknown, "global", "eu-central-1", time.Now())
+	got := rater.Rate(converse.Usage{InputTokens: 12, OutputTokens: 3}, unknown, "global", "eu-central-1", "", time.Now())
 	want := []ledger.Charge{
 		{UsageType: "EUC1-NoSuchModel-input-tokens-cross-region-global", Quantity: 12, Unrated: true},
 		{UsageType: "EUC1-NoSuchModel-output-tokens-cross-region-global", Quantity: 3, Unrated: true},
@@ -159,7 +160,7 @@ func TestRateUnrated(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	haiku, _ := c.Model("anthropic.claude-3-haiku-20240307-v1:0")
-	got = rater.Rate(converse.Usage{OutputTokens: math.MaxInt64}, haiku, "region", "us-east-1", time.Now())
+	got = rater.Rate(converse.Usage{OutputTokens: math.MaxInt64}, haiku, "region", "us-east-1", "", time.Now())
 	if len(got) != 1 || !got[0].Unrated || got[0].Nano != 0 || got[0].Quantity != math.MaxInt64 {
 		t.Errorf("overflow: got %+v", got)
 	}
@@ -174,7 +175,7 @@ func TestUsageTypesBounded(t *testing.T) {
 	}
 	r.types.Store(&m)
 	model := &catalog.Model{UsageName: "Nova2.0Lite"}
-	if got, want := r.usageTypes(model, "region", "us-west-2", false).input, "USW2-Nova2.0Lite-input-tokens"; got != want {
+	if got, want := r.usageTypes(model, "region", "us-west-2", "", false).input, "USW2-Nova2.0Lite-input-tokens"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if n := len(*r.types.Load()); n != maxTypes {
@@ -191,7 +192,7 @@ func TestRateConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for i := range models {
 				m := models[(i+w)%len(models)]
-				got := r.Rate(converse.Usage{InputTokens: 1}, m, "region", "us-east-1", time.Now())
+				got := r.Rate(converse.Usage{InputTokens: 1}, m, "region", "us-east-1", "", time.Now())
 				if want := "USE1-" + m.UsageName + "-input-tokens"; len(got) != 1 || got[0].UsageType != want {
 					t.Errorf("%s: got %+v, want %s", m.ID, got, want)
 				}
@@ -209,6 +210,6 @@ func BenchmarkRate(b *testing.B) {
 	u := converse.Usage{InputTokens: 250, OutputTokens: 100}
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Rate(u, model, "region", "us-east-1", at)
+		r.Rate(u, model, "region", "us-east-1", "", at)
 	}
 }

@@ -76,7 +76,7 @@ type Call struct {
 	Operation string // as its API names it: Converse, InvokeModelWithResponseStream, ChatCompletions, ...
 	ModelID   string // what the caller named: id, ARN or name
 	Stream    bool
-	Tier      string // the service tier that is asked for, "" for the default
+	Tier      string // the service tier that is asked for; "" means Body's ServiceTier, or the default
 
 	// Metadata is what the caller says of the call, at most 16 pairs; nil means Body's RequestMetadata. It is kept with the
 	// call's entry in the ledger.
@@ -114,6 +114,18 @@ func (c *Call) action() string {
 		return "bedrock:InvokeModelWithResponseStream"
 	}
 	return "bedrock:InvokeModel"
+}
+
+// tier is the service tier that the call asks for, "" for the default.
+func (c *Call) tier() string {
+	t := c.Tier
+	if t == "" && c.Body != nil && c.Body.ServiceTier != nil {
+		t = c.Body.ServiceTier.Type
+	}
+	if t == "default" {
+		return ""
+	}
+	return t
 }
 
 // Do serves a call to its end and returns the whole answer once it is settled on disk.
@@ -176,9 +188,10 @@ type run struct {
 	served   candidate // of the latest attempt; there is always one
 	attempts int
 	usage    converse.Usage
-	told     bool // usage is the upstream's own
-	refused  bool // no upstream worked on the call
-	partial  int  // bytes of output seen
+	told     bool   // usage is the upstream's own
+	tier     string // that the call is served in, as far as it is known: what was asked for, until an upstream says another
+	refused  bool   // no upstream worked on the call
+	partial  int    // bytes of output seen
 	stop     string
 	vectors  *converse.Embeddings
 }
@@ -188,6 +201,11 @@ type candidate struct {
 	*upstream.Upstream
 	region string
 	model  string // the upstream's name of it
+}
+
+// Speaks reports whether any upstream passes n on as it is. n needs no Body for that.
+func (v *Invoker) Speaks(n *upstream.Native) bool {
+	return slices.ContainsFunc(v.Upstreams, func(u *upstream.Upstream) bool { return speaks(u.Provider, n) })
 }
 
 // speaks reports whether p passes n, which may be nil, on as it is.
@@ -220,7 +238,7 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	if c.Stream && !route.Model.Streaming {
 		return nil, fault.New(fault.Validation, "The model is unsupported for streaming. Use Converse or InvokeModel for model %s.", route.Model.ID)
 	}
-	r := &run{Invoker: v, ctx: ctx, call: c, id: id, route: route}
+	r := &run{Invoker: v, ctx: ctx, call: c, id: id, route: route, tier: c.tier()}
 	if r.candidates = v.candidates(route); len(r.candidates) == 0 {
 		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
 	}
@@ -231,7 +249,7 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	}
 	intent := ledger.Intent{
 		ID: c.ID, Time: c.Start, Account: c.Caller.Account, Principal: c.Caller.ARN, AccessKeyID: c.Caller.AccessKeyID,
-		Region: route.Source, Operation: c.Operation, ResourceARN: route.ARN, ModelID: route.Model.ID, Scope: route.Scope,
+		Region: route.Source, Operation: c.Operation, ResourceARN: route.ARN, ModelID: route.Model.ID, Scope: route.Scope, Tier: r.tier,
 		EstimatedInputTokens: c.inputTokens(), MaxOutputTokens: route.Model.MaxOutputTokens,
 	}
 	if p := route.Profile; p != nil {
@@ -398,6 +416,9 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 			committed = true
 			r.first = r.Clock().Sub(r.call.Start)
 		}
+		if e.Served != nil && e.Served.Tier != "" {
+			r.tier = e.Served.Tier
+		}
 		switch e.Kind {
 		case converse.BlockStart, converse.BlockDelta:
 			r.partial += len(e.Text) + len(e.ToolName)
@@ -465,7 +486,7 @@ func (r *run) settle(status ledger.Status, reason string) error {
 			s.Usage.Units = n.Units
 		}
 	}
-	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.call.Start)
+	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.tier, r.call.Start)
 	if err := r.Ledger.Settle(context.WithoutCancel(r.ctx), &s); err != nil {
 		r.Logger.Error("settlement failed", "request_id", r.id, "error", err)
 		return fault.Wrap(err, fault.Unavailable, "The answer could not be recorded. Try again.")
@@ -495,7 +516,7 @@ func Recovered(cat *catalog.Catalog, rater *cost.Rater) func(*ledger.Intent) led
 			Service: catalog.Service, Usage: converse.Usage{InputTokens: in.EstimatedInputTokens},
 		}
 		if m, ok := cat.Model(in.ModelID); ok {
-			s.Charges = rater.Rate(s.Usage, m, in.Scope, in.Region, in.Time)
+			s.Charges = rater.Rate(s.Usage, m, in.Scope, in.Region, in.Tier, in.Time)
 		}
 		return s
 	}

@@ -25,6 +25,7 @@ type Intent struct {
 	ResourceName string // the profile's name at the time of the call; "" for a bare model
 	ModelID      string // the foundation model's id
 	Scope        string // the price's scope: "region", "global" or a geography ("us", "eu", ...)
+	Tier         string // the service tier that was asked for; "" is the default one. The charges' usage types name the one that served
 	Tags         []Tag  // the application profile's tags at the time of the call, sorted by key
 	Metadata     []Tag  // what the caller says of the call (requestMetadata), sorted by key
 

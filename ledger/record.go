@@ -47,6 +47,9 @@ const unitsVersion = 2
 // record is no longer than before, and a release that knows no metadata reads it.
 const metadataVersion = 2
 
+// tierVersion is that of an intent whose service tier follows its metadata, which then may be none.
+const tierVersion = 3
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // beginFrame leaves room for a frame's head; endFrame fills it in.
@@ -104,7 +107,10 @@ func appendBool(b []byte, v bool) []byte {
 func appendIntent(b []byte, in *Intent) []byte {
 	start := len(b)
 	version := byte(recordVersion)
-	if len(in.Metadata) > 0 {
+	switch {
+	case in.Tier != "":
+		version = tierVersion
+	case len(in.Metadata) > 0:
 		version = metadataVersion
 	}
 	b = append(beginFrame(b, typeIntent), version)
@@ -122,8 +128,11 @@ func appendIntent(b []byte, in *Intent) []byte {
 	b = appendTags(b, in.Tags)
 	b = binary.AppendVarint(b, in.EstimatedInputTokens)
 	b = binary.AppendVarint(b, in.MaxOutputTokens)
-	if version == metadataVersion {
+	if version >= metadataVersion {
 		b = appendTags(b, in.Metadata)
+	}
+	if version >= tierVersion {
+		b = appendString(b, in.Tier)
 	}
 	endFrame(b, start)
 	return b
@@ -372,7 +381,7 @@ func (d *decoder) end() error {
 // decodeIntent reads an Intent's payload. Its Tags may be shared with other Intents: they must not be changed.
 func decodeIntent(payload []byte, n *names) (*Intent, error) {
 	d := decoder{b: payload, names: n}
-	version, id := d.begin(metadataVersion)
+	version, id := d.begin(tierVersion)
 	in := &Intent{
 		ID:           id,
 		Time:         d.time(),
@@ -390,10 +399,15 @@ func decodeIntent(payload []byte, n *names) (*Intent, error) {
 		EstimatedInputTokens: d.varint(),
 		MaxOutputTokens:      d.varint(),
 	}
-	if version == metadataVersion {
+	if version >= metadataVersion {
 		// It is not looked up: callers may say something else on every call.
-		if in.Metadata = d.split(d.bytes(d.uvarint())); in.Metadata == nil {
+		if in.Metadata = d.split(d.bytes(d.uvarint())); in.Metadata == nil && version == metadataVersion {
 			d.fail("no metadata in a record of the version that has some")
+		}
+	}
+	if version >= tierVersion {
+		if in.Tier = d.shared(); in.Tier == "" {
+			d.fail("no service tier in a record of the version that has one")
 		}
 	}
 	if err := d.end(); err != nil {

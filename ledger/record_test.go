@@ -61,6 +61,9 @@ func randomIntent(r *rand.Rand) *Intent {
 	for range max(0, r.IntN(6)-3) {
 		in.Metadata = append(in.Metadata, Tag{randomString(r), randomString(r)})
 	}
+	if r.IntN(3) == 0 {
+		in.Tier = randomString(r)
+	}
 	return in
 }
 
@@ -149,6 +152,10 @@ func TestRecordFormat(t *testing.T) {
 	described := *intent
 	described.Metadata = []Tag{{"t", "m"}, {"u", ""}}
 	describedPayload := unhex("02 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 07 0174 016d 0175 00")
+	tiered, both := *intent, described
+	tiered.Tier, both.Tier = "flex", "priority"
+	tieredPayload := unhex("03 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 00 04666c6578")
+	bothPayload := unhex("03 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 07 0174 016d 0175 00 087072696f72697479")
 	settlementPayload := unhex("01 000102030405060708090a0b0c0d0e0f 01 00 02 01 0177 0173 00 00 04 00 8001 00 02 04 00 00 00 01 0175 02 d804 0176 01")
 	pictured := *settlement
 	pictured.Usage.Units = converse.Units{Images: 2, ImageType: "i", InputImages: 1, SearchUnits: 64}
@@ -160,6 +167,8 @@ func TestRecordFormat(t *testing.T) {
 	}{
 		{appendIntent(nil, intent), 'I', intentPayload},
 		{appendIntent(nil, &described), 'I', describedPayload},
+		{appendIntent(nil, &tiered), 'I', tieredPayload},
+		{appendIntent(nil, &both), 'I', bothPayload},
 		{appendSettlement(nil, settlement), 'S', settlementPayload},
 		{appendSettlement(nil, &pictured), 'S', picturedPayload},
 	} {
@@ -227,8 +236,9 @@ func TestRecordStrict(t *testing.T) {
 	}
 	const afterID = 1 + 16
 	for name, payload := range map[string][]byte{
-		"empty": {}, "newer version": change(in, 0, 3), "version 0": change(in, 0, 0), "no metadata": change(in, 0, 2),
-		"empty metadata": append(change(in, 0, 2), 0), "metadata of an older version": change(meta, 0, 1), "half a pair": change(meta[:len(meta)-2], len(meta)-5, 2),
+		"empty": {}, "newer version": change(in, 0, 4), "version 0": change(in, 0, 0), "no metadata": change(in, 0, 2),
+		"empty metadata": append(change(in, 0, 2), 0), "no tier": append(change(in, 0, 3), 0), "empty tier": append(change(in, 0, 3), 0, 0),
+		"a tier of an older version": append(bytes.Clone(meta), 4, 'f', 'l', 'e', 'x'), "metadata of an older version": change(meta, 0, 1), "half a pair": change(meta[:len(meta)-2], len(meta)-5, 2),
 		"goes on": append(bytes.Clone(in), 0), "cut": in[:len(in)-1],
 		"long number": change(in, len(in)-1, 0x80, 0x00), "string too long": change(in, len(in)-4, 0x7f),
 		"endless number": append(bytes.Clone(in[:len(in)-1]), bytes.Repeat([]byte{0xff}, 11)...),

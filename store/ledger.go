@@ -344,7 +344,7 @@ func (w *batch) charge(e *ledger.Entry, o *origin, c *ledger.Charge) (charge, er
 }
 
 const callColumns = `account, began, id, origin, ending, ended, latency, first_event, reason, estimated_input, max_output,
-	input, output, cache_read, cache_write, cache_write_1h, charges, nano, metadata, units`
+	input, output, cache_read, cache_write, cache_write_1h, charges, nano, metadata, tier, units`
 
 func (w *batch) appendCall(args []any, c *call) []any {
 	in, s := &c.Intent, &c.Settlement
@@ -368,13 +368,17 @@ func (w *batch) appendCall(args []any, c *call) []any {
 		w.text = appendTags(w.text[:0], in.Metadata)
 		metadata = string(w.text)
 	}
+	var tier any // likewise
+	if in.Tier != "" {
+		tier = valid(in.Tier)
+	}
 	var used any // likewise
 	if s.Usage.Units != (converse.Units{}) {
 		used = appendUnits(&s.Usage.Units)
 	}
 	return append(args, in.Account, in.Time.UnixMicro(), in.ID[:], c.origin.id, c.ending, s.Time.UnixMicro(), s.Latency.Microseconds(), s.FirstEvent.Microseconds(),
 		valid(s.Reason), in.EstimatedInputTokens, in.MaxOutputTokens, s.Usage.InputTokens, s.Usage.OutputTokens, s.Usage.CacheReadInputTokens,
-		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, charges, nano, metadata, used)
+		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, charges, nano, metadata, tier, used)
 }
 
 // units is the JSON of a call's Units.
@@ -720,7 +724,7 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 	}
 	// What a call refers to and is not there is an error of Scan, not a call less.
 	text := `SELECT c.account, c.began, c.id, c.ended, c.latency, c.first_event, c.reason, c.estimated_input, c.max_output,
-			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata, c.units,
+			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata, COALESCE(c.tier, ''), c.units,
 			o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, ''),
 			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason
 		FROM call AS c
@@ -750,7 +754,7 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 		)
 		in, s := &e.Intent, &e.Settlement
 		if err := rows.Scan(&in.Account, &began, &id, &ended, &latency, &first, &s.Reason, &in.EstimatedInputTokens, &in.MaxOutputTokens,
-			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata, &used,
+			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata, &in.Tier, &used,
 			&of, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID, &in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.ResourceName,
 			&status, &s.Estimated, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason); err != nil {
 			return false, err

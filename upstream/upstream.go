@@ -43,6 +43,20 @@ type Native struct {
 	UnitsGuessed bool
 }
 
+// Service names a header by which the caller asks for a class of service or a guardrail, "" where none does. The body does
+// not say it: a provider that sends the body alone would lose it, and takes Request.Body instead.
+func (n *Native) Service() string {
+	for _, h := range [...]struct{ name, nothing string }{
+		{"X-Amzn-Bedrock-Service-Tier", "default"}, {"X-Amzn-Bedrock-Performanceconfig-Latency", "standard"},
+		{"X-Amzn-Bedrock-Guardrailidentifier", ""}, {"X-Amzn-Bedrock-Guardrailversion", ""},
+	} {
+		if v := n.Header[h.name]; v != "" && v != h.nothing {
+			return h.name
+		}
+	}
+	return ""
+}
+
 // Provider sends requests to one upstream. It is safe for concurrent use.
 type Provider interface {
 	// Send sends r and returns once the upstream has accepted it (its HTTP status is known), or with an error of a

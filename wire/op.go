@@ -37,7 +37,8 @@
 //	key.min, key.max, key.pattern, key.enum        the same of every key of a map
 //
 // A struct with a field _ struct{} `union:"Name"`, where Name is what AWS's model calls it, is a union: exactly one of its
-// members is set. One that has none, or several, is told when nothing else is wrong.
+// members is set. One that has none, or several, is told when nothing else is wrong. One that keeps members which are not
+// known, in a *jsontext.Value tagged json:",embed", may have such a one instead.
 package wire
 
 import (
@@ -111,8 +112,17 @@ type Call struct {
 	Row    *Row
 	Header http.Header // the response's headers, for what is not a member of Out
 
+	body  []byte
+	kept  bool // body is the handler's
 	notes []slog.Attr
 	quiet bool // the request event will not be written: notes are not kept
+}
+
+// Body returns the request's body as it came. From then on it is the handler's to keep, and never changed; without a call
+// its buffer serves another request.
+func (c *Call) Body() []byte {
+	c.kept = true
+	return c.body
 }
 
 // Note adds attributes to the request event, the one line that is logged of the request. It may be called until the

@@ -76,7 +76,6 @@ type exchange struct {
 	service *front
 	op      *Op // nil until it is known
 	w       http.ResponseWriter
-	body    []byte
 	form    url.Values // AWSQuery
 	labels  labels
 	status  int          // what was written; 0 before
@@ -136,8 +135,12 @@ func (x *exchange) serve() error {
 	}
 	if x.op.in.payload == nil {
 		// Nothing that is decoded refers to the body: strings and raw JSON are copies. A payload is the handler's own,
-		// because an upstream's transport may still read it when the handler has returned.
-		defer buf.release()
+		// because an upstream's transport may still read it when the handler has returned, and so is what Call.Body gave.
+		defer func() {
+			if !x.kept {
+				buf.release()
+			}
+		}()
 	}
 	if x.Caller, err = x.server.auth.Authenticate(x.request, said, x.body, x.ID); err != nil {
 		return err

@@ -29,6 +29,7 @@ import (
 type structRules struct {
 	union  string // what AWS calls a union, "ContentBlock"; "" for a structure
 	names  string // of a union's members, for its message
+	other  int    // the index of the field with a union's members that are not known, 0 without one
 	fields []fieldRule
 }
 
@@ -109,6 +110,10 @@ func (c *compiler) structure(t reflect.Type) *structRules {
 		}
 		if f.Anonymous && f.Type.Kind() == reflect.Struct && f.Tag.Get("json") == "" {
 			r.fields = append(r.fields, fieldRule{index: i, inline: c.structure(f.Type)})
+			continue
+		}
+		if f.Tag.Get("json") == ",embed" {
+			r.other = i
 			continue
 		}
 		if f.IsExported() {
@@ -445,7 +450,7 @@ func (r *structRules) check(c *checker, v reflect.Value) {
 		set++
 		f.check(c, fv)
 	}
-	if r.union != "" && set != 1 {
+	if r.union != "" && set != 1 && !(set == 0 && r.other > 0 && !v.Field(r.other).IsNil()) {
 		c.choose(r, set)
 	}
 }

@@ -214,8 +214,8 @@ func TestValidateConverse(t *testing.T) {
 			`2 validation errors detected: Value 'a b' at 'toolConfig.tools.1.member.toolSpec.name' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_-]+; ` +
 				`Value null at 'toolConfig.tools.1.member.toolSpec.inputSchema' failed to satisfy constraint: Member must not be null`},
 		// A union is told when nothing else is wrong; the first one, in Bedrock's words (see choose).
-		{`{"messages":[{"role":"user","content":[{"text":"hi"}]},{"role":"user","content":[{"text":"a"},{"image_url":{"url":"a"}},{}]}]}`,
-			`ContentBlock object at messages.1.content.1 must set one of the following keys: text, image, toolUse, toolResult, document, video, cachePoint, reasoningContent, citationsContent, searchResult, audio, guardContent.`},
+		{`{"messages":[{"role":"user","content":[{"text":"hi"}]},{"role":"user","content":[{"text":"a"},{"image_url":{"url":"a"}},{},{}]}]}`, // what image_url is, is not wire's to say
+			`ContentBlock object at messages.1.content.2 must set one of the following keys: text, image, toolUse, toolResult, document, video, cachePoint, reasoningContent, citationsContent, searchResult, audio, guardContent.`},
 		{`{"messages":[{"role":"user","content":[{"document":{"name":"a","format":"txt","source":{"bytes":"YQ==","text":"a"}}}]}]}`,
 			`DocumentSource object at messages.0.content.0.document.source must set only one of the following keys: bytes, s3Location, text, content.`},
 		{`{"toolConfig":{"tools":[{"toolSpec":{"name":"a","inputSchema":{"json":{}}}}],"toolChoice":{"auto":{},"any":{}}}}`,

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -116,6 +118,14 @@ func newRig(b testing.TB, p upstream.Provider, index ledger.Index) *rig {
 
 // signed is a request as AWS's SDKs send it, without its body. metadata is the header of request metadata, "" for none.
 func signed(b testing.TB, id, key, path, body, metadata string) *http.Request {
+	if metadata == "" {
+		return signedWith(b, id, key, path, body, nil)
+	}
+	return signedWith(b, id, key, path, body, map[string]string{"x-amzn-bedrock-request-metadata": metadata})
+}
+
+// signedWith is signed with headers of Bedrock's, by their names in small letters.
+func signedWith(b testing.TB, id, key, path, body string, headers map[string]string) *http.Request {
 	now := time.Now().UTC().Format("20060102T150405Z")
 	hash := func(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
 	r := &http.Request{
@@ -130,9 +140,9 @@ func signed(b testing.TB, id, key, path, body, metadata string) *http.Request {
 		b.Fatal(err)
 	}
 	names := "amz-sdk-invocation-id;amz-sdk-request;content-length;content-type;host;x-amz-date"
-	if metadata != "" {
-		names += ";x-amzn-bedrock-request-metadata"
-		r.Header.Set("X-Amzn-Bedrock-Request-Metadata", metadata)
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		names += ";" + name
+		r.Header.Set(name, headers[name])
 	}
 	canonical := "POST\n" + strings.ReplaceAll(path, "%", "%25") + "\n\n"
 	for name := range strings.SplitSeq(names, ";") {

@@ -15,6 +15,7 @@ import (
 type streamEvent struct {
 	converse.Event
 	latency func() time.Duration // known from the Metadata event on
+	asked   *converse.Request
 }
 
 var eventTypes = [...]string{
@@ -23,13 +24,21 @@ var eventTypes = [...]string{
 }
 
 // EventType returns the member of the ConverseStreamOutput union.
-func (e *streamEvent) EventType() string { return eventTypes[e.Kind] }
+func (e *streamEvent) EventType() string {
+	if e.Native != nil {
+		return e.Name
+	}
+	return eventTypes[e.Kind]
+}
 
 // More reports whether another event is ready.
 func (e *streamEvent) More() bool { return e.Event.More }
 
-// AppendJSON appends the event's payload.
+// AppendJSON appends the event's payload: Bedrock's own, where it comes from there.
 func (e *streamEvent) AppendJSON(dst []byte) []byte {
+	if e.Native != nil {
+		return append(dst, e.Native...)
+	}
 	switch e.Kind {
 	case converse.MessageStart:
 		dst = append(dst, `{"role":"`...)
@@ -85,8 +94,9 @@ func (e *streamEvent) AppendJSON(dst []byte) []byte {
 		u := tokenUsage(e.Usage)
 		dst = u.append(dst)
 		dst = append(dst, `,"metrics":{"latencyMs":`...)
-		dst = strconv.AppendInt(dst, e.latency().Milliseconds(), 10)
-		return append(dst, `}}`...)
+		dst = append(strconv.AppendInt(dst, e.latency().Milliseconds(), 10), '}')
+		s := served(e.Served, e.asked)
+		return append(s.append(dst), '}')
 	}
 	dst = strconv.AppendInt(dst, int64(e.Index), 10)
 	return append(dst, '}')
@@ -143,6 +153,9 @@ func (u *TokenUsage) append(dst []byte) []byte {
 
 // AppendJSON appends the output as its tags say: wire.Appender.
 func (o *ConverseOutput) AppendJSON(dst []byte) []byte {
+	if o.native != nil {
+		return append(dst, o.native...)
+	}
 	dst = append(dst, `{"output":{"message":{"role":"assistant","content":[`...)
 	for i := range o.Output.Message.Content {
 		if i > 0 {
@@ -169,5 +182,5 @@ func (o *ConverseOutput) AppendJSON(dst []byte) []byte {
 	if len(o.AdditionalModelResponseFields) > 0 {
 		dst = append(append(dst, `,"additionalModelResponseFields":`...), o.AdditionalModelResponseFields...)
 	}
-	return append(dst, '}')
+	return append(o.Serving.append(dst), '}')
 }

@@ -65,7 +65,7 @@ func (s *service) converse(ctx context.Context, c *wire.Call, in *ConverseInput)
 	if err := check(in); err != nil {
 		return nil, err
 	}
-	ic, err := call(c, in.ModelID, &in.Request, false)
+	ic, err := s.converseCall(c, in, false)
 	if err != nil {
 		return nil, err
 	}
@@ -73,10 +73,13 @@ func (s *service) converse(ctx context.Context, c *wire.Call, in *ConverseInput)
 	if err != nil {
 		return nil, identifier(err, in.ModelID)
 	}
+	if a.Native != nil {
+		return &ConverseOutput{native: a.Native}, nil
+	}
 	out := &ConverseOutput{
 		Output:     ConverseOutputUnion{Message: converse.Message{Role: converse.RoleAssistant, Content: a.Content}},
 		StopReason: a.StopReason, Usage: tokenUsage(a.Usage), Metrics: Metrics{LatencyMs: a.Latency.Milliseconds()},
-		AdditionalModelResponseFields: a.Fields,
+		AdditionalModelResponseFields: a.Fields, Serving: served(a.Served, &in.Request),
 	}
 	if out.Output.Message.Content == nil {
 		out.Output.Message.Content = []converse.ContentBlock{} // an empty answer is an empty list, never null
@@ -88,7 +91,7 @@ func (s *service) converseStream(ctx context.Context, c *wire.Call, in *Converse
 	if err := check(in); err != nil {
 		return nil, err
 	}
-	ic, err := call(c, in.ModelID, &in.Request, true)
+	ic, err := s.converseCall(c, in, true)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +100,7 @@ func (s *service) converseStream(ctx context.Context, c *wire.Call, in *Converse
 		return nil, identifier(err, in.ModelID)
 	}
 	return func(yield func(*streamEvent, error) bool) {
-		out := streamEvent{latency: st.Latency}
+		out := streamEvent{latency: st.Latency, asked: &in.Request}
 		for e, err := range st.Events {
 			if err != nil {
 				yield(nil, err)
@@ -111,6 +114,24 @@ func (s *service) converseStream(ctx context.Context, c *wire.Call, in *Converse
 	}, nil
 }
 
+// converseCall makes the call of a Converse. It has the caller's own body, where some upstream may take it as it is: so
+// members that are newer than this program survive. Both the body and its answer then pass unread but for what is metered.
+func (s *service) converseCall(c *wire.Call, in *ConverseInput, stream bool) (*invoke.Call, error) {
+	ic, err := call(c, in.ModelID, &in.Request, stream)
+	if err != nil {
+		return nil, err
+	}
+	if s.invoker.Speaks(&inConverse) { // else the body's buffer is for another request
+		ic.Native = &upstream.Native{Format: inConverse.Format, Operation: ic.Operation, Body: c.Body()}
+	}
+	if ic.Unread = in.Unknown(); ic.Unread != nil {
+		ic.Body, ic.Metadata = nil, in.RequestMetadata
+	}
+	return ic, nil
+}
+
+var inConverse = upstream.Native{Format: "converse"}
+
 // body is an InvokeModel body on its way: what it means is known once its model is.
 type body struct {
 	*InvokeModelInput
@@ -120,9 +141,6 @@ type body struct {
 
 // invocation makes the call of an InvokeModel body.
 func invocation(c *wire.Call, in *InvokeModelInput, stream bool) (*body, error) {
-	if err := checkHeaders(in); err != nil {
-		return nil, err
-	}
 	ic, err := call(c, in.ModelID, nil, stream)
 	if err != nil {
 		return nil, err
@@ -169,13 +187,37 @@ func (b *body) read(m *catalog.Model) error {
 	default:
 		c.Body, err = b.parse(b.Body)
 	}
+	if name := c.Native.Service(); name != "" && err == nil && c.Embedding != nil {
+		err = fault.New(fault.Validation, "No upstream of this server takes the header %s with bodies of model %s, but one of provider bedrock.", name, m.ID)
+	}
 	if c.Unread = err; err != nil {
 		c.Body, c.Embedding = nil, nil
 	}
-	if c.Body != nil && c.Metadata != nil {
-		c.Body.RequestMetadata = c.Metadata // for an upstream that takes the body as Converse's
+	if c.Body != nil {
+		b.ask(c.Body)
 	}
 	return nil
+}
+
+// ask tells r what the headers say, for an upstream that does not take the body as it is.
+func (b *body) ask(r *converse.Request) {
+	if b.call.Metadata != nil {
+		r.RequestMetadata = b.call.Metadata
+	}
+	if b.ServiceTier != "" {
+		r.ServiceTier = &converse.ServiceTier{Type: b.ServiceTier}
+	}
+	if b.PerformanceConfigLatency != "" {
+		r.PerformanceConfig = &converse.Performance{Latency: b.PerformanceConfigLatency}
+	}
+	if b.GuardrailIdentifier != "" || b.GuardrailVersion != "" {
+		// Their text is of the patterns in InvokeModelInput: there is nothing to escape.
+		g := `{"guardrailIdentifier":"` + b.GuardrailIdentifier + `","guardrailVersion":"` + b.GuardrailVersion + `"`
+		if b.Trace != "" { // the same words in small letters
+			g += `,"trace":"` + strings.ToLower(b.Trace) + `"`
+		}
+		r.GuardrailConfig = append(r.GuardrailConfig, g+"}"...)
+	}
 }
 
 // headers are the ones that go on to an upstream that takes the body as it is.
@@ -184,6 +226,7 @@ func (b *body) headers() map[string]string {
 	for name, value := range map[string]string{
 		"X-Amzn-Bedrock-Trace": b.Trace, "X-Amzn-Bedrock-Performanceconfig-Latency": b.PerformanceConfigLatency,
 		"X-Amzn-Bedrock-Service-Tier": b.ServiceTier, "X-Amzn-Bedrock-Request-Metadata": b.RequestMetadata,
+		"X-Amzn-Bedrock-Guardrailidentifier": b.GuardrailIdentifier, "X-Amzn-Bedrock-Guardrailversion": b.GuardrailVersion,
 	} {
 		if value != "" {
 			h[name] = value
@@ -213,8 +256,16 @@ func (s *service) invokeModel(ctx context.Context, c *wire.Call, in *InvokeModel
 	if err != nil {
 		return nil, identifier(err, in.ModelID)
 	}
-	out.PerformanceConfigLatency, out.ServiceTier = in.PerformanceConfigLatency, in.ServiceTier
 	return out, nil
+}
+
+// serving is how the call was served, as far as told knows it: for headers.
+func (b *body) serving(told *converse.Served) (latency, tier string) {
+	latency, tier = b.PerformanceConfigLatency, b.ServiceTier
+	if told != nil {
+		latency, tier = cmp.Or(told.Latency, latency), cmp.Or(told.Tier, tier)
+	}
+	return latency, tier
 }
 
 func (s *service) invoked(ctx context.Context, b *body) (*InvokeModelOutput, error) {
@@ -230,6 +281,7 @@ func (s *service) invoked(ctx context.Context, b *body) (*InvokeModelOutput, err
 		CacheWriteInputTokenCount: strconv.FormatInt(a.Usage.CacheWriteInputTokens, 10),
 		InvocationLatency:         strconv.FormatInt(a.Latency.Milliseconds(), 10),
 	}
+	out.PerformanceConfigLatency, out.ServiceTier = b.serving(a.Served)
 	if a.Usage.Images > 0 || a.Usage.SearchUnits > 0 {
 		out.InputTokenCount, out.OutputTokenCount = "", "" // nothing that is counted in tokens
 	}
@@ -259,16 +311,10 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 		return nil, identifier(err, in.ModelID)
 	}
 	c.Header.Set("X-Amzn-Bedrock-Content-Type", "application/json")
-	if in.PerformanceConfigLatency != "" {
-		c.Header.Set("X-Amzn-Bedrock-PerformanceConfig-Latency", in.PerformanceConfigLatency)
-	}
-	if in.ServiceTier != "" {
-		c.Header.Set("X-Amzn-Bedrock-Service-Tier", in.ServiceTier)
-	}
 	return func(yield func(*chunk, error) bool) {
 		var enc encoder
 		var out chunk
-		waiting, gone := false, false
+		waiting, gone, began := false, false, false
 		send := func(more bool) {
 			if out.more = more; waiting && !gone {
 				gone = !yield(&out, nil)
@@ -281,6 +327,16 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 			out.json, waiting = append(out.json[:0], text...), true
 		}
 		for e, err := range st.Events {
+			if err == nil && !began { // the headers leave with the first chunk
+				began = true
+				latency, tier := b.serving(e.Served)
+				if latency != "" {
+					c.Header.Set("X-Amzn-Bedrock-PerformanceConfig-Latency", latency)
+				}
+				if tier != "" {
+					c.Header.Set("X-Amzn-Bedrock-Service-Tier", tier)
+				}
+			}
 			switch {
 			case err != nil:
 				if send(true); !gone {
@@ -351,20 +407,6 @@ func withMetrics(chunk []byte, a *converse.AnswerInfo, u *converse.Usage) []byte
 	return append(converse.AppendInvocationMetrics(append(end[:len(end)-1], ','), a, u), '}')
 }
 
-// checkHeaders refuses what InvokeModel's headers ask for and is not offered.
-func checkHeaders(in *InvokeModelInput) error {
-	if in.GuardrailIdentifier != "" || in.GuardrailVersion != "" {
-		return unsupported("guardrails")
-	}
-	if in.PerformanceConfigLatency == "optimized" {
-		return unsupported("the optimized latency of performanceConfig")
-	}
-	if in.ServiceTier != "" && in.ServiceTier != "default" {
-		return unsupported("the service tier " + in.ServiceTier)
-	}
-	return nil
-}
-
 // checkTypes refuses media types that no text model takes; a model whose bodies nobody here reads may answer a picture.
 func checkTypes(in *InvokeModelInput) error {
 	for _, h := range [...]struct{ name, value string }{{"Content", in.ContentType}, {"Accept", in.Accept}} {
@@ -379,19 +421,9 @@ func checkTypes(in *InvokeModelInput) error {
 	return nil
 }
 
-// check holds a Converse request against what no constraint can say, and against what is not offered: nothing that a
-// caller asks for is dropped in silence.
+// check holds a Converse request against what no constraint on a single member can say. What is not offered everywhere is
+// its upstream's to refuse.
 func check(in *ConverseInput) error {
-	switch {
-	case in.GuardrailConfig != nil:
-		return unsupported("guardrailConfig")
-	case in.PromptVariables != nil:
-		return unsupported("promptVariables")
-	case in.PerformanceConfig != nil && in.PerformanceConfig.Latency == "optimized":
-		return unsupported("the optimized latency of performanceConfig")
-	case in.ServiceTier != nil && in.ServiceTier.Type != "default":
-		return unsupported("the service tier " + in.ServiceTier.Type)
-	}
 	if err := checkMetadata(in.RequestMetadata); err != nil {
 		return err
 	}
@@ -438,10 +470,6 @@ func parseMetadata(header string) (map[string]string, error) {
 		m[k] = *v
 	}
 	return m, checkMetadata(m)
-}
-
-func unsupported(what string) error {
-	return fault.New(fault.Validation, "This server does not support %s.", what)
 }
 
 // modelID is the service model's pattern of a modelId. It is long and slow to match, so only an identifier that nothing

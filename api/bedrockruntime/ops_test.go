@@ -71,8 +71,13 @@ func TestStreamEvents(t *testing.T) {
 			`{"usage":{"inputTokens":3,"outputTokens":4,"totalTokens":7},"metrics":{"latencyMs":1500}}`},
 		{converse.Event{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: 3, OutputTokens: 4, CacheReadInputTokens: 5, CacheWriteInputTokens: 7, CacheWrite1hInputTokens: 6}}, "metadata",
 			`{"usage":{"inputTokens":3,"outputTokens":4,"totalTokens":19,"cacheReadInputTokens":5,"cacheWriteInputTokens":7,"cacheDetails":[{"ttl":"1h","inputTokens":6},{"ttl":"5m","inputTokens":1}]},"metrics":{"latencyMs":1500}}`},
+		{converse.Event{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: 3, OutputTokens: 4}, Served: &converse.Served{Tier: "flex", Latency: "optimized", Trace: jsontext.Value(`{"promptRouter":{}}`)}}, "metadata",
+			`{"usage":{"inputTokens":3,"outputTokens":4,"totalTokens":7},"metrics":{"latencyMs":1500},"trace":{"promptRouter":{}},"performanceConfig":{"latency":"optimized"},"serviceTier":{"type":"flex"}}`},
+		{converse.Event{Kind: converse.Metadata, Native: []byte(`{"usage":{},"p":"ab"}`), Name: "metadata"}, "metadata", `{"usage":{},"p":"ab"}`},
+		{converse.Event{Kind: converse.Chunk, Native: []byte(`{"new":1}`), Name: "somethingNew"}, "somethingNew", `{"new":1}`},
 	} {
-		e := &streamEvent{Event: c.event, latency: func() time.Duration { return 1500 * time.Millisecond }}
+		asked := converse.Request{}
+		e := &streamEvent{Event: c.event, latency: func() time.Duration { return 1500 * time.Millisecond }, asked: &asked}
 		if got := e.EventType(); got != c.kind {
 			t.Errorf("event type %q, want %q", got, c.kind)
 		}
@@ -116,10 +121,16 @@ func TestCheck(t *testing.T) {
 		`{` + user + `,"requestMetadata":{"team":"{}"}}`:                                             "requestMetadata",
 		`{` + user + `,"requestMetadata":{}}`:                                                        "greater than or equal to 1",
 		`{` + user + `,"requestMetadata":{"":"x"}}`:                                                  "requestMetadata",
-		`{` + user + `,"guardrailConfig":{"guardrailIdentifier":"x"}}`:                               "guardrailConfig",
-		`{` + user + `,"promptVariables":{}}`:                                                        "promptVariables",
-		`{` + user + `,"serviceTier":{"type":"flex"}}`:                                               "service tier flex",
-		`{` + user + `,"performanceConfig":{"latency":"optimized"}}`:                                 "optimized latency",
+		`{` + user + `,"guardrailConfig":{"guardrailIdentifier":"x"}}`:                               "",
+		`{` + user + `,"serviceTier":{"type":"flex"},"performanceConfig":{"latency":"optimized"}}`:   "",
+		`{` + user + `,"promptVariables":{"a":{"text":""}}}`:                                         "",
+		`{` + user + `,"promptVariables":{"a":{"text":""},"b":{}}}`:                                  "promptVariables",
+		`{` + user + `,"promptVariables":{"a":"b"}}`:                                                 "promptVariables",
+		`{` + user + `,"additionalModelResponseFieldPaths":["/a","/a~1b/~0"]}`:                       "",
+		`{` + user + `,"additionalModelResponseFieldPaths":["/a","b"]}`:                              "The value at additionalModelResponseFieldPaths.1 is not a valid JSON Pointer.",
+		`{` + user + `,"additionalModelResponseFieldPaths":[""]}`:                                    "The value at additionalModelResponseFieldPaths.0 is not a valid JSON Pointer.",
+		`{` + user + `,"additionalModelResponseFieldPaths":["/a~2"]}`:                                "The value at additionalModelResponseFieldPaths.0 is not a valid JSON Pointer.",
+		`{` + user + `,"additionalModelResponseFieldPaths":["/a~"]}`:                                 "The value at additionalModelResponseFieldPaths.0 is not a valid JSON Pointer.",
 		`{}`: "A conversation must start with a user message.",
 		`{"messages":[{"role":"assistant","content":[{"text":"hi"}]}]}`:                                    "A conversation must start with a user message.",
 		`{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"user","content":[{"text":"b"}]}]}`: "A conversation must alternate between user and assistant roles.",
@@ -150,7 +161,8 @@ func TestConverseOutput(t *testing.T) {
 			{ReasoningContent: &converse.Reasoning{ReasoningText: &converse.ReasoningText{Text: "hm", Signature: "s"}}}, {Text: &empty},
 			{ToolUse: &converse.ToolUse{ToolUseID: "t", Name: "n", Input: jsontext.Value(`{"a":[1,2]}`)}}}}},
 			StopReason: "tool_use", Usage: tokenUsage(converse.Usage{InputTokens: 1, OutputTokens: 2, CacheReadInputTokens: 3, CacheWriteInputTokens: 9, CacheWrite1hInputTokens: 4}),
-			AdditionalModelResponseFields: jsontext.Value(`{"stop_sequence":null}`)},
+			AdditionalModelResponseFields: jsontext.Value(`{"stop_sequence":null}`),
+			Serving:                       Serving{Trace: jsontext.Value(`{"guardrail":{}}`), PerformanceConfig: &converse.Performance{Latency: "standard"}, ServiceTier: &converse.ServiceTier{Type: "flex"}}},
 		{Output: ConverseOutputUnion{Message: converse.Message{Role: "assistant", Content: []converse.ContentBlock{}}}, StopReason: "max_tokens"},
 	} {
 		want, err := json.Marshal(out)

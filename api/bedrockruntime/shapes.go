@@ -23,6 +23,50 @@ type ConverseOutput struct {
 	Usage                         TokenUsage          `json:"usage"`
 	Metrics                       Metrics             `json:"metrics"`
 	AdditionalModelResponseFields jsontext.Value      `json:"additionalModelResponseFields,omitempty"`
+	Serving
+
+	native []byte // the whole output as Bedrock sent it, in place of the members
+}
+
+// Serving is how a call was served: of Converse's output, and of ConverseStream's last event.
+type Serving struct {
+	Trace             jsontext.Value        `json:"trace,omitempty"`
+	PerformanceConfig *converse.Performance `json:"performanceConfig,omitempty"`
+	ServiceTier       *converse.ServiceTier `json:"serviceTier,omitempty"`
+}
+
+// served is what the upstream told, and else what the caller asked for: an upstream that took it did as it was asked.
+func served(told *converse.Served, asked *converse.Request) Serving {
+	s := Serving{PerformanceConfig: asked.PerformanceConfig, ServiceTier: asked.ServiceTier}
+	if told == nil {
+		return s
+	}
+	s.Trace = told.Trace
+	if told.Latency != "" {
+		s.PerformanceConfig = &converse.Performance{Latency: told.Latency}
+	}
+	if told.Tier != "" {
+		s.ServiceTier = &converse.ServiceTier{Type: told.Tier}
+	}
+	return s
+}
+
+// append appends the members as their tags say, each with a comma before it.
+func (s *Serving) append(dst []byte) []byte {
+	if len(s.Trace) > 0 {
+		dst = append(append(dst, `,"trace":`...), s.Trace...)
+	}
+	if p := s.PerformanceConfig; p != nil {
+		dst = append(dst, `,"performanceConfig":{`...)
+		if p.Latency != "" {
+			dst = converse.AppendQuote(append(dst, `"latency":`...), p.Latency)
+		}
+		dst = append(dst, '}')
+	}
+	if t := s.ServiceTier; t != nil {
+		dst = append(converse.AppendQuote(append(dst, `,"serviceTier":{"type":`...), t.Type), '}')
+	}
+	return dst
 }
 
 // ConverseOutputUnion is a union with one member today.
@@ -60,8 +104,8 @@ type InvokeModelInput struct {
 	ContentType              string `json:"-" header:"Content-Type"`
 	Accept                   string `json:"-" header:"Accept"`
 	Trace                    string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
-	GuardrailIdentifier      string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048"`
-	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(([1-9][0-9]{0,7})|(DRAFT))$"`
+	GuardrailIdentifier      string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
+	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
 	PerformanceConfigLatency string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency" enum:"standard,optimized"`
 	ServiceTier              string `json:"-" header:"X-Amzn-Bedrock-Service-Tier" enum:"priority,default,flex,reserved"`
 	RequestMetadata          string `json:"-" header:"X-Amzn-Bedrock-Request-Metadata" max:"8500" sensitive:"true"` // a JSON object
@@ -89,8 +133,8 @@ type InvokeModelStreamInput struct {
 	ContentType              string `json:"-" header:"Content-Type"`
 	Accept                   string `json:"-" header:"X-Amzn-Bedrock-Accept"`
 	Trace                    string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
-	GuardrailIdentifier      string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048"`
-	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(([1-9][0-9]{0,7})|(DRAFT))$"`
+	GuardrailIdentifier      string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
+	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
 	PerformanceConfigLatency string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency" enum:"standard,optimized"`
 	ServiceTier              string `json:"-" header:"X-Amzn-Bedrock-Service-Tier" enum:"priority,default,flex,reserved"`
 	RequestMetadata          string `json:"-" header:"X-Amzn-Bedrock-Request-Metadata" max:"8500" sensitive:"true"` // a JSON object

@@ -670,12 +670,13 @@ func (u *UpstreamConfig) server() (upstreamclient.Config, error) {
 func (u *UpstreamConfig) simulated() simulated.Config {
 	s := u.Simulated
 	if s == nil {
-		return simulated.Config{}
+		return simulated.Config{Name: u.Name}
 	}
 	wait := func(l LatencyConfig) simulated.Distribution {
 		return simulated.Distribution{Kind: l.Distribution, Value: l.Value, StdDev: l.StdDev, Sigma: l.Sigma}
 	}
 	return simulated.Config{
+		Name:    u.Name,
 		Seed:    s.Seed,
 		Latency: simulated.Latency{FirstToken: wait(s.Latency.FirstToken), PerToken: wait(s.Latency.PerToken)},
 		Faults: simulated.Faults{Throttle: s.Faults.Throttle, Error: s.Faults.Error, Timeout: s.Faults.Timeout,

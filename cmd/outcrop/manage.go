@@ -270,6 +270,7 @@ type callLine struct {
 	ModelID      string            `json:"model_id"`
 	Tags         map[string]string `json:"tags,omitempty"`
 	Metadata     map[string]string `json:"request_metadata,omitempty"`
+	Tier         string            `json:"service_tier,omitempty"`
 	Upstream     string            `json:"upstream,omitempty"`
 	ServedRegion string            `json:"served_region,omitempty"`
 	Attempts     int               `json:"attempts"`
@@ -320,7 +321,7 @@ func callsCommand() *cobra.Command {
 					l := callLine{
 						ID: e.Intent.ID.String(), Time: e.Intent.Time, Status: e.Status.String(), Estimated: e.Estimated, Reason: e.Reason,
 						Account: e.Account, Principal: e.Principal, Operation: e.Operation, Region: e.Region, ResourceARN: e.ResourceARN,
-						ResourceName: e.ResourceName, ModelID: e.ModelID, Upstream: e.Upstream, ServedRegion: e.Served, Attempts: e.Attempts,
+						ResourceName: e.ResourceName, ModelID: e.ModelID, Tier: e.Tier, Upstream: e.Upstream, ServedRegion: e.Served, Attempts: e.Attempts,
 						StopReason: e.StopReason, LatencyMs: e.Latency.Milliseconds(), FirstEventMs: e.FirstEvent.Milliseconds(),
 						Input: e.Usage.InputTokens, Output: e.Usage.OutputTokens, CacheRead: e.Usage.CacheReadInputTokens,
 						CacheWrite: e.Usage.CacheWriteInputTokens, MaxOutput: e.MaxOutputTokens, NanoUSD: nano, Unrated: unrated,

@@ -16,7 +16,7 @@ import (
 // upstreams makes the providers that c names, or the simulated one that stands behind everything.
 func upstreams(ctx context.Context, c *Config, log *slog.Logger) ([]*upstream.Upstream, error) {
 	if len(c.Upstreams) == 0 {
-		p, err := simulated.New(simulated.Config{})
+		p, err := simulated.New(simulated.Config{Name: "simulated"})
 		if err != nil {
 			return nil, err
 		}

@@ -419,8 +419,11 @@ func (w *writer) content(path string, blocks []converse.ContentBlock) error {
 }
 
 func (w *writer) image(path string, m *converse.Image) error {
-	if m.Source.S3Location != nil {
+	switch {
+	case m.Source.S3Location != nil:
 		return w.refuse(path + ".source.s3Location")
+	case m.Error != nil:
+		return w.refuse(path + ".error")
 	}
 	switch m.Format {
 	case "png", "jpeg", "gif", "webp":
@@ -575,18 +578,26 @@ func (w *writer) searchResult(path string, v converse.Raw[converse.SearchResult]
 		return err
 	}
 	w.raw(`{"type":"search_result","source":`)
-	w.str(s.Source)
+	w.str(value(s.Source))
 	w.raw(`,"title":`)
-	w.str(s.Title)
+	w.str(value(s.Title))
 	w.raw(`,"content":[`)
 	n := 0
 	for i := range s.Content {
 		w.next(&n)
-		w.text(s.Content[i].Text)
+		w.text(value(s.Content[i].Text))
 	}
 	w.raw(`]}`)
 	w.citations(s.Citations)
 	return nil
+}
+
+// value is the text that s points to. What is required has one, whoever made the block.
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // citations writes the wish for citations into the object before it.
@@ -594,7 +605,7 @@ func (w *writer) citations(c *converse.CitationsConfig) {
 	if c != nil {
 		w.b = w.b[:len(w.b)-1] // the brace
 		w.raw(`,"citations":{"enabled":`)
-		w.b = strconv.AppendBool(w.b, c.Enabled)
+		w.b = strconv.AppendBool(w.b, c.Enabled != nil && *c.Enabled)
 		w.raw(`}}`)
 	}
 }

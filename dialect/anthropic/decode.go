@@ -44,9 +44,9 @@ func malformed(format string, args ...any) error {
 //
 // An answer that is passed on as it came is read by Meter, for Usage and StopReason.
 type Decoder struct {
-	// Fields is the request's additionalModelResponseFieldPaths. They lead into the whole answer or, of a stream, into its
+	// Fields has the request's additionalModelResponseFieldPaths. They lead into the whole answer or, of a stream, into its
 	// message_delta: there Bedrock knows "/stop_sequence" as "/delta/stop_sequence" (github.com/vercel/ai pull 11410).
-	Fields []string
+	Fields converse.Fields
 
 	chunk chunk
 
@@ -58,7 +58,6 @@ type Decoder struct {
 	kind    string             // the type of that block
 	stop    string
 	stopped string // the stop sequence
-	fields  jsontext.Value
 	usage   usage
 	tally   int64 // estimated tokens of what was appended
 }
@@ -141,12 +140,14 @@ type counts struct {
 		FiveMinutes *float64 `json:"ephemeral_5m_input_tokens"`
 		OneHour     *float64 `json:"ephemeral_1h_input_tokens"`
 	} `json:"cache_creation"`
+	Tier string `json:"service_tier"`
 }
 
 // usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
 type usage struct {
 	converse.Usage
 	input, output bool
+	tier          string // as Converse names it
 }
 
 // Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
@@ -233,9 +234,11 @@ func (d *Decoder) read(data []byte) error {
 	}
 	switch {
 	case c.Type == "message":
-		d.stop, d.stopped, d.fields = c.StopReason, c.StopSequence, pick(d.Fields, data)
+		d.stop, d.stopped = c.StopReason, c.StopSequence
+		d.Fields.Look(data)
 	case c.Type == "message_delta" && c.Delta != nil && c.Delta.StopReason != "":
-		d.stop, d.stopped, d.fields = c.Delta.StopReason, c.Delta.StopSequence, pick(d.Fields, data)
+		d.stop, d.stopped = c.Delta.StopReason, c.Delta.StopSequence
+		d.Fields.Look(data)
 	case c.Type == "message_stop":
 		d.ended = true
 	}
@@ -532,6 +535,12 @@ func (u *usage) add(c *counts, end bool) {
 		u.CacheWriteInputTokens = max(u.CacheWriteInputTokens, short+long)
 		u.CacheWrite1hInputTokens = max(u.CacheWrite1hInputTokens, long)
 	}
+	switch c.Tier {
+	case "standard":
+		u.tier = "default"
+	case "priority":
+		u.tier = "priority"
+	}
 	// An input of no tokens at all is not told: there is none.
 	u.input = u.InputTokens+u.CacheReadInputTokens+u.CacheWriteInputTokens > 0
 	if _, ok := told(c.Output); ok && end {
@@ -554,15 +563,19 @@ func (u *usage) fill(c *counts) {
 // Finish appends the events that end the answer, with Usage.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.close(d.start(dst))
-	e := converse.Event{Kind: converse.MessageStop, StopReason: stopReason(d.stop), Fields: d.fields}
+	e := converse.Event{Kind: converse.MessageStop, StopReason: stopReason(d.stop), Fields: d.Fields.Value()}
 	if e.StopReason == converse.StopStopSequence {
 		e.StopSequence = d.stopped
 	}
 	dst = append(dst, e)
 	m := converse.Event{Kind: converse.Metadata}
 	m.Usage, m.Estimated = d.Usage(input)
+	m.Served = d.Served()
 	return append(dst, m)
 }
+
+// Served is what the server has told of how it serves, nil for nothing.
+func (d *Decoder) Served() *converse.Served { return converse.ServedTier(d.usage.tier) }
 
 func stopReason(s string) string {
 	switch s {

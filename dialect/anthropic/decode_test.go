@@ -391,11 +391,11 @@ func TestFields(t *testing.T) {
 		{whole, []string{"/usage/output_tokens_details", "/usage/service_tier", "/stop_sequence"}, `{"stop_sequence":"END","usage":{"output_tokens_details":{"thinking_tokens":3},"service_tier":"standard"}}`},
 		{whole, []string{"/usage/output_tokens_details", "/usage/output_tokens_details/thinking_tokens"}, `{"usage":{"output_tokens_details":{"thinking_tokens":3}}}`},
 		{whole, []string{"/a~1b/m~0n/1", "/content/0/text"}, `{"a/b":{"m~n":{"1":null}},"content":{"0":{"text":"a"}}}`},
-		{whole, []string{"", "stop_sequence", "/", "/none", "/usage/none/none", "/stop_sequence/x", "/content/1", "/content/-1", "/content/x"}, ""},
+		{whole, []string{"", "stop_sequence", "/", "/none", "/usage/none/none", "/stop_sequence/x", "/content/1", "/content/-1", "/content/+0", "/content/00", "/content/x"}, ""},
 		{delta, []string{"/delta/stop_sequence"}, `{"delta":{"stop_sequence":"END"}}`},
 		{delta, []string{"/stop_sequence"}, ""},
 	} {
-		d := Decoder{Fields: c.paths}
+		d := Decoder{Fields: converse.Fields{Paths: c.paths}}
 		es, err := decode(&d, c.answer)
 		if err != nil {
 			t.Fatal(err)

@@ -721,7 +721,7 @@ func searchResult(at string, b *block) (_ converse.Raw[converse.SearchResult], c
 	case b.Content == nil:
 		return nil, nil, invalid(at+"content", "Field required")
 	}
-	r := converse.SearchResult{Source: *b.Source.name, Title: b.Title, Content: []converse.SearchResultText{}}
+	r := converse.SearchResult{Source: b.Source.name, Title: &b.Title, Content: []converse.SearchResultText{}}
 	for i := range b.Content.blocks {
 		n := &b.Content.blocks[i]
 		switch in := at + "content." + strconv.Itoa(i); {
@@ -732,7 +732,7 @@ func searchResult(at string, b *block) (_ converse.Raw[converse.SearchResult], c
 		case len(n.Rest) > 2:
 			return nil, nil, extra(in, n.Rest)
 		}
-		r.Content = append(r.Content, converse.SearchResultText{Text: *n.Text})
+		r.Content = append(r.Content, converse.SearchResultText{Text: n.Text})
 		cached = cmp.Or(cachePoint(n.CacheControl), cached)
 	}
 	if len(b.Citations) > 0 && b.Citations.Kind() != 'n' {

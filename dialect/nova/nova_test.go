@@ -221,7 +221,7 @@ func TestAppendRequestRefusals(t *testing.T) {
 		"outputConfig.textFormat":                                {OutputConfig: &converse.OutputConfig{TextFormat: &converse.TextFormat{}}},
 		"serviceTier.flex":                                       {ServiceTier: &converse.ServiceTier{Type: "flex"}},
 		"performanceConfig.latency.optimized":                    {PerformanceConfig: &converse.Performance{Latency: "optimized"}},
-		"guardrailConfig":                                        {GuardrailConfig: obj},
+		"guardrailConfig":                                        {GuardrailConfig: converse.Raw[converse.Guardrail](obj)},
 		"promptVariables":                                        {PromptVariables: obj},
 		"toolConfig.tools.0.toolSpec.strict":                     {ToolConfig: &converse.ToolConfig{Tools: []converse.Tool{{ToolSpec: &converse.ToolSpec{Strict: ptr(true)}}}}},
 	} {

@@ -181,7 +181,7 @@ var strict = json.JoinOptions(
 			if err := json.UnmarshalDecode(d, (*plain)(b)); err != nil {
 				return err
 			}
-			return one(d, members(b), b.CachePoint != nil)
+			return one(d, b.Other, members(b), b.CachePoint != nil)
 		}),
 		json.UnmarshalFromFunc(func(d *jsontext.Decoder, b *converse.SystemBlock) error {
 			type plain converse.SystemBlock
@@ -191,21 +191,21 @@ var strict = json.JoinOptions(
 			if b.Text != nil && *b.Text == "" {
 				return at(d, "/text", "expected minLength: 1, actual: 0")
 			}
-			return one(d, count(b.Text != nil, b.GuardContent != nil), b.CachePoint != nil)
+			return one(d, b.Other, count(b.Text != nil, b.GuardContent != nil), b.CachePoint != nil)
 		}),
 		json.UnmarshalFromFunc(func(d *jsontext.Decoder, c *converse.ToolResultContent) error {
 			type plain converse.ToolResultContent
 			if err := json.UnmarshalDecode(d, (*plain)(c)); err != nil {
 				return err
 			}
-			return one(d, count(c.JSON != nil, c.Text != nil, c.Image != nil, c.Document != nil, c.Video != nil, c.SearchResult != nil), false)
+			return one(d, c.Other, count(c.JSON != nil, c.Text != nil, c.Image != nil, c.Document != nil, c.Video != nil, c.SearchResult != nil), false)
 		}),
 		json.UnmarshalFromFunc(func(d *jsontext.Decoder, t *converse.Tool) error {
 			type plain converse.Tool
 			if err := json.UnmarshalDecode(d, (*plain)(t)); err != nil {
 				return err
 			}
-			return one(d, count(t.ToolSpec != nil, t.SystemTool != nil), t.CachePoint != nil)
+			return one(d, t.Other, count(t.ToolSpec != nil, t.SystemTool != nil), t.CachePoint != nil)
 		}),
 		json.UnmarshalFromFunc(func(d *jsontext.Decoder, s *converse.ToolSpec) error {
 			type plain converse.ToolSpec
@@ -277,17 +277,28 @@ var strict = json.JoinOptions(
 			if err := json.UnmarshalDecode(d, (*plain)(r)); err != nil {
 				return err
 			}
-			return one(d, count(r.ReasoningText != nil, len(r.RedactedContent) > 0), false)
+			return one(d, nil, count(r.ReasoningText != nil, len(r.RedactedContent) > 0), false)
 		}),
 	)),
 )
 
-// one says that of the members of a union n are set and not one. A cache point counts only alone.
-func one(d *jsontext.Decoder, n int, cachePoint bool) error {
+// one says that of the members of a union n are set and not one, or that it has others. A cache point counts only alone.
+func one(d *jsontext.Decoder, others *jsontext.Value, n int, cachePoint bool) error {
+	if others != nil {
+		return at(d, "", extraneous(*others))
+	}
 	if n == 1 || n == 0 && cachePoint {
 		return nil
 	}
 	return at(d, "", fmt.Sprintf("%d subschemas matched instead of one", n))
+}
+
+// extraneous is the violation of the first of an object's members.
+func extraneous(others jsontext.Value) string {
+	d := jsontext.NewDecoder(bytes.NewReader(others), jsontext.AllowDuplicateNames(true))
+	_, _ = d.ReadToken() // it was read as an object
+	name, _ := d.ReadToken()
+	return "extraneous key [" + name.String() + "] is not permitted"
 }
 
 func missing(d *jsontext.Decoder, key string) error {
@@ -315,7 +326,9 @@ func (q *request) check() error {
 		if len(t.Tools) == 0 {
 			bad = append(bad, "#/toolConfig/tools: expected minimum item count: 1, found: 0")
 		}
-		if c := t.ToolChoice; c != nil && count(c.Auto != nil, c.Any != nil, c.Tool != nil) != 1 {
+		if c := t.ToolChoice; c != nil && c.Other != nil {
+			bad = append(bad, "#/toolConfig/toolChoice: "+extraneous(*c.Other))
+		} else if c != nil && count(c.Auto != nil, c.Any != nil, c.Tool != nil) != 1 {
 			bad = append(bad, fmt.Sprintf("#/toolConfig/toolChoice: %d subschemas matched instead of one", count(c.Auto != nil, c.Any != nil, c.Tool != nil)))
 		}
 	}

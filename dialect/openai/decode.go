@@ -26,8 +26,8 @@ func (e *Error) Error() string {
 var ErrMalformed = errors.New("not a Chat Completions answer")
 
 // Decoder turns the answer to one request into converse's events: Append for each chunk of a stream, or once for a
-// whole answer, then Finish. The zero value is ready, but for Stop. It holds the state of one answer and is not safe
-// for concurrent use.
+// whole answer, then Finish. The zero value is ready, but for Stop and Fields. It holds the state of one answer and is not
+// safe for concurrent use.
 //
 // An answer that is passed on as it came is read by Meter, for Usage and StopReason.
 //
@@ -40,6 +40,10 @@ var ErrMalformed = errors.New("not a Chat Completions answer")
 type Decoder struct {
 	Stop []string // the request's stop sequences
 
+	// Fields has the request's additionalModelResponseFieldPaths. They lead into the whole answer or, of a stream, into the
+	// chunk that ends it and those behind it.
+	Fields converse.Fields
+
 	in   scanner
 	part part // the chunk at hand
 
@@ -51,6 +55,7 @@ type Decoder struct {
 	tools   bool               // a tool was called
 	finish  string             // finish_reason
 	stopped string             // the stop sequence that the server told
+	tier    string             // the service tier that the server told, as Converse names it
 	usage   usage
 	tally   int64 // estimated tokens of what was appended
 
@@ -77,6 +82,7 @@ type part struct {
 	plain           bool
 	calls           []toolPart
 	finish, stopped string
+	tier            string
 	usage           usage
 	choices         bool
 	answers         int // how many choices there are
@@ -169,7 +175,13 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 			return dst, err
 		}
 	}
-	return dst, d.takeFinish()
+	if err := d.takeFinish(); err != nil {
+		return dst, err
+	}
+	if d.finish != "" {
+		d.Fields.Look(data)
+	}
+	return dst, nil
 }
 
 // takeUsage takes over what the chunk at hand tells of the usage.
@@ -192,6 +204,9 @@ func (d *Decoder) takeFinish() error {
 	default:
 		d.finish, d.stopped = p.finish, p.stopped
 	}
+	if d.part.tier != "" {
+		d.tier = d.part.tier
+	}
 	return nil
 }
 
@@ -202,15 +217,18 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 		dst = d.nameCall(dst) // a call without a name, so that the caller sees its arguments
 	}
 	dst = d.close(dst)
-	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason()}
+	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason(), Fields: d.Fields.Value()}
 	if e.StopReason == converse.StopStopSequence {
 		e.StopSequence = d.stopped
 	}
 	dst = append(dst, e)
-	m := converse.Event{Kind: converse.Metadata}
+	m := converse.Event{Kind: converse.Metadata, Served: d.Served()}
 	m.Usage, m.Estimated = d.Usage(input)
 	return append(dst, m)
 }
+
+// Served returns what the server has said of the service, nil where it has said nothing.
+func (d *Decoder) Served() *converse.Served { return converse.ServedTier(d.tier) }
 
 // Usage returns what is known of the usage. Where the server has not told it, or told a part of it that cannot be, it is
 // estimated: input is called for the number of input tokens, and the output's are estimated from what came.

@@ -496,6 +496,63 @@ func BenchmarkDecodeChunk(b *testing.B) {
 	}
 }
 
+// TestFields: of a whole answer every path leads somewhere, of a stream those into its end. The answers are the examples
+// of OpenAI's API reference, "The chat completion object" and "The chat completion chunk object", with their log
+// probabilities cut short.
+func TestFields(t *testing.T) {
+	const (
+		whole = `{"id":"chatcmpl-B9MHDbslfkBeAs8l4bebGdFOJ6PeG","object":"chat.completion","created":1741570283,"model":"gpt-4o-2024-08-06","choices":[{"index":0,` +
+			`"message":{"role":"assistant","content":"Hello!","refusal":null,"annotations":[]},"logprobs":{"content":[{"token":"Hello","logprob":-0.31725305,"bytes":[72,101,108,108,111],"top_logprobs":[]}],"refusal":null},"finish_reason":"stop"}],` +
+			`"usage":{"prompt_tokens":9,"completion_tokens":9,"total_tokens":18},"service_tier":"default","system_fingerprint":"fp_fc9f1d7035"}`
+		piece = `{"id":"chatcmpl-123","object":"chat.completion.chunk","created":1694268190,"model":"gpt-4o-mini","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"logprobs":null,"finish_reason":null}],"usage":null}`
+		end   = `{"id":"chatcmpl-123","object":"chat.completion.chunk","created":1694268190,"model":"gpt-4o-mini","system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}],"usage":null}`
+		usage = `{"id":"chatcmpl-123","object":"chat.completion.chunk","created":1694268190,"model":"gpt-4o-mini","service_tier":"flex","system_fingerprint":"fp_44709d6fcb","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}`
+		late  = `{"id":"chatcmpl-123","choices":[],"usage":null}`
+	)
+	for _, c := range []struct {
+		chunks []string
+		paths  []string
+		want   string
+		tier   string
+	}{
+		{[]string{whole}, nil, "", "default"},
+		{[]string{whole}, []string{"/choices/0/logprobs/content/0/logprob", "/system_fingerprint", "/none"}, `{"choices":{"0":{"logprobs":{"content":{"0":{"logprob":-0.31725305}}}}},"system_fingerprint":"fp_fc9f1d7035"}`, "default"},
+		{[]string{piece, end, usage}, []string{"/choices/0/finish_reason", "/usage/total_tokens", "/service_tier"}, `{"choices":{"0":{"finish_reason":"stop"}},"service_tier":"flex","usage":{"total_tokens":10}}`, "flex"},
+		{[]string{piece, end, usage, late}, []string{"/usage"}, `{"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}`, "flex"},
+		{[]string{piece, end}, []string{"/usage"}, `{"usage":null}`, ""},
+	} {
+		es := events(t, &Decoder{Fields: converse.Fields{Paths: c.paths}}, c.chunks...)
+		if got := string(es[len(es)-2].Fields); got != c.want {
+			t.Errorf("%q gives %s, want %s", c.paths, got, c.want)
+		}
+		tier := ""
+		if s := es[len(es)-1].Served; s != nil {
+			tier = s.Tier
+		}
+		if tier != c.tier {
+			t.Errorf("%d chunks: served in tier %q, want %q", len(c.chunks), tier, c.tier)
+		}
+	}
+}
+
+// TestFieldPaths: what a stream tells in pieces is not to be had from its end, and refused by name.
+func TestFieldPaths(t *testing.T) {
+	for path, ok := range map[string]bool{
+		"/choices/0/logprobs": false, "/choices/0/delta/content": false, "/choices/0/message": false, "/choices/0/logprobs/content/0": false,
+		"/choices/0/finish_reason": true, "/choices/0": true, "/usage": true, "/choices": true, "/logprobs": true,
+	} {
+		text := "a"
+		r := &converse.Request{Messages: []converse.Message{{Role: "user", Content: []converse.ContentBlock{{Text: &text}}}}, AdditionalModelResponseFieldPaths: []string{"/id", path}}
+		if _, err := AppendRequest(nil, r, "m", false, "gpu-a"); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+		_, err := AppendRequest(nil, r, "m", true, "gpu-a")
+		if ok != (err == nil) || err != nil && (!strings.Contains(err.Error(), "additionalModelResponseFieldPaths.1 ") || !strings.Contains(err.Error(), `"gpu-a"`)) {
+			t.Errorf("%s in a stream: %v", path, err)
+		}
+	}
+}
+
 // allocated is what f allocates, in bytes.
 func allocated(f func()) uint64 {
 	var before, after runtime.MemStats

@@ -53,6 +53,14 @@ func (d *Decoder) parse(data []byte) error {
 				p.plain = false
 				return d.readUsage()
 			}
+		case "service_tier":
+			if kind == '"' {
+				raw, _, err := d.in.quoted()
+				if err == nil {
+					p.tier = tierOf(raw[1 : len(raw)-1])
+				}
+				return err
+			}
 		case "error":
 			if kind != 'n' {
 				return d.readError(kind)
@@ -80,6 +88,19 @@ func (d *Decoder) parse(data []byte) error {
 		p.err = nil // beside an answer only an error object that says something is one
 	}
 	return nil
+}
+
+// tierOf is Converse's word for a tier that a server says it has served, "" where it has none.
+func tierOf[T string | []byte](told T) string {
+	switch string(told) {
+	case "default":
+		return "default"
+	case "flex":
+		return "flex"
+	case "priority":
+		return "priority"
+	}
+	return ""
 }
 
 // object reads an object and calls f at each member's value, which f must consume. kind is the value's first byte; of a

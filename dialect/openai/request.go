@@ -11,6 +11,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -62,6 +63,11 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 	}
 	if err := w.service(r); err != nil {
 		return nil, err
+	}
+	if stream {
+		if err := w.fieldPaths(r.AdditionalModelResponseFieldPaths); err != nil {
+			return nil, err
+		}
 	}
 	w.b = append(w.b, additional...)
 	w.raw(`}`)
@@ -268,8 +274,11 @@ func (w *writer) textBlocks(content []converse.ContentBlock) {
 }
 
 func (w *writer) image(path string, m *converse.Image) error {
-	if m.Source.S3Location != nil {
+	switch {
+	case m.Source.S3Location != nil:
 		return w.refuse(path + ".source.s3Location")
+	case m.Error != nil:
+		return w.refuse(path + ".error")
 	}
 	w.raw(`{"type":"image_url","image_url":{"url":"data:image/`)
 	switch m.Format {
@@ -509,6 +518,22 @@ func (w *writer) service(r *converse.Request) error {
 }
 
 var parameters = outbound.Parameters{MaxTokens: "max_tokens", Temperature: "temperature", TopP: "top_p", StopSequences: "stop"}
+
+// fieldPaths refuses the paths of what a stream tells in pieces: the end of it, which is where paths lead to, does not have
+// it.
+func (w *writer) fieldPaths(paths []string) error {
+	for i, path := range paths {
+		at := strings.SplitN(path, "/", 5)
+		if len(at) < 4 || at[1] != "choices" {
+			continue
+		}
+		switch at[3] {
+		case "delta", "message", "logprobs":
+			return fault.New(fault.Validation, "The model doesn't support additionalModelResponseFieldPaths.%d in a stream: upstream %q sends %s in pieces. Use Converse, or remove it and try again.", i, w.upstream, path)
+		}
+	}
+	return nil
+}
 
 // additional returns the additional fields as they follow the request's own members, each with a comma before it.
 func (w *writer) additional(r *converse.Request) (noParallel bool, fields []byte, err error) {

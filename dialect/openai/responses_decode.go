@@ -67,6 +67,7 @@ type responseObject struct {
 	Incomplete *struct {
 		Reason string `json:"reason"`
 	} `json:"incomplete_details"`
+	Tier   string         `json:"service_tier"`
 	Output []responseItem `json:"output"`
 	Usage  *struct {
 		Input   *float64 `json:"input_tokens"`
@@ -345,6 +346,8 @@ func (d *ResponsesDecoder) readResponse(r *responseObject) error {
 			d.usage.output, d.usage.OutputTokens = true, n
 		}
 	}
+	d.tier = tierOf(r.Tier)
+	d.Fields.Look(d.event.response)
 	switch {
 	case r.Status == "failed", d.event.kind == "response.failed":
 		e := &Error{Type: "server_error", Message: "the model server gave no reason"}

@@ -206,6 +206,27 @@ func TestResponsesRecorded(t *testing.T) {
 	}
 }
 
+// TestResponsesServed: the tier that the server has served, and fields of the response that were asked for.
+func TestResponsesServed(t *testing.T) {
+	d := ResponsesDecoder{}
+	d.Fields.Paths = []string{"/service_tier", "/metadata/a"}
+	const end = `{"type":"response.completed","response":{"status":"completed","service_tier":"flex","metadata":{"a":1},"output":[{"type":"message","content":[{"text":"Hi"}]}]}}`
+	es, err := d.Append(nil, []byte(end))
+	if err != nil {
+		t.Fatal(err)
+	}
+	es = d.Finish(es, func() int64 { return 1 })
+	stop, last := es[len(es)-2], es[len(es)-1]
+	same(t, string(stop.Fields), `{"service_tier":"flex","metadata":{"a":1}}`)
+	if last.Served == nil || last.Served.Tier != "flex" {
+		t.Errorf("served %+v", last.Served)
+	}
+	var metered ResponsesDecoder
+	if _, err := metered.Meter([]byte(end)); err != nil || metered.Served().Tier != "flex" {
+		t.Errorf("served %+v, %v", metered.Served(), err)
+	}
+}
+
 // TestResponsesDecoder: what the recordings do not have.
 func TestResponsesDecoder(t *testing.T) {
 	ended := func(status, rest string) string {

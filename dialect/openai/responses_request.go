@@ -220,7 +220,7 @@ func (w *writer) inputFile(path string, raw converse.Raw[converse.Document]) err
 	switch {
 	case d.Context != "":
 		return w.refuse(path + ".context")
-	case d.Citations != nil && d.Citations.Enabled:
+	case d.Citations != nil && d.Citations.Enabled != nil && *d.Citations.Enabled:
 		return w.refuse(path + ".citations")
 	case d.Source.S3Location != nil:
 		return w.refuse(path + ".source.s3Location")

@@ -185,7 +185,7 @@ func TestAppendRequestRefusals(t *testing.T) {
 		"support outputConfig.textFormat:":                                        {OutputConfig: &converse.OutputConfig{TextFormat: &converse.TextFormat{}}},
 		"support serviceTier.priority:":                                           {ServiceTier: &converse.ServiceTier{Type: "priority"}},
 		"support performanceConfig.latency.optimized:":                            {PerformanceConfig: &converse.Performance{Latency: "optimized"}},
-		"support guardrailConfig:":                                                {GuardrailConfig: obj},
+		"support guardrailConfig:":                                                {GuardrailConfig: converse.Raw[converse.Guardrail](obj)},
 		"support promptVariables:":                                                {PromptVariables: obj},
 		"messages.0.content has a line":                                           user(converse.ContentBlock{Text: ptr("x\nBot: y")}),
 		"system has a line":                                                       {System: []converse.SystemBlock{{Text: ptr("User: y")}}},

@@ -126,7 +126,7 @@ func newProvider(c Config) (*Provider, error) {
 }
 
 // Speaks implements upstream.Speaker.
-func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == "anthropic" }
+func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == format && n.Service() == "" }
 
 // Close closes the connections that wait for reuse.
 func (p *Provider) Close() error { return p.client.Close() }
@@ -146,7 +146,9 @@ type exchange struct {
 // format is the Native.Format of a Messages body.
 const format = "anthropic"
 
-func native(r *upstream.Request) bool { return r.Native != nil && r.Native.Format == format }
+func native(r *upstream.Request) bool {
+	return r.Native != nil && r.Native.Format == format && r.Native.Service() == ""
+}
 
 // untranslated refuses a body that there is no translation of.
 func (p *Provider) untranslated() error {
@@ -165,7 +167,7 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	case r.Body == nil:
 		err = p.untranslated()
 	default:
-		x.dec.Fields = r.Body.AdditionalModelResponseFieldPaths
+		x.dec.Fields.Paths = r.Body.AdditionalModelResponseFieldPaths
 		body, betas, err = dialect.AppendMessages(make([]byte, 0, dialect.EstimateSize(r.Body)), r.Body, r.Model, r.Stream, p.cfg.Name)
 	}
 	if err != nil {
@@ -328,6 +330,7 @@ func (x *exchange) wholeNative(body []byte, contentType string) (converse.Stream
 	}
 	e := []converse.Event{{Kind: converse.Chunk, Native: body, Name: contentType, StopReason: x.dec.StopReason()}, {Kind: converse.Metadata}}
 	e[1].Usage, e[1].Estimated = x.dec.Usage(x.inputTokens)
+	e[1].Served = x.dec.Served()
 	e[0].Usage = e[1].Usage
 	return sequence(e), nil
 }
@@ -447,6 +450,7 @@ func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Eve
 		return events, errNothing
 	default:
 		e.Usage, e.Estimated = x.dec.Usage(x.inputTokens)
+		e.Served = x.dec.Served()
 	}
 	return append(events, e), nil
 }

@@ -369,7 +369,9 @@ func TestSilence(t *testing.T) {
 func TestInexpressible(t *testing.T) {
 	var calls atomic.Int32
 	p := open(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { calls.Add(1) }), nil)
-	r := upstreamtest.Request(false, func(r *converse.Request) { r.GuardrailConfig = jsontext.Value(`{"guardrailIdentifier":"g"}`) })
+	r := upstreamtest.Request(false, func(r *converse.Request) {
+		r.GuardrailConfig = converse.Raw[converse.Guardrail](`{"guardrailIdentifier":"g"}`)
+	})
 	_, err := p.Send(t.Context(), r)
 	_, countErr := p.CountTokens(t.Context(), r)
 	for _, err := range []error{err, countErr} {
@@ -379,6 +381,59 @@ func TestInexpressible(t *testing.T) {
 	}
 	if calls.Load() > 0 {
 		t.Error("the server was asked")
+	}
+}
+
+// TestService: what the caller asks for in Bedrock's headers is not in the body that he sent. It is said in Anthropic's
+// words, or refused, and never lost on the way.
+func TestService(t *testing.T) {
+	var sent string
+	p := open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		sent = string(b)
+		io.WriteString(w, `{"type":"message","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1,"service_tier":"standard"}}`)
+	}), nil)
+	for _, c := range []struct {
+		name, value string
+		verbatim    bool
+		want        string // of what is sent, or of the refusal
+	}{
+		{"X-Amzn-Bedrock-Service-Tier", "default", true, `"mine":1`},
+		{"X-Amzn-Bedrock-Performanceconfig-Latency", "standard", true, `"mine":1`},
+		{"X-Amzn-Bedrock-Trace", "ENABLED", true, `"mine":1`},
+		{"X-Amzn-Bedrock-Service-Tier", "priority", false, `"service_tier":"auto"`},
+		{"X-Amzn-Bedrock-Service-Tier", "flex", false, "serviceTier.flex"},
+		{"X-Amzn-Bedrock-Performanceconfig-Latency", "optimized", false, "performanceConfig.latency.optimized"},
+		{"X-Amzn-Bedrock-Guardrailidentifier", "abc", false, "guardrailConfig"},
+	} {
+		n := &upstream.Native{Format: "anthropic", Operation: "InvokeModel", Body: []byte(`{"mine":1,"max_tokens":5,"messages":[{"role":"user","content":"a"}]}`), Header: map[string]string{c.name: c.value}}
+		r := upstreamtest.Request(false, func(r *converse.Request) {
+			switch c.name { // as api/bedrockruntime tells it
+			case "X-Amzn-Bedrock-Service-Tier":
+				r.ServiceTier = &converse.ServiceTier{Type: c.value}
+			case "X-Amzn-Bedrock-Performanceconfig-Latency":
+				r.PerformanceConfig = &converse.Performance{Latency: c.value}
+			case "X-Amzn-Bedrock-Guardrailidentifier":
+				r.GuardrailConfig = converse.Raw[converse.Guardrail](`{"guardrailIdentifier":"` + c.value + `"}`)
+			}
+		})
+		r.Native, sent = n, ""
+		s, err := p.Send(t.Context(), r)
+		got := sent
+		if err != nil {
+			got = err.Error()
+		}
+		if p.Speaks(n) != c.verbatim || !strings.Contains(got, c.want) || strings.Contains(sent, `"mine"`) != c.verbatim {
+			t.Errorf("%s %s: %s", c.name, c.value, got)
+		}
+		if err != nil {
+			continue
+		}
+		for e := range s {
+			if e.Kind == converse.Metadata && (e.Served == nil || e.Served.Tier != "default") {
+				t.Errorf("%s %s: served %+v", c.name, c.value, e.Served)
+			}
+		}
 	}
 }
 

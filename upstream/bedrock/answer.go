@@ -63,6 +63,37 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 	}, nil
 }
 
+// serving is the members of Converse's output, and of ConverseStream's last event, that tell how a call was served.
+type serving struct {
+	Trace             jsontext.Value `json:"trace"`
+	PerformanceConfig struct {
+		Latency string `json:"latency"`
+	} `json:"performanceConfig"`
+	ServiceTier struct {
+		Type string `json:"type"`
+	} `json:"serviceTier"`
+}
+
+func (s *serving) served() *converse.Served {
+	out := converse.Served{Tier: s.ServiceTier.Type, Latency: s.PerformanceConfig.Latency}
+	if s.Trace.Kind() == '{' {
+		out.Trace = s.Trace
+	}
+	if out.Tier == "" && out.Latency == "" && out.Trace == nil {
+		return nil
+	}
+	return &out
+}
+
+// servedHeader is served of the headers of an InvokeModel.
+func servedHeader(h http.Header) *converse.Served {
+	out := converse.Served{Tier: h.Get("X-Amzn-Bedrock-Service-Tier"), Latency: h.Get("X-Amzn-Bedrock-Performanceconfig-Latency")}
+	if out.Tier == "" && out.Latency == "" {
+		return nil
+	}
+	return &out
+}
+
 // units takes into t what the answer has used beyond tokens.
 func (x *exchange) units(t *tally, answer []byte) {
 	n := x.req.Native
@@ -82,7 +113,7 @@ func (x *exchange) units(t *tally, answer []byte) {
 
 // metadata is the event that ends an answer in a model's own format.
 func (x *exchange) metadata(t *tally) converse.Event {
-	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage}
+	e := converse.Event{Kind: converse.Metadata, Usage: t.Usage, Served: x.served}
 	if !t.told {
 		if t.untold() && !t.guessed {
 			t.guess = x.inputTokens()
@@ -111,6 +142,7 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 		StopReason string         `json:"stopReason"`
 		Usage      *tokenUsage    `json:"usage"`
 		Fields     jsontext.Value `json:"additionalModelResponseFields"`
+		serving
 	}
 	if !converse.Plausible(b) {
 		return nil, errParts
@@ -126,6 +158,7 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 	if last.Usage, told = in.Usage.usage(); !told {
 		last = x.metadata(&tally{bytes: outputLen(in.Output.Message.Content)})
 	}
+	last.Served = in.served()
 	if x.ask.native {
 		return []converse.Event{{Kind: converse.Chunk, Native: b, Name: "application/json", StopReason: in.StopReason}, last}, nil
 	}

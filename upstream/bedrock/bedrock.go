@@ -159,6 +159,7 @@ type exchange struct {
 	region string
 	ask    ask
 	body   http1.Body
+	served *converse.Served // of an InvokeModel, which tells it in the headers of its answer
 }
 
 // ask is what is sent for a request.
@@ -194,6 +195,9 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	resp, err := x.roundTrip()
 	if err != nil {
 		return nil, err
+	}
+	if !x.ask.converse {
+		x.served = servedHeader(resp.Header)
 	}
 	if r.Stream && resp.StatusCode == http.StatusOK {
 		if mime := resp.Header.Get("Content-Type"); !strings.HasPrefix(mime, "application/vnd.amazon.eventstream") {
@@ -288,9 +292,7 @@ func (x *exchange) compose() error {
 		switch {
 		case n.Format == "converse":
 			a.body, a.native, a.converse = n.Body, true, true
-		case n.Format == "anthropic" && r.Body != nil && vendor(a.model, r.Model, r.ModelID) != "anthropic":
-			// Messages to another vendor's model, which takes none: they are translated.
-		case strings.HasPrefix(n.Operation, "InvokeModel") && sameFamily(a.model, r.Model, r.ModelID):
+		case strings.HasPrefix(n.Operation, "InvokeModel") && sameFamily(a.model, r.Model, r.ModelID) && ofModel(n, r.ModelID):
 			a.body, a.native, a.header = n.Body, true, n.Header
 			if n.ContentType != "" {
 				a.contentType = n.ContentType
@@ -370,6 +372,12 @@ func vendor(models ...string) string {
 		}
 	}
 	return ""
+}
+
+// ofModel says that n is in the format of that model, as far as it is known: Anthropic's bodies are taken for every model,
+// but Bedrock takes them for Anthropic's own.
+func ofModel(n *upstream.Native, model string) bool {
+	return n.Format != "anthropic" || strings.HasPrefix(family(model), "anthropic.")
 }
 
 // family is the vendor and the first word of the model's name: "amazon.nova" of us.amazon.nova-lite-v1:0.

@@ -172,7 +172,7 @@ func TestRecordedInvokeStream(t *testing.T) {
 	} {
 		t.Run(c.file, func(t *testing.T) {
 			body := recorded(t, c.file)
-			es, err := read(open(t, replay(streamType, nil, body), nil).Send(t.Context(), request("anthropic", "InvokeModelWithResponseStream", c.model, `{}`)))
+			es, err := read(open(t, replay(streamType, nil, body), nil).Send(t.Context(), request("", "InvokeModelWithResponseStream", c.model, `{}`)))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -398,6 +398,9 @@ func TestSent(t *testing.T) {
 		"a bound profile": {native(request("anthropic", "InvokeModel", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) {
 			r.Profile, r.ProfileName = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/abcdefghijkl", "alpha"
 		}), "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A111122223333%3Aapplication-inference-profile%2Fr9j1xkq5zqtd/invoke", `{"x":1}`, nil},
+		"a bound profile, Converse": {native(request("converse", "Converse", "anthropic.claude-v2", ` {"x":1}`), func(r *upstream.Request) {
+			r.Profile, r.ProfileName, r.Body = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/abcdefghijkl", "alpha", chat
+		}), "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A111122223333%3Aapplication-inference-profile%2Fr9j1xkq5zqtd/converse", ` {"x":1}`, nil},
 		"another profile": {native(request("anthropic", "InvokeModel", "anthropic.claude-v2", `{"x":1}`), func(r *upstream.Request) {
 			r.Profile, r.ProfileName = "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/other", "beta"
 		}), "/model/anthropic.claude-v2/invoke", `{"x":1}`, nil},
@@ -769,6 +772,42 @@ func TestCitations(t *testing.T) {
 		}
 		if len(es) != 6 || es[1].Text != "It rains." || es[2].Delta != converse.CitationDelta || string(es[2].Fields) != one {
 			t.Errorf("%s: %+v", name, es)
+		}
+	}
+}
+
+// TestServed: how Bedrock served a call is told with the answer's end, whatever format the request came in; of InvokeModel
+// its headers tell it, in a stream with the first chunk. The members are those of botocore's ConverseResponse and
+// ConverseStreamMetadataEvent.
+func TestServed(t *testing.T) {
+	const serving = `"trace":{"guardrail":{"actionReason":"No action."}},"performanceConfig":{"latency":"optimized"},"serviceTier":{"type":"flex"}`
+	all := converse.Served{Tier: "flex", Latency: "optimized", Trace: []byte(`{"guardrail":{"actionReason":"No action."}}`)}
+	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
+	whole := []byte(`{"output":{"message":{"role":"assistant","content":[{"text":"a"}]}},"stopReason":"guardrail_intervened","usage":{"inputTokens":1,"outputTokens":2},` + serving + `}`)
+	stream := join(event("messageStart", `{"role":"assistant"}`), event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"a"}}`), event("contentBlockStop", `{"contentBlockIndex":0}`),
+		event("messageStop", `{"stopReason":"guardrail_intervened"}`), event("metadata", `{"usage":{"inputTokens":1,"outputTokens":2},`+serving+`}`))
+	headers := map[string]string{"X-Amzn-Bedrock-Service-Tier": "flex", "X-Amzn-Bedrock-PerformanceConfig-Latency": "optimized"}
+	said := converse.Served{Tier: "flex", Latency: "optimized"}
+	for name, c := range map[string]struct {
+		s           *service
+		r           *upstream.Request
+		first, last *converse.Served
+	}{
+		"converse, translated":   {replay("application/json", nil, whole), upstreamtest.Request(false, nil), nil, &all},
+		"converse, as it came":   {replay("application/json", nil, whole), request("converse", "Converse", nova, `{}`), nil, &all},
+		"stream, translated":     {replay(streamType, nil, stream), upstreamtest.Request(true, nil), nil, &all},
+		"stream, as it came":     {replay(streamType, nil, stream), request("converse", "ConverseStream", nova, `{}`), nil, &all},
+		"invoke":                 {replay("application/json", headers, []byte(`{}`)), request("", "InvokeModel", nova, `{}`), nil, &said},
+		"invoke stream":          {replay(streamType, headers, recorded(t, "invoke-stream-claude.bin")), request("", "InvokeModelWithResponseStream", "anthropic.claude-v2", `{}`), &said, &said},
+		"nothing, converse":      {replay("application/json", nil, []byte(`{"output":{"message":{"content":[]}},"stopReason":"end_turn","trace":null}`)), upstreamtest.Request(false, nil), nil, nil},
+		"nothing, invoke stream": {replay(streamType, nil, recorded(t, "invoke-stream-claude.bin")), request("", "InvokeModelWithResponseStream", "anthropic.claude-v2", `{}`), nil, nil},
+	} {
+		es, err := read(open(t, c.s, nil).Send(t.Context(), c.r))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if first, last := es[0].Served, es[len(es)-1].Served; !reflect.DeepEqual(first, c.first) || !reflect.DeepEqual(last, c.last) {
+			t.Errorf("%s: first %+v, last %+v", name, first, last)
 		}
 	}
 }

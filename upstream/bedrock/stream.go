@@ -22,7 +22,11 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 	defer in.release()
 	d := decoder{x: x}
 	if x.ask.native {
-		d.tally.guess = int64(textLen(x.ask.body, true)+3) / 4
+		if x.req.Body != nil {
+			d.tally.guess = x.req.Body.Size().InputTokens()
+		} else {
+			d.tally.guess = int64(textLen(x.ask.body, true)+3) / 4
+		}
 	}
 	started := false
 	for {
@@ -57,6 +61,9 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 			x.body.SetReadTimeout(x.p.between) // the first token is there
 		}
 		e.More = d.ended || in.ready(x.ask.native && x.ask.converse)
+		if !started {
+			e.Served = x.served
+		}
 		started = true
 		if !yield(e, nil) {
 			return
@@ -176,6 +183,7 @@ type event struct {
 	StopReason string         `json:"stopReason"`
 	Fields     jsontext.Value `json:"additionalModelResponseFields"`
 	Usage      *tokenUsage    `json:"usage"`
+	serving
 }
 
 // event decodes one event of ConverseStream.
@@ -246,6 +254,7 @@ func (d *decoder) event(f frame) (e converse.Event, ok bool, err error) {
 		if d.last.Usage, told = in.Usage.usage(); !told {
 			d.last = d.x.metadata(&d.tally)
 		}
+		d.last.Served = in.served()
 		if native {
 			d.native = append(d.native[:0], f.payload...)
 			d.last.Native, d.last.Name = d.native, f.name

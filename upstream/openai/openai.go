@@ -134,10 +134,11 @@ func (p *Provider) Close() error { return p.client.Close() }
 
 // Speaks implements upstream.Speaker.
 func (p *Provider) Speaks(n *upstream.Native) bool {
+	format := "openai-chat"
 	if p.cfg.API == Responses {
-		return n.Format == "openai-responses"
+		format = "openai-responses"
 	}
-	return n.Format == "openai-chat"
+	return n.Format == format && n.Service() == ""
 }
 
 // decoder reads the answers of an API: it is one of the dialect's.
@@ -146,6 +147,7 @@ type decoder interface {
 	Meter(data []byte) (dialect.Piece, error)
 	Finish(dst []converse.Event, input func() int64) []converse.Event
 	Usage(input func() int64) (u converse.Usage, estimated bool)
+	Served() *converse.Served
 	StopReason() string
 	Started() bool
 	Finished() bool
@@ -204,11 +206,18 @@ func (x *exchange) compose() (body []byte, err error) {
 	translated, native := dialect.AppendRequest, dialect.AppendNative
 	if p.cfg.API == Responses {
 		translated, native = dialect.AppendResponsesRequest, dialect.AppendNativeResponses
-		x.dec = new(dialect.ResponsesDecoder)
+		d := new(dialect.ResponsesDecoder)
+		if r.Body != nil {
+			d.Fields.Paths = r.Body.AdditionalModelResponseFieldPaths
+		}
+		x.dec = d
 	} else {
 		d := new(dialect.Decoder)
-		if r.Body != nil && r.Body.InferenceConfig != nil {
-			d.Stop = r.Body.InferenceConfig.StopSequences
+		if r.Body != nil {
+			if c := r.Body.InferenceConfig; c != nil {
+				d.Stop = c.StopSequences
+			}
+			d.Fields.Paths = r.Body.AdditionalModelResponseFieldPaths
 		}
 		x.dec = d
 	}
@@ -349,7 +358,7 @@ var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
 
 // metadata is the event that ends an answer that is passed on.
 func (x *exchange) metadata() converse.Event {
-	e := converse.Event{Kind: converse.Metadata}
+	e := converse.Event{Kind: converse.Metadata, Served: x.dec.Served()}
 	e.Usage, e.Estimated = x.dec.Usage(x.inputTokens)
 	return e
 }

@@ -26,6 +26,7 @@ import (
 
 // Config is how a simulated upstream behaves. The zero value answers at once and never fails.
 type Config struct {
+	Name    string // the upstream's name in refusals
 	Seed    int64
 	Latency Latency
 	Faults  Faults
@@ -89,7 +90,7 @@ func (p *Provider) Close() error { return nil }
 
 // Send implements upstream.Provider.
 func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
-	if err := expressible(r.Body); err != nil {
+	if err := p.expressible(r.Body); err != nil {
 		return nil, err
 	}
 	draw := rand.New(rand.NewPCG(uint64(p.cfg.Seed), p.calls.Add(1)))
@@ -202,8 +203,24 @@ func (p *Provider) stream(ctx context.Context, r *upstream.Request, a *answer, c
 		if !yield(converse.Event{Kind: converse.MessageStop, StopReason: a.stop, StopSequence: a.sequence, More: true}, nil) {
 			return
 		}
-		yield(converse.Event{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: r.Body.EstimateInputTokens(), OutputTokens: int64(a.tokens)}}, nil)
+		usage := converse.Usage{InputTokens: r.Body.EstimateInputTokens(), OutputTokens: int64(a.tokens)}
+		yield(converse.Event{Kind: converse.Metadata, Usage: usage, Served: served(r.Body)}, nil)
 	}
+}
+
+// served is as r asks for it: every tier and latency is simulated alike, at the configured pace.
+func served(r *converse.Request) *converse.Served {
+	if r.ServiceTier == nil && r.PerformanceConfig == nil {
+		return nil
+	}
+	s := &converse.Served{}
+	if r.ServiceTier != nil {
+		s.Tier = r.ServiceTier.Type
+	}
+	if r.PerformanceConfig != nil {
+		s.Latency = r.PerformanceConfig.Latency
+	}
+	return s
 }
 
 // draw draws one wait.
@@ -222,9 +239,9 @@ func (d Distribution) draw(r *rand.Rand) time.Duration {
 }
 
 // expressible refuses what the simulation does not read: nothing is dropped in silence.
-func expressible(r *converse.Request) error {
+func (p *Provider) expressible(r *converse.Request) error {
 	refuse := func(format string, args ...any) error {
-		return fault.New(fault.Validation, "The simulated model does not support the field %s.", fmt.Sprintf(format, args...))
+		return fault.New(fault.Validation, "The model doesn't support %s: upstream %q is a simulation, which does not read it. Remove it and try again.", fmt.Sprintf(format, args...), p.cfg.Name)
 	}
 	for i := range r.Messages {
 		for j := range r.Messages[i].Content {
@@ -245,6 +262,8 @@ func expressible(r *converse.Request) error {
 				field = "searchResult"
 			case b.Image != nil && b.Image.Source.S3Location != nil:
 				field = "image.source.s3Location"
+			case b.Image != nil && b.Image.Error != nil:
+				field = "image.error"
 			case b.ToolResult != nil:
 				for k := range b.ToolResult.Content {
 					switch c := &b.ToolResult.Content[k]; {
@@ -256,6 +275,8 @@ func expressible(r *converse.Request) error {
 						field = "searchResult"
 					case c.Image != nil && c.Image.Source.S3Location != nil:
 						field = "image.source.s3Location"
+					case c.Image != nil && c.Image.Error != nil:
+						field = "image.error"
 					}
 					if field != "" {
 						return refuse("messages.%d.content.%d.toolResult.content.%d.%s", i, j, k, field)

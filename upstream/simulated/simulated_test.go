@@ -351,9 +351,9 @@ func TestHostileSchema(t *testing.T) {
 // TestRefusedParts: what the simulation does not read is refused also where it stands deeper, and an answer of nothing
 // has no block.
 func TestRefusedParts(t *testing.T) {
-	p := open(t, Config{})
+	p := open(t, Config{Name: "sim"})
 	for field, change := range map[string]func(*converse.Request){
-		"guardrailConfig": func(r *converse.Request) { r.GuardrailConfig = jsontext.Value(`{}`) },
+		"guardrailConfig": func(r *converse.Request) { r.GuardrailConfig = converse.Raw[converse.Guardrail](`{}`) },
 		"promptVariables": func(r *converse.Request) { r.PromptVariables = jsontext.Value(`{}`) },
 		"additionalModelRequestFields.tools": func(r *converse.Request) {
 			r.AdditionalModelRequestFields = jsontext.Value(`{"top_k":1,"tools":[{"type":"bash_20250124"}]}`)
@@ -362,7 +362,7 @@ func TestRefusedParts(t *testing.T) {
 			r.Messages[0].Content[0] = converse.ContentBlock{ToolResult: &converse.ToolResult{Content: []converse.ToolResultContent{{JSON: jsontext.Value(`1`)}, {Document: []byte(`{}`)}}}}
 		},
 	} {
-		if _, err := p.Send(t.Context(), upstreamtest.Request(false, change)); !fault.Is(err, fault.Validation) || !strings.Contains(fmt.Sprint(err), field) {
+		if _, err := p.Send(t.Context(), upstreamtest.Request(false, change)); !fault.Is(err, fault.Validation) || !strings.Contains(fmt.Sprint(err), field) || !strings.Contains(fmt.Sprint(err), `"sim"`) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}

@@ -284,14 +284,18 @@ func (s *Server) leave(t *testing.T) {
 
 // nobodyThere: a server that cannot be reached is another target's chance.
 func (s *Server) nobodyThere(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	at := l.Addr().String()
 	_ = l.Close()
 	p := s.Open(t, "http://"+at, client.Config{})
-	defer p.Close()
+	defer func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	_, err = p.Send(t.Context(), Request(true, nil))
 	if f := fault.From(err); f == nil || f.Kind != fault.Unavailable || strings.Contains(f.Message, at) || !strings.Contains(f.Error(), at) {
 		t.Errorf("%v, want Unavailable with the address in the log alone", err)
@@ -336,7 +340,11 @@ func (s *Server) reuse(t *testing.T) {
 	server.Start()
 	defer server.Close()
 	p := s.Open(t, server.URL, client.Config{})
-	defer p.Close()
+	defer func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for i := range 30 {
 		if n, err := count(t.Context(), p, Request((i+1)%3 == 0, nil)); n == 0 && !fault.Is(err, fault.Validation) {
 			t.Fatalf("call %d: %v", i, err)
