@@ -34,7 +34,6 @@ type event struct {
 	item         []byte
 	response     []byte
 	responseAt   int // where that stands
-	err          *Error
 	code         string
 	message      string
 	isResponse   bool // the whole text is one

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -284,7 +285,7 @@ func TestResponsesDecoder(t *testing.T) {
 			func(d *ResponsesDecoder) error { _, err := d.Append(nil, []byte(c.data)); return err },
 			func(d *ResponsesDecoder) error { _, err := d.Meter([]byte(c.data)); return err },
 		} {
-			if e, ok := read(new(ResponsesDecoder)).(*Error); !ok || e.Status != c.status || e.Code != c.code || e.Message == "" {
+			if e, ok := errors.AsType[*Error](read(new(ResponsesDecoder))); !ok || e.Status != c.status || e.Code != c.code || e.Message == "" {
 				t.Errorf("%s: %+v", name, e)
 			}
 		}
