@@ -640,6 +640,7 @@ func (u *UpstreamConfig) server() (upstreamclient.Config, error) {
 			return c, fmt.Errorf("upstream %s: headers_env: %s: the environment variable %s is not set", u.Name, name, env)
 		}
 		c.Header[name] = []string{value}
+		c = c.Secret(value)
 	}
 	t := u.TLS
 	if t == nil {

@@ -91,6 +91,7 @@ func newProvider(c Config) (*Provider, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	c.Client = c.Client.Secret(c.APIKey)
 	p := &Provider{
 		cfg:          c,
 		messages:     u.JoinPath("v1/messages"),
@@ -262,11 +263,8 @@ func (p *Provider) refused(resp *http.Response) error {
 }
 
 func (p *Provider) classify(e *dialect.Error, status int, retryAfter time.Duration) *fault.Error {
-	message := e.Message
-	if p.cfg.APIKey != "" {
-		message = strings.ReplaceAll(message, p.cfg.APIKey, "***")
-	}
-	return upstream.Classify(&upstream.Refusal{Upstream: p.cfg.Name, Status: status, Type: e.Type, Message: message, RetryAfter: retryAfter})
+	hide := p.cfg.Client.Hide
+	return upstream.Classify(&upstream.Refusal{Upstream: p.cfg.Name, Status: status, Type: hide(e.Type), Message: hide(e.Message), RetryAfter: retryAfter})
 }
 
 // failed returns the fault of an answer that broke off or that cannot be read.

@@ -94,6 +94,7 @@ func New(ctx context.Context, c Config) (*Provider, error) {
 	if c.Client.KeepIdle == 0 {
 		c.Client.KeepIdle = keepIdle
 	}
+	c.Client = c.Client.Secret(c.APIKey)
 	k, err := client.New(c.Client)
 	if err != nil {
 		return nil, fmt.Errorf("upstream %s: %w", c.Name, err)

@@ -83,10 +83,8 @@ func (x *exchange) refused(resp *http.Response) error {
 // model that the account has no access to or a name that is wrong in the configuration is for the log and for whoever
 // runs the server; the caller learns that the service cannot serve him now, and another target may.
 func (x *exchange) fault(r *refusal) *fault.Error {
-	if key := x.p.cfg.APIKey; key != "" { // a proxy on the way may repeat what it was sent
-		for _, s := range []*string{&r.Name, &r.RequestID, &r.Message, &r.OriginalMessage, &r.ResourceName} {
-			*s = strings.ReplaceAll(*s, key, "***")
-		}
+	for _, s := range []*string{&r.Name, &r.RequestID, &r.Message, &r.OriginalMessage, &r.ResourceName} {
+		*s = x.p.cfg.Client.Hide(*s)
 	}
 	name := r.Name
 	if name == "" {

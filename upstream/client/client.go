@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,11 @@ import (
 // Config says how a server is reached. The zero value is a sensible default.
 type Config struct {
 	Header http.Header // sent with every request in the place of the provider's own; see CheckHeader
-	TLS    *tls.Config // nil is the default one
+
+	// Secrets are values of Header, and the provider's own, that Hide takes out of what the server says.
+	Secrets []string
+
+	TLS *tls.Config // nil is the default one
 
 	// Proxy is the URL of the proxy (http, https or socks5), "none", or "" for what the environment says (HTTPS_PROXY,
 	// HTTP_PROXY, NO_PROXY), which never concerns a server on this machine.
@@ -35,6 +40,24 @@ type Config struct {
 	MaxConns     int           // requests under way at once, each of which has a connection of its own; 0 is no limit
 	MaxIdleConns int           // connections kept for reuse; 0 is 512
 	KeepIdle     time.Duration // how long a connection waits for the next request; 0 is 90 s: most servers close it sooner
+}
+
+// Secret returns c with one more secret, which may be "".
+func (c Config) Secret(s string) Config {
+	if s != "" {
+		c.Secrets = append(slices.Clone(c.Secrets), s)
+		slices.SortStableFunc(c.Secrets, func(a, b string) int { return len(b) - len(a) }) // one may begin with another
+	}
+	return c
+}
+
+// Hide returns text without the secrets: a server, or a proxy on the way, may repeat what it was sent, and neither the
+// caller nor the log is to see that.
+func (c *Config) Hide(text string) string {
+	for _, s := range c.Secrets {
+		text = strings.ReplaceAll(text, s, "***")
+	}
+	return text
 }
 
 // WithDefaults returns c with every default in the place of its 0.

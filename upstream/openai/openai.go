@@ -104,6 +104,7 @@ func newProvider(c Config) (*Provider, error) {
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
+	c.Client = c.Client.Secret(c.APIKey)
 	p := &Provider{
 		cfg:          c,
 		answers:      u.JoinPath("chat/completions"),
@@ -260,12 +261,9 @@ func (p *Provider) refused(resp *http.Response) error {
 }
 
 func (p *Provider) classify(e *dialect.Error, retryAfter time.Duration) *fault.Error {
-	message := e.Message
-	if p.cfg.APIKey != "" {
-		message = strings.ReplaceAll(message, p.cfg.APIKey, "***")
-	}
+	hide := p.cfg.Client.Hide
 	return upstream.Classify(&upstream.Refusal{
-		Upstream: p.cfg.Name, Status: e.Status, Type: e.Type, Code: e.Code, Message: message, RetryAfter: retryAfter,
+		Upstream: p.cfg.Name, Status: e.Status, Type: hide(e.Type), Code: hide(e.Code), Message: hide(e.Message), RetryAfter: retryAfter,
 	})
 }
 

@@ -204,6 +204,7 @@ func TestRefused(t *testing.T) {
 		"no such model":       {404, nil, `{"error":{"message":"The model does not exist.","type":"NotFoundError","param":null,"code":404}}`, fault.ModelError, "", 0},
 		"no such path":        {404, nil, `{"detail":"Not Found"}`, fault.ModelError, "", 0},
 		"the key":             {401, nil, `{"error":{"message":"Incorrect API key provided: sk-very-secret. You can find your API key at ...","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}`, fault.ModelError, "", 0},
+		"a header in a 400":   {400, nil, `{"error":{"message":"api-key sk-very-secret-too is odd"}}`, fault.Validation, "api-key *** is odd", 0},
 		"the key in a 400":    {400, nil, `{"error":{"message":"header Authorization: Bearer sk-very-secret is odd"}}`, fault.Validation, "Bearer *** is odd", 0},
 		"seconds":             {429, map[string]string{"Retry-After": "7"}, `{"error":{"message":"Rate limit reached","type":"tokens","code":"rate_limit_exceeded"}}`, fault.Throttled, "Too many requests", 7 * time.Second},
 		"milliseconds":        {429, map[string]string{"Retry-After": "7", "Retry-After-Ms": "6123"}, `{}`, fault.Throttled, "", 6123 * time.Millisecond},
@@ -225,7 +226,9 @@ func TestRefused(t *testing.T) {
 					}
 					w.WriteHeader(c.status)
 					io.WriteString(w, c.body)
-				}), func(cfg *Config) { cfg.Clock = func() time.Time { return date } })
+				}), func(cfg *Config) {
+					cfg.Clock, cfg.Client = func() time.Time { return date }, cfg.Client.Secret("sk-very-secret-too")
+				})
 				es, err := ask(t, p, stream)
 				f := fault.From(err)
 				if f == nil || f.Kind != c.want || !strings.Contains(f.Message, c.message) || f.RetryAfter != c.retry || f.OriginalStatus != c.status || len(es) > 0 {
