@@ -236,9 +236,12 @@ func (w *writer) strings(list []string) {
 	w.raw(`]`)
 }
 
+// format is what refusals call it.
+const format = "Anthropic's Messages"
+
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {
-	return outbound.Refuse(w.upstream, "Anthropic's Messages", path)
+	return outbound.Refuse(w.upstream, format, path)
 }
 
 // request writes what is the same in every form, and the end.
@@ -856,7 +859,7 @@ func (w *writer) additional(r *converse.Request) error {
 	if c == nil {
 		c = &converse.InferenceConfig{}
 	}
-	return outbound.Additional(r, func(name string, v jsontext.Value) error {
+	return outbound.Translated(r, w.upstream, format, func(name string, v jsontext.Value) error {
 		owned := false
 		switch name {
 		case "anthropic_version": // AppendRequest and the API's header say which

@@ -477,8 +477,8 @@ type generate struct {
 }
 
 // ParsePrompt reads the body of a Command model. The prompt is one text of the user: these models have no template for
-// turns. num_generations of 1 and return_likelihoods of "NONE" ask for nothing; any other value, and k, logit_bias and
-// truncate, go into AdditionalModelRequestFields. stream is about the answer's framing: see Pieces.
+// turns. num_generations of 1 and return_likelihoods of "NONE" ask for nothing; any other value, and k, logit_bias,
+// truncate and a temperature beyond 1, where Converse's ends, go into AdditionalModelRequestFields. stream is about the answer's framing: see Pieces.
 func ParsePrompt(body []byte) (*converse.Request, error) {
 	var q generate
 	if err := json.Unmarshal(body, &q, lenient); err != nil {
@@ -493,11 +493,15 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	if len(bad) > 0 {
 		return nil, checker.Refuse(bad...)
 	}
+	var extra fields
+	if t := q.Temperature; t != nil && *t > 1 { // Converse's ends at 1
+		extra.add("temperature", jsontext.AppendFloat(nil, *t, 64))
+		q.Temperature = nil
+	}
 	r := &converse.Request{
 		Messages:        []converse.Message{{Role: converse.RoleUser, Content: []converse.ContentBlock{{Text: q.Prompt}}}},
 		InferenceConfig: inferenceConfig(q.MaxTokens, q.Temperature, q.P, q.Stop),
 	}
-	var extra fields
 	if q.NumGenerations != nil && *q.NumGenerations != 1 {
 		extra.add("num_generations", strconv.AppendInt(nil, int64(*q.NumGenerations), 10))
 	}

@@ -134,7 +134,7 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 //
 //   - Messages of the role system at the head become system blocks. Messages of one role that follow one another become one
 //     turn; a message of the role tool is a result in a turn of the user.
-//   - n of 1 asks for nothing; more than one answer, frequency_penalty, presence_penalty, documents, response_format and
+//   - n of 1 asks for nothing; more than one answer, a temperature beyond 1, where Converse's ends, frequency_penalty, presence_penalty, documents, response_format and
 //     every member that is not known here go into AdditionalModelRequestFields, so that nothing is lost on the way to an
 //     upstream that knows them.
 func ParseRequest(body []byte) (*converse.Request, error) {
@@ -145,7 +145,7 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 	if err := q.check(); err != nil {
 		return nil, err
 	}
-	r := &converse.Request{InferenceConfig: inferenceConfig(q.MaxTokens, q.Temperature, q.TopP, q.Stop)}
+	r := &converse.Request{}
 	for i := range q.Messages {
 		m := &q.Messages[i]
 		if m.Role == "system" {
@@ -160,6 +160,11 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		addMessage(r, m)
 	}
 	var extra fields
+	if t := q.Temperature; t != nil && *t > 1 { // Converse's ends at 1
+		extra.add("temperature", jsontext.AppendFloat(nil, *t, 64))
+		q.Temperature = nil
+	}
+	r.InferenceConfig = inferenceConfig(q.MaxTokens, q.Temperature, q.TopP, q.Stop)
 	if q.N != nil && *q.N != 1 {
 		extra.add("n", strconv.AppendInt(nil, int64(*q.N), 10))
 	}

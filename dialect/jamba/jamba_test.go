@@ -58,7 +58,7 @@ const (
 func TestParseRequest(t *testing.T) {
 	for name, c := range map[string]struct{ body, want, again string }{
 		"parameters": {body: `{"messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"Hi"}],"max_tokens":300,"temperature":1.5,"top_p":0.8,"stop":["a","b"],"n":1,"stream":false}`,
-			want: `{` + hi + `,"system":[{"text":"Be brief."}],"inferenceConfig":{"maxTokens":300,"temperature":1.5,"topP":0.8,"stopSequences":["a","b"]}}`},
+			want: `{` + hi + `,"system":[{"text":"Be brief."}],"inferenceConfig":{"maxTokens":300,"topP":0.8,"stopSequences":["a","b"]},"additionalModelRequestFields":{"temperature":1.5}}`},
 		"one stop": {body: `{"messages":[{"role":"user","content":"Hi"}],"stop":"a"}`, want: `{` + hi + `,"inferenceConfig":{"stopSequences":["a"]}}`},
 		"what Converse has no place for": {body: `{"messages":[{"role":"user","content":"Hi"}],"frequency_penalty":0.5,"presence_penalty":1,"documents":[{"content":"c"}],"response_format":{"type":"json_object"}}`,
 			want: `{` + hi + `,"additionalModelRequestFields":{"frequency_penalty":0.5,"presence_penalty":1,"documents":[{"content":"c"}],"response_format":{"type":"json_object"}}}`},

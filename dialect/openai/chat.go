@@ -411,7 +411,8 @@ func (r *reader) part(to *[]converse.ContentBlock) error {
 	var kind, format, data, filename string
 	var text *string
 	var image *converse.Image
-	cached, referred := false, false
+	var cache *converse.CachePoint
+	referred := false
 	var read func(name string) error
 	read = func(name string) error {
 		switch name {
@@ -442,8 +443,16 @@ func (r *reader) part(to *[]converse.ContentBlock) error {
 			referred = true
 			return r.cannot("Files are not fetched from elsewhere: send the data itself.")
 		case "cache_control", "prompt_cache_breakpoint":
-			cached = true
-			return r.skipValue()
+			cache = &converse.CachePoint{Type: "default"}
+			return r.object(func(name string) error {
+				if name != "ttl" {
+					return r.skipValue()
+				}
+				if err := r.str(&cache.TTL); err != nil || cache.TTL == "5m" || cache.TTL == "1h" {
+					return err
+				}
+				return r.bad("Invalid value: '%.64s'. Supported values are: '5m' and '1h'.", cache.TTL)
+			})
 		case "annotations", "logprobs", "parsed": // of an answer that comes back
 			return r.skipValue()
 		}
@@ -484,8 +493,8 @@ func (r *reader) part(to *[]converse.ContentBlock) error {
 		return err
 	}
 	*to = append(*to, b)
-	if cached && (b.Text == nil || *b.Text != "") {
-		*to = append(*to, converse.ContentBlock{CachePoint: &converse.CachePoint{Type: "default"}})
+	if cache != nil && (b.Text == nil || *b.Text != "") {
+		*to = append(*to, converse.ContentBlock{CachePoint: cache})
 	}
 	return nil
 }

@@ -537,7 +537,7 @@ func (w *writer) fieldPaths(paths []string) error {
 
 // additional returns the additional fields as they follow the request's own members, each with a comma before it.
 func (w *writer) additional(r *converse.Request) (noParallel bool, fields []byte, err error) {
-	err = outbound.Additional(r, func(name string, v jsontext.Value) error {
+	err = outbound.Translated(r, w.upstream, w.format, func(name string, v jsontext.Value) error {
 		if outbound.OfAnthropic(name) {
 			return nil
 		}

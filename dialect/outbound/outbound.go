@@ -63,6 +63,37 @@ func Additional(r *converse.Request, f func(name string, v jsontext.Value) error
 	return Members(additionalPath, r.AdditionalModelRequestFields, f)
 }
 
+// Translated is Additional for a server that does not speak the format that the fields may be from: what another vendor
+// calls top_k is called so, and what one vendor alone has is refused in the words of Refuse, unless it is false or null,
+// which asks for nothing. Any other field keeps its name: a server may know more than is known here.
+func Translated(r *converse.Request, upstream, format string, f func(name string, v jsontext.Value) error) error {
+	refuse := func(name string, v jsontext.Value) error {
+		if k := v.Kind(); k == 'f' || k == 'n' {
+			return nil
+		}
+		return Refuse(upstream, format, additionalPath+"."+name)
+	}
+	return Additional(r, func(name string, v jsontext.Value) error {
+		switch name {
+		case "k": // Cohere's
+			return f("top_k", v)
+		case "inferenceConfig": // Nova's
+			return Members(additionalPath+".inferenceConfig", v, func(name string, v jsontext.Value) error {
+				if name == "topK" {
+					return f("top_k", v)
+				}
+				return refuse("inferenceConfig."+name, v)
+			})
+		case "reasoningConfig", "textGenerationConfig", // of Nova and Titan
+			"search_queries_only", "prompt_truncation", "return_prompt", "raw_prompting", "force_single_step", "citation_quality", "safety_mode",
+			"num_generations", "return_likelihoods", "truncate", // of Cohere
+			"numResults", "minTokens", "countPenalty", "presencePenalty", "frequencyPenalty": // of Jurassic-2
+			return refuse(name, v)
+		}
+		return f(name, v)
+	})
+}
+
 // Owned returns the fault.Validation of an additional field that the request has members of its own for. name is its path
 // within the additional fields.
 func Owned(upstream, name string) error {

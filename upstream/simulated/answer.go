@@ -6,6 +6,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
@@ -133,6 +134,9 @@ func (c *composer) tool() *converse.ToolSpec {
 	if len(specs) == 0 {
 		return nil
 	}
+	if noTool(c.field("tool_choice")) {
+		return nil
+	}
 	if choice := tc.ToolChoice; choice != nil {
 		if choice.Tool != nil {
 			for _, s := range specs {
@@ -182,9 +186,40 @@ func bestTool(specs []*converse.ToolSpec, words []string, must bool) *converse.T
 func (c *composer) outputSchema() jsontext.Value {
 	o := c.request.OutputConfig
 	if o == nil || o.TextFormat == nil || o.TextFormat.Structure.JSONSchema == nil {
+		var any struct {
+			Type string `json:"type"`
+		}
+		if v := c.field("response_format"); v != nil && json.Unmarshal(v, &any) == nil && any.Type == "json_object" {
+			return jsontext.Value(`{"type":"object","properties":{"answer":{"type":"string"}},"required":["answer"]}`)
+		}
 		return nil
 	}
 	return jsontext.Value(o.TextFormat.Structure.JSONSchema.Schema)
+}
+
+// field returns the additional field of that name, nil where there is none.
+func (c *composer) field(name string) (value jsontext.Value) {
+	_ = converse.EachMember(c.request.AdditionalModelRequestFields, func(n string, v jsontext.Value) error {
+		if n == name {
+			value = v
+		}
+		return nil
+	})
+	return value
+}
+
+// noTool reports whether v, an additional tool_choice, says that no tool is to be called, in Anthropic's words or OpenAI's:
+// Converse's toolChoice has none for it.
+func noTool(v jsontext.Value) bool {
+	if v.Kind() == '"' {
+		return string(v) == `"none"`
+	}
+	none := false
+	_ = converse.EachMember(v, func(name string, v jsontext.Value) error {
+		none = none || name == "type" && string(v) == `"none"`
+		return nil
+	})
+	return none
 }
 
 // prose writes some sentences about the last turn.

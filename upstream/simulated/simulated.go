@@ -300,15 +300,25 @@ func (p *Provider) expressible(r *converse.Request) error {
 		return refuse("promptVariables")
 	}
 	if len(r.AdditionalModelRequestFields) > 0 {
-		// Sampling parameters and the like change nothing here; tools that a vendor defines would be missed.
-		var f struct {
-			Tools jsontext.Value `json:"tools"`
-		}
-		if err := json.Unmarshal(r.AdditionalModelRequestFields, &f, jsontext.AllowDuplicateNames(true)); err != nil {
+		// Sampling parameters and the like change nothing here; tools that a vendor defines, and answers beyond the first,
+		// would be missed.
+		field := ""
+		err := converse.EachMember(r.AdditionalModelRequestFields, func(name string, v jsontext.Value) error {
+			switch name {
+			case "tools":
+				field = name
+			case "n", "num_generations", "numResults":
+				if string(v) != "1" && v.Kind() != 'n' {
+					field = name
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return fault.New(fault.Validation, "additionalModelRequestFields is not a JSON object.")
 		}
-		if f.Tools != nil {
-			return refuse("additionalModelRequestFields.tools")
+		if field != "" {
+			return refuse("additionalModelRequestFields.%s", field)
 		}
 	}
 	if r.ToolConfig != nil {
