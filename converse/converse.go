@@ -341,12 +341,12 @@ type EventKind uint8
 // The kinds of Event. BlockStart comes for tool use only, as in ConverseStream; text and reasoning begin with their
 // first delta.
 const (
-	MessageStart EventKind = iota + 1 // Role
+	MessageStart EventKind = iota + 1 // Role, Usage
 	BlockStart                        // Index, ToolUseID, ToolName
 	BlockDelta                        // Index, Delta, Text
 	BlockStop                         // Index
 	MessageStop                       // StopReason, StopSequence, Fields
-	Metadata                          // Usage; the last event
+	Metadata                          // Usage, and StopReason where no event before it had one; the last event
 	Chunk                             // Native, Name, Usage: a piece of an answer in its upstream's own format
 )
 
@@ -377,7 +377,7 @@ type Event struct {
 	StopReason   string
 	StopSequence string         // MessageStop: the sequence that ended the answer, where the upstream told
 	Fields       jsontext.Value // MessageStop: additionalModelResponseFields; of a CitationDelta the Citation
-	Usage        Usage          // Metadata; of a Chunk, what is known by then of the answer so far, should it be cut
+	Usage        Usage          // Metadata; of a MessageStart and of a Chunk, what is known by then of the answer so far, should it be cut
 	Served       *Served        // Metadata, and the first Chunk where it is known by then; nil where the upstream tells nothing
 
 	// What the upstream sent, for a front door that speaks its format, valid until the next event: of a Chunk, and of a

@@ -39,8 +39,8 @@ type Config struct {
 	Clock     func() time.Time
 	Logger    *slog.Logger
 
-	// Drain is how long an upstream is read on for its usage after its caller has gone, before the call is cut and
-	// settled with an estimate. 0 is DefaultDrain.
+	// Drain is how long an upstream that does not say it itself is read on for its usage after its caller has gone, before
+	// the call is cut and settled with an estimate. 0 is DefaultDrain.
 	Drain time.Duration
 }
 
@@ -191,7 +191,7 @@ type run struct {
 	told     bool   // usage is the upstream's own
 	tier     string // that the call is served in, as far as it is known: what was asked for, until an upstream says another
 	refused  bool   // no upstream worked on the call
-	partial  int    // bytes of output seen
+	partial  int    // bytes of output seen, but for that in chunks, which tell their usage
 	stop     string
 	vectors  *converse.Embeddings
 }
@@ -382,15 +382,20 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 	}
 }
 
-// left starts the drain's clock: the caller has gone.
-func (r *run) left() { r.life.endAfter(r.Drain) }
+// left starts the drain's clock: the caller has gone. It may run beside the call.
+func (r *run) left() { r.life.endAfter() }
 
 // attempt sends the call to one candidate and forwards its events. committed says that an event was seen. A nil error
 // means that the call is settled and done, also when the consumer did not take its last event.
 func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (committed bool, err error) {
+	drain := r.Drain
+	if c.Drain != nil {
+		drain = *c.Drain
+	}
+	r.life.setDrain(drain)
 	req := &upstream.Request{
 		ID: r.id, Model: c.model, ModelID: r.route.Model.ID, Region: c.region, Stream: r.call.Stream,
-		Body: r.call.Body, Embedding: r.call.Embedding, Native: r.call.Native,
+		Body: r.call.Body, Embedding: r.call.Embedding, Native: r.call.Native, Unread: r.call.Unread,
 	}
 	if p := r.route.Profile; p != nil {
 		req.Profile, req.ProfileName = r.route.ARN, p.Name
@@ -420,19 +425,21 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 			r.tier = e.Served.Tier
 		}
 		switch e.Kind {
+		case converse.MessageStart:
+			r.usage = e.Usage
 		case converse.BlockStart, converse.BlockDelta:
 			r.partial += len(e.Text) + len(e.ToolName)
 		case converse.Chunk:
-			r.partial += len(e.Native)
 			r.usage = e.Usage // as far as it is known, should the answer be cut
 			r.stop = cmp.Or(e.StopReason, r.stop)
 		case converse.MessageStop:
 			r.stop = e.StopReason
 		case converse.Metadata:
 			r.usage, r.told, done = e.Usage, !e.Estimated, true
+			r.stop = cmp.Or(e.StopReason, r.stop)
 			e.More = true // the end follows it at once
 			status, reason := ledger.Completed, ""
-			if gone {
+			if gone || r.ctx.Err() != nil { // who takes a whole answer says it by his context alone
 				status, reason = ledger.Cancelled, "caller went away"
 			} else if !r.told {
 				reason = "the upstream reported no usage"
@@ -471,7 +478,9 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	switch {
 	case r.told:
 	case r.usage != (converse.Usage{}): // as far as it was known when the answer was cut
-		if u := &s.Usage; u.OutputTokens > 0 && u.Total() == u.OutputTokens { // some upstreams tell the input last
+		u := &s.Usage
+		u.OutputTokens = max(u.OutputTokens, int64(r.partial+3)/4)
+		if u.OutputTokens > 0 && u.Total() == u.OutputTokens { // some upstreams tell the input last
 			u.InputTokens = r.call.estimateInputTokens()
 		}
 	case r.refused:

@@ -303,12 +303,7 @@ func TestCallerGone(t *testing.T) {
 			if len(es) != 1 {
 				t.Fatalf("%d entries, want one", len(es))
 			}
-			// Whoever was still there when the last event came has completed the call.
-			want := ledger.Cancelled
-			if c.cancel && c.tells {
-				want = ledger.Completed
-			}
-			if es[0].Status != want || es[0].Usage != c.usage || es[0].Estimated == c.tells {
+			if es[0].Status != ledger.Cancelled || es[0].Reason != "caller went away" || es[0].Usage != c.usage || es[0].Estimated == c.tells {
 				t.Errorf("status %v usage %+v estimated %t reason %q", es[0].Status, es[0].Usage, es[0].Estimated, es[0].Reason)
 			}
 		})

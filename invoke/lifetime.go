@@ -17,7 +17,8 @@ type lifetime struct {
 	ended    bool
 	done     chan struct{} // made when it is asked for
 	watchers []*func()
-	drain    *time.Timer // runs from when the caller has gone
+	drain    time.Duration // how long it lasts once the caller has gone
+	clock    *time.Timer   // runs from then on
 }
 
 var _ context.Context = (*lifetime)(nil)
@@ -79,8 +80,8 @@ func (l *lifetime) end() {
 	if l.done != nil {
 		close(l.done)
 	}
-	if l.drain != nil {
-		l.drain.Stop()
+	if l.clock != nil {
+		l.clock.Stop()
 	}
 	for _, f := range l.watchers {
 		go (*f)()
@@ -88,12 +89,19 @@ func (l *lifetime) end() {
 	l.watchers = nil
 }
 
-// endAfter ends l when d has passed since the first call of endAfter.
-func (l *lifetime) endAfter(d time.Duration) {
+// setDrain sets how long l lasts after endAfter, for a caller who has not gone yet or goes unnoticed by this attempt.
+func (l *lifetime) setDrain(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.ended && l.drain == nil {
-		l.drain = time.AfterFunc(d, l.end)
+	l.drain = d
+}
+
+// endAfter ends l when its drain has passed since the first call of endAfter.
+func (l *lifetime) endAfter() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.ended && l.clock == nil {
+		l.clock = time.AfterFunc(l.drain, l.end)
 	}
 }
 

@@ -60,18 +60,21 @@ func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l lifetime
 		start := time.Now()
-		l.endAfter(3 * time.Second)
+		l.setDrain(3 * time.Second)
+		l.endAfter()
 		time.Sleep(time.Second)
-		l.endAfter(3 * time.Second) // the clock is not set back
+		l.setDrain(time.Hour)
+		l.endAfter() // the clock is not set back
 		<-l.Done()
 		if took := time.Since(start); took != 3*time.Second {
 			t.Errorf("it ended after %v", took)
 		}
 		var over lifetime
-		over.endAfter(time.Hour)
+		over.setDrain(time.Hour)
+		over.endAfter()
 		over.end()
-		over.endAfter(time.Hour)
-		if over.drain.Stop() {
+		over.endAfter()
+		if over.clock.Stop() {
 			t.Error("a clock runs on after the end")
 		}
 	})

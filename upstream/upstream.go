@@ -5,6 +5,7 @@ package upstream
 
 import (
 	"context"
+	"time"
 
 	"outcrop/converse"
 )
@@ -23,6 +24,9 @@ type Request struct {
 
 	// Embedding is what an Embedder is asked for.
 	Embedding *converse.EmbeddingRequest
+
+	// Unread says why Native has no Body beside it: what of it could not be read, or has no place in Converse.
+	Unread error
 
 	Native *Native // the caller's own body, nil where it has no format with a name; never changed either
 }
@@ -98,6 +102,7 @@ type Upstream struct {
 	Name     string
 	Provider Provider
 	Regions  map[string]bool   // the Regions it serves; nil is all
+	Drain    *time.Duration    // how long it is read on for its usage after its caller has gone; 0 cuts it at once, nil is the Invoker's
 	Models   map[string]string // Bedrock model id -> the upstream's own name; key "*" serves every model, value "*" keeps the id; nil serves every model under its id
 }
 

@@ -69,7 +69,7 @@ type Config struct {
 		SyncIntents bool `yaml:"sync_intents"`
 	} `yaml:"ledger"`
 
-	// How long an upstream is read on for its usage after its caller has gone.
+	// How long an upstream is read on for its usage after its caller has gone. An upstream's own drain overrides it.
 	UpstreamDrain time.Duration `yaml:"upstream_drain"`
 
 	// What answers. Without any, simulated models stand behind every model of the catalog in every Region.
@@ -101,6 +101,10 @@ type UpstreamConfig struct {
 	// Bedrock model id -> the upstream's own name of it. The key "*" stands for every other model; the value "*" keeps
 	// the id. Default: every model under its own id.
 	Models map[string]string `yaml:"models,omitempty"`
+
+	// How long it is read on for its usage after its caller has gone; then it is cut, and the call settled with an estimate.
+	// 0s cuts it at once. Default: upstream_drain.
+	Drain *time.Duration `yaml:"drain,omitempty"`
 
 	// How the server is reached. Not of provider simulated.
 	ServerConfig `yaml:",inline"`
@@ -429,6 +433,9 @@ func (c *Config) check() error {
 }
 
 func (u *UpstreamConfig) check() error {
+	if u.Drain != nil && *u.Drain < 0 {
+		return fmt.Errorf("drain: %v is negative", *u.Drain)
+	}
 	for _, r := range u.Regions {
 		if !regionName.MatchString(r) {
 			return fmt.Errorf("regions: %q is not the name of a Region", r)

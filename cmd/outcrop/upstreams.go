@@ -25,7 +25,7 @@ func upstreams(ctx context.Context, c *Config, log *slog.Logger) ([]*upstream.Up
 	var us []*upstream.Upstream
 	for i := range c.Upstreams {
 		uc := &c.Upstreams[i]
-		u := &upstream.Upstream{Name: uc.Name, Models: uc.Models}
+		u := &upstream.Upstream{Name: uc.Name, Models: uc.Models, Drain: uc.Drain}
 		if len(uc.Regions) > 0 {
 			u.Regions = map[string]bool{}
 			for _, r := range uc.Regions {

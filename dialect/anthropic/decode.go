@@ -592,7 +592,7 @@ func (d *Decoder) start(dst []converse.Event) []converse.Event {
 		return dst
 	}
 	d.started = true
-	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
+	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant, Usage: d.usage.Usage})
 }
 
 func (d *Decoder) close(dst []converse.Event) []converse.Event {

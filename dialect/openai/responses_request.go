@@ -467,7 +467,7 @@ func (w *writer) responsesFields(r *converse.Request) (f extraFields, err error)
 	if !r.AdditionalModelRequestFields.IsValid() || r.AdditionalModelRequestFields.Kind() != '{' {
 		return f, fault.New(fault.Validation, "additionalModelRequestFields is not a JSON object.")
 	}
-	err = members(r.AdditionalModelRequestFields, func(name string, v []byte) error {
+	err = outbound.Translated(r, w.upstream, w.format, func(name string, v jsontext.Value) error {
 		mine := false
 		switch name {
 		case "anthropic_beta", "anthropic_version":

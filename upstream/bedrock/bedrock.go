@@ -307,6 +307,9 @@ func (x *exchange) compose() error {
 		}
 	}
 	if !a.native {
+		if r.Body == nil && r.Unread != nil {
+			return r.Unread
+		}
 		if r.Body == nil {
 			return fault.New(fault.Validation, "The upstream %s cannot pass this request on to model %s: its format is another model's, and it cannot be translated.", x.p.cfg.Name, r.ModelID)
 		}

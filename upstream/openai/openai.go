@@ -395,6 +395,7 @@ const maxGreetings = 8
 func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Event, error) {
 	if data == nil {
 		last := x.metadata()
+		last.StopReason = x.dec.StopReason() // of which no chunk has told where the last one has waited
 		if n := len(x.held); n > 0 {
 			last.Native, last.Name = x.held[n-1].text, x.held[n-1].name
 			x.held = x.held[:n-1]
