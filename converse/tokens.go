@@ -11,7 +11,8 @@ import (
 // that reports no usage, the simulated models. They cut text as byte-pair tokenizers do on average: a word with the
 // space before it is one token up to eight letters and one more for every eight beyond, digits go by three, an
 // ideograph, kana or hangul syllable is one, any other mark is one, and so is a run of line breaks. English comes to
-// about four characters a token, Japanese to one. Against published tokenizers expect to be right within a quarter.
+// about four characters a token, Japanese to one. They are within 30 percent of what the published tokenizers of OpenAI,
+// Meta, Mistral and Anthropic make of prose in two languages, code and JSON: see testdata/tokens.
 
 // TokenLen returns the length in bytes of the first estimated token of s, 0 for an empty s.
 func TokenLen(s string) int {

@@ -13,6 +13,14 @@ type Count struct {
 	Exact       bool // an upstream has counted; else it is converse's estimate
 }
 
+// Method says how it was counted: exact or estimate.
+func (n Count) Method() string {
+	if n.Exact {
+		return "exact"
+	}
+	return "estimate"
+}
+
 // CountTokens counts the input tokens of c, which is not sent to a model, costs nothing and leaves no entry. The first
 // upstream that serves the model and counts for it is asked; where none does, or its count fails, the answer is an
 // estimate.

@@ -142,6 +142,7 @@ func (s *service) countTokens(ctx context.Context, c *wire.Call, in *input) (*co
 	if err != nil {
 		return nil, known(err, ic.ModelID)
 	}
+	c.Header.Set("X-Outcrop-Token-Count", n.Method())
 	return &counted{n.InputTokens}, nil
 }
 

@@ -391,11 +391,7 @@ func (s *service) countTokens(ctx context.Context, c *wire.Call, in *CountTokens
 	if err != nil {
 		return nil, identifier(err, in.ModelID)
 	}
-	out := &CountTokensOutput{InputTokens: n.InputTokens, Method: "estimate"}
-	if n.Exact {
-		out.Method = "exact"
-	}
-	return out, nil
+	return &CountTokensOutput{InputTokens: n.InputTokens, Method: n.Method()}, nil
 }
 
 // withMetrics completes the last chunk of a stream that another API than Bedrock's has sent.
