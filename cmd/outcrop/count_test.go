@@ -1,0 +1,65 @@
+package main
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/go-json-experiment/json"
+)
+
+// TestCountTokens counts a body of every format with every kind of upstream: exactly where the upstream counts, and
+// otherwise by an estimate that says that it is one.
+func TestCountTokens(t *testing.T) {
+	t.Parallel()
+	for _, c := range startColumns(t) {
+		if c.vendor != nil {
+			c.vendor.answers(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/count-tokens"):
+					io.WriteString(w, `{"inputTokens":4711}`)
+				case strings.HasSuffix(r.URL.Path, "/messages/count_tokens"):
+					io.WriteString(w, `{"input_tokens":4711}`)
+				default:
+					t.Errorf("%s was asked for %s", c.title, r.URL.Path)
+				}
+			})
+		}
+		exact := c.name == "anthropic" || c.name == "bedrock"
+		for i := range inbounds {
+			in := &inbounds[i]
+			text := strings.Replace(in.body(t, "", false), "hello", strings.Repeat(piece, pieceCount), 1)
+			path, body := "/model/"+in.model+"/count-tokens", ""
+			switch {
+			case in.path == "converse":
+				body = `{"input":{"converse":` + text + `}}`
+			case in.path == "invoke":
+				body = fmt.Sprintf(`{"input":{"invokeModel":{"body":%q}}}`, base64.StdEncoding.EncodeToString([]byte(text)))
+			case strings.HasSuffix(in.path, "/messages"):
+				path, body = in.path+"/count_tokens", text
+			default:
+				continue // OpenAI's API counts nothing
+			}
+			status, h, told := c.gateway.post(t, path, body)
+			var n struct {
+				Bedrock   int64 `json:"inputTokens"`
+				Anthropic int64 `json:"input_tokens"`
+			}
+			if err := json.Unmarshal(told, &n); err != nil || status != http.StatusOK {
+				t.Errorf("%s to %s: status %d, %s", in.name, c.title, status, told)
+				continue
+			}
+			got, method := n.Bedrock+n.Anthropic, h.Get("X-Outcrop-Token-Count")
+			// The tokens of the words, of the turn's marks and, where the prompt is a text, of a template.
+			const words = pieceCount * pieceWords
+			switch {
+			case exact && (got != 4711 || method != "exact"), !exact && (got < words*7/10 || got > words*13/10+10 || method != "estimate"):
+				t.Errorf("%s to %s: %d tokens, by %q", in.name, c.title, got, method)
+			}
+		}
+	}
+}
