@@ -326,7 +326,9 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 			send(true)
 			out.json, waiting = append(out.json[:0], text...), true
 		}
-		for e, err := range st.Events {
+		var e converse.Event // one for all, since it is on the heap
+		for next, err := range st.Events {
+			e = next
 			if err == nil && !began { // the headers leave with the first chunk
 				began = true
 				latency, tier := b.serving(e.Served)

@@ -49,6 +49,7 @@ type Decoder struct {
 	Fields converse.Fields
 
 	chunk chunk
+	texts converse.Texts
 
 	started bool
 	ended   bool
@@ -501,11 +502,11 @@ func (d *Decoder) quick(data []byte) (kind converse.DeltaKind, text string, ok b
 		return 0, "", false
 	}
 	if plain {
-		return kind, string(data[1:end]), true
+		return kind, d.texts.Make(data[1:end]), true
 	}
 	var room [256]byte
 	unquoted, err := jsontext.AppendUnquote(room[:0], data[:end+1])
-	return kind, string(unquoted), err == nil
+	return kind, d.texts.Make(unquoted), err == nil
 }
 
 // maxTokens bounds the counts that are believed, so that no sum of them overflows.

@@ -44,8 +44,9 @@ type Decoder struct {
 	// chunk that ends it and those behind it.
 	Fields converse.Fields
 
-	in   scanner
-	part part // the chunk at hand
+	in    scanner
+	part  part // the chunk at hand
+	texts converse.Texts
 
 	started bool
 	open    converse.DeltaKind // kind of the open block, 0 for none
@@ -383,5 +384,11 @@ func (d *Decoder) quick(data []byte) (text string, ok bool) {
 	if err != nil || in.i < n {
 		return "", false // two strings, or no JSON
 	}
-	return unquote(raw, plain), true
+	return d.unquote(raw, plain), true
+}
+
+// unquote is the function of that name, for pieces of a stream.
+func (d *Decoder) unquote(raw []byte, plain bool) string {
+	var short [64]byte // a piece fits in
+	return d.texts.Make(appendUnquoted(short[:0], raw, plain))
 }

@@ -189,7 +189,7 @@ func (d *Decoder) message() error {
 				}
 				p.textEnd = d.in.i
 				p.textAt = p.textEnd - len(raw)
-				p.text.add(unquote(raw, plain))
+				p.text.add(d.unquote(raw, plain))
 				return nil
 			case '[':
 				p.plain = false
@@ -198,9 +198,9 @@ func (d *Decoder) message() error {
 		case "reasoning_content", "reasoning":
 			if kind == '"' {
 				p.plain = false
-				s, err := d.in.text()
-				if p.thought.empty() { // vLLM has sent both names with the same text
-					p.thought.add(s)
+				raw, plain, err := d.in.quoted()
+				if err == nil && p.thought.empty() { // vLLM has sent both names with the same text
+					p.thought.add(d.unquote(raw, plain))
 				}
 				return err
 			}
@@ -287,7 +287,10 @@ func (d *Decoder) function(t *toolPart) error {
 			t.name, err = d.in.text()
 			return err
 		case string(name) == "arguments" && kind == '"':
-			t.input, err = d.in.text()
+			raw, plain, err := d.in.quoted()
+			if err == nil {
+				t.input = d.unquote(raw, plain)
+			}
 			return err
 		case string(name) == "arguments" && kind == '{': // as an object rather than as its text: older Ollama
 			raw, err := d.in.value()

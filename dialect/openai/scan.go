@@ -162,12 +162,16 @@ func (s *scanner) text() (string, error) {
 
 // unquote returns what a string says. What is no UTF-8, or half a pair of escapes, becomes U+FFFD.
 func unquote(raw []byte, plain bool) string {
+	return string(appendUnquoted(nil, raw, plain))
+}
+
+// appendUnquoted appends what a string says, or returns the bytes between its quotes where they are that.
+func appendUnquoted(dst, raw []byte, plain bool) []byte {
 	if body := raw[1 : len(raw)-1]; plain || bytes.IndexByte(body, '\\') < 0 && utf8.Valid(body) {
-		return string(body)
+		return body
 	}
-	var short [64]byte                             // a piece of a stream fits in
-	b, _ := jsontext.AppendUnquote(short[:0], raw) // an error here is invalid UTF-8, which has been replaced
-	return string(b)
+	dst, _ = jsontext.AppendUnquote(dst, raw) // an error here is invalid UTF-8, which has been replaced
+	return dst
 }
 
 // maxDepth is how deeply what is skipped may be nested: jsontext's own limit.

@@ -97,7 +97,7 @@ func FuzzDecoder(f *testing.F) {
 		if d.ended && d.last.Kind != converse.Metadata {
 			t.Fatalf("%+v", d.last)
 		}
-		if i, text, ok := textDelta(payload); ok && name == "contentBlockDelta" && mode%3 == 0 {
+		if i, text, ok := new(decoder).textDelta(payload); ok && name == "contentBlockDelta" && mode%3 == 0 {
 			x.ask.native = false
 			slow, same, err := (&decoder{x: x}).event(frame{name: name, payload: append([]byte(" "), payload...)})
 			if err == nil && (!same || slow.Index != i || slow.Text != text) && bytes.Count(payload, []byte(`"`)) == 8 {
