@@ -115,7 +115,7 @@ type Image struct {
 type ImageSource struct {
 	_ struct{} `union:"ImageSource"`
 
-	Bytes      []byte      `json:"bytes,omitzero" min:"1"`
+	Bytes      Base64      `json:"bytes,omitzero" min:"1"`
 	S3Location *S3Location `json:"s3Location,omitzero"`
 }
 

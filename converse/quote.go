@@ -3,6 +3,9 @@ package converse
 import (
 	"math/bits"
 	"unicode/utf8"
+	"unsafe"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // AppendQuote appends s to dst as a JSON string. Invalid UTF-8 becomes U+FFFD, as a model's output may end in half a
@@ -43,6 +46,32 @@ func AppendQuote(dst []byte, s string) []byte {
 		default:
 			const hex = "0123456789abcdef"
 			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		}
+		s = s[1:]
+	}
+}
+
+// Unquote returns what raw, a JSON string with its quotes, says. Where it is no UTF-8, or has half a pair of escapes, there
+// is U+FFFD in that place and an error besides.
+func Unquote(raw []byte) (string, error) {
+	b, err := jsontext.AppendUnquote(make([]byte, 0, len(raw)), raw)
+	return unsafe.String(unsafe.SliceData(b), len(b)), err // b is nobody's any more, and a prompt is not copied twice
+}
+
+// QuotedSize returns how many bytes AppendQuote appends of s, if s is valid UTF-8.
+func QuotedSize(s string) int {
+	n := len(s) + 2
+	for {
+		s = s[plainPrefix(s):]
+		if s == "" {
+			return n
+		}
+		switch c := s[0]; {
+		case c >= utf8.RuneSelf:
+		case c == '"', c == '\\', c == '\n', c == '\t', c == '\r':
+			n++
+		default:
+			n += len(`\u0000`) - 1
 		}
 		s = s[1:]
 	}

@@ -13,7 +13,7 @@ import (
 // ReadJSON reads the body of Converse in its common form, at less than half the cost of reflection. What is not of that form
 // is not read: an error of any kind, a null, a member that is rare or not known, a name with an escape. ReadJSON then
 // returns false, r holds rubbish, and json.Unmarshal into a new Request has the word. Where ReadJSON returns true the
-// two agree.
+// two agree. Of what r holds then, pictures refer to the body.
 func (r *Request) ReadJSON(body []byte) bool {
 	d := reader{b: body}
 	for name := range d.members {
@@ -58,7 +58,7 @@ func (d *reader) contentBlock(b *ContentBlock) {
 		case "toolResult":
 			b.ToolResult = d.toolResult()
 		case "image":
-			d.reflect(&b.Image)
+			b.Image = d.image()
 		case "cachePoint":
 			d.reflect(&b.CachePoint)
 		case "reasoningContent":
@@ -67,6 +67,26 @@ func (d *reader) contentBlock(b *ContentBlock) {
 			d.fail()
 		}
 	}
+}
+
+func (d *reader) image() *Image {
+	m := new(Image)
+	for name := range d.members {
+		switch string(name) {
+		case "format":
+			m.Format = d.text()
+		case "source":
+			for name := range d.members {
+				if string(name) != "bytes" {
+					d.fail()
+				}
+				m.Source.Bytes = d.base64()
+			}
+		default:
+			d.fail()
+		}
+	}
+	return m
 }
 
 func (d *reader) systemBlock(b *SystemBlock) {
@@ -124,7 +144,7 @@ func (d *reader) toolResultContent(c *ToolResultContent) {
 		case "text":
 			c.Text = d.textPointer()
 		case "image":
-			d.reflect(&c.Image)
+			c.Image = d.image()
 		default:
 			d.fail()
 		}
@@ -353,15 +373,25 @@ func (d *reader) text() string {
 		case 'r':
 			c = '\r'
 		default: // \u and what is rare
-			text, err := jsontext.AppendUnquote(nil, d.b[d.i-len(raw)-2:d.i])
+			text, err := Unquote(d.b[d.i-len(raw)-2 : d.i])
 			if err != nil {
 				d.fail()
 			}
-			return string(text)
+			return text
 		}
 		out.WriteByte(c)
 		rest = rest[n+2:]
 	}
+}
+
+// base64 reads a string of base64, which refers to the body.
+func (d *reader) base64() Base64 {
+	raw, plain := d.quoted()
+	if !plain || !Base64(raw).Valid() {
+		d.fail()
+		return nil
+	}
+	return Base64(raw[:len(raw):len(raw)])
 }
 
 func (d *reader) textPointer() *string {

@@ -206,7 +206,9 @@ func (m *Image) EstimateTokens() int64 {
 // Size returns the picture's width and height in pixels as its header states them, 0 and 0 where the bytes are not
 // at hand or not of a known format. It trusts the bytes, not Format.
 func (m *Image) Size() (width, height int) {
-	b := m.Source.Bytes
+	var room [30]byte
+	n, _ := m.Source.Bytes.ReadAt(room[:], 0) // an error is a short picture
+	b := room[:n]
 	be, le := binary.BigEndian, binary.LittleEndian
 	switch {
 	case len(b) >= 24 && string(b[:8]) == "\x89PNG\r\n\x1a\n":
@@ -224,12 +226,17 @@ func (m *Image) Size() (width, height int) {
 			return int(le.Uint32(b[24:])&0xffffff) + 1, int(le.Uint32(b[26:])>>8) + 1
 		}
 	case len(b) >= 4 && b[0] == 0xff && b[1] == 0xd8:
-		for i := 2; i+9 <= len(b) && b[i] == 0xff; {
-			marker, size := b[i+1], int(be.Uint16(b[i+2:]))
-			if marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc {
-				return int(be.Uint16(b[i+7:])), int(be.Uint16(b[i+5:]))
+		s := room[:9]
+		i := int64(2)
+		for range 1000 { // segments; pictures have some ten
+			if n, _ := m.Source.Bytes.ReadAt(s, i); n < len(s) || s[0] != 0xff {
+				break
 			}
-			i += 2 + max(size, 2)
+			marker, size := s[1], be.Uint16(s[2:])
+			if marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc {
+				return int(be.Uint16(s[7:])), int(be.Uint16(s[5:]))
+			}
+			i += 2 + max(int64(size), 2)
 		}
 	}
 	return 0, 0

@@ -142,7 +142,7 @@ func TestImageSize(t *testing.T) {
 		"webp VP8L": webp("VP8L", 1000, 600),
 		"webp VP8X": webp("VP8X", 1000, 600),
 	} {
-		i := &Image{Source: ImageSource{Bytes: b}}
+		i := &Image{Source: ImageSource{Bytes: EncodeBase64(b)}}
 		if w, h := i.Size(); w != 1000 || h != 600 {
 			t.Errorf("%s: %d x %d, want 1000 x 600", name, w, h)
 		}
@@ -154,7 +154,7 @@ func TestImageSize(t *testing.T) {
 		w, h   uint32
 		tokens int64
 	}{{1, 1, 1}, {3136, 1200, 1568 * 600 / 750}, {16000, 16000, 1600}} {
-		if n := (&Image{Source: ImageSource{Bytes: webp("VP8X", c.w, c.h)}}).EstimateTokens(); n != c.tokens {
+		if n := (&Image{Source: ImageSource{Bytes: EncodeBase64(webp("VP8X", c.w, c.h))}}).EstimateTokens(); n != c.tokens {
 			t.Errorf("%d x %d: %d tokens, want %d", c.w, c.h, n, c.tokens)
 		}
 	}
@@ -167,7 +167,7 @@ func FuzzImage(f *testing.F) {
 	f.Add([]byte("\x89PNG\r\n\x1a\n0123456789012345"))
 	f.Add([]byte("\xff\xd8\xff\xe0\x00\x02\xff\xc0\x00\x11\x08\x01\xe0\x02\x80"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m := &Image{Source: ImageSource{Bytes: b}}
+		m := &Image{Source: ImageSource{Bytes: EncodeBase64(b)}}
 		if n := m.EstimateTokens(); n < 1 || n > 1600 {
 			t.Errorf("%d tokens", n)
 		}

@@ -112,8 +112,11 @@ func (x *exchange) releaseBody() {
 	}
 }
 
-// hold counts a buffer of n bytes in the place of the one that was counted before, if there is room for it.
+// hold counts a body of n bytes, if it is large, in the place of the one that was counted before, if there is room for it.
 func (x *exchange) hold(n int64) bool {
+	if n <= largeBody+1 {
+		return true
+	}
 	in, more := &x.server.intake, n-x.held
 	if in.held.Add(more) > in.budget {
 		in.held.Add(-more)
@@ -134,6 +137,11 @@ func (b *bodyBuffer) release() {
 	}
 }
 
+// A piece is where a large body is read to until most of it has come.
+type piece [64 << 10]byte
+
+var pieces = sync.Pool{New: func() any { return new(piece) }}
+
 // readBody reads the body into x.body, bounded, whether its length was told or not.
 func (x *exchange) readBody() (*bodyBuffer, error) {
 	if e := x.request.Header.Get("Content-Encoding"); e != "" && e != "identity" {
@@ -147,43 +155,87 @@ func (x *exchange) readBody() (*bodyBuffer, error) {
 	if n > limit {
 		return nil, tooLarge(limit)
 	}
-	most := limit + 1 // the last byte is for seeing the end, or that there is more
-	if n >= 0 {
-		most = n + 1
-	} else if x.unread && limit > bodyRate {
+	if n < 0 && x.unread && limit > bodyRate {
 		x.setPatience(x.server.intake.patienceFor(limit))
 	}
 	buf := bodies.Get().(*bodyBuffer)
-	buf.b = buf.b[:0]
-	// What a stranger says it will send is not allocated before it comes: the buffer is never more than twice that.
-	const step = 64 << 10
-	if want := int(min(max(n+1, 512), step)); cap(buf.b) < want {
-		buf.b = make([]byte, 0, want)
+	var err error
+	if buf.b, err = x.receive(buf.b[:0], n, limit); err != nil {
+		return nil, err
 	}
-	for {
-		if len(buf.b) == cap(buf.b) {
-			size := min(2*int64(cap(buf.b)), max(most, int64(cap(buf.b))+1))
-			if size > largeBody+1 && !x.hold(size) {
-				return nil, &fault.Error{Kind: fault.Unavailable, Message: "Too many large requests are being served. Try again later.", RetryAfter: budgetRetry}
-			}
-			grown := make([]byte, len(buf.b), size)
-			copy(grown, buf.b)
-			buf.b = grown
+	x.bodyArrived()
+	x.body = buf.b
+	return buf, nil
+}
+
+// receive reads the body to its end into b, which is empty, or into a buffer of its own. n is its length, below zero where
+// that was not told.
+//
+// A stranger's word for a length takes no more memory than has come of the body, and no byte is copied more than once: what
+// b has no room for is read into pieces until half of it is there, and then goes into a buffer of its length.
+func (x *exchange) receive(b []byte, n, limit int64) ([]byte, error) {
+	const each = int64(len(piece{}))
+	body, ended := x.request.Body, false
+	read := func(p []byte) (int64, error) {
+		m, err := body.Read(p)
+		if ended = err == io.EOF; !ended && err != nil {
+			return 0, x.bodyBroken(err)
 		}
-		m, err := x.request.Body.Read(buf.b[len(buf.b):cap(buf.b)])
-		buf.b = buf.b[:len(buf.b)+m]
-		if int64(len(buf.b)) > limit {
+		return int64(m), nil
+	}
+	switch {
+	case n >= 0 && int64(cap(b)) > n:
+	case n >= 0 && n < each:
+		b = make([]byte, 0, max(n+1, 512)) // the last byte is for seeing the end
+	default:
+		var begun []*piece // full, but for the last
+		defer func() {
+			for _, p := range begun {
+				pieces.Put(p)
+			}
+		}()
+		got := int64(0)
+		for !ended && (n < 0 || 2*got <= n) {
+			if got == int64(len(begun))*each {
+				if !x.hold(got + each) {
+					return nil, tooMany()
+				}
+				begun = append(begun, pieces.Get().(*piece))
+			}
+			m, err := read(begun[len(begun)-1][got%each:])
+			if err != nil {
+				return nil, err
+			}
+			if got += m; got > limit {
+				return nil, tooLarge(limit)
+			}
+		}
+		size := max(n, got) + 1
+		if !x.hold(size) {
+			return nil, tooMany()
+		}
+		b = make([]byte, 0, size)
+		for i, p := range begun {
+			b = append(b, p[:min(each, got-int64(i)*each)]...)
+		}
+	}
+	for !ended {
+		if len(b) == cap(b) { // which no server lets happen
+			return nil, x.bodyBroken(errors.New("the body is longer than its length"))
+		}
+		m, err := read(b[len(b):cap(b)])
+		if err != nil {
+			return nil, err
+		}
+		if b = b[:len(b)+int(m)]; int64(len(b)) > limit {
 			return nil, tooLarge(limit)
 		}
-		if err == io.EOF {
-			x.bodyArrived()
-			x.body = buf.b
-			return buf, nil
-		}
-		if err != nil {
-			return nil, x.bodyBroken(err)
-		}
 	}
+	return b, nil
+}
+
+func tooMany() error {
+	return &fault.Error{Kind: fault.Unavailable, Message: "Too many large requests are being served. Try again later.", RetryAfter: budgetRetry}
 }
 
 // bodyBroken says why a body ended too soon.

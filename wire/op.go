@@ -157,7 +157,8 @@ type Appender interface {
 
 // Reader is an input that reads its own body, for a request that is made so often that reflection shows. ReadJSON may
 // refuse any body, and must refuse one in which anything is wrong or unknown: reflection then reads it from the start,
-// and finds the words of the error. What ReadJSON takes it reads as reflection does.
+// and finds the words of the error. What ReadJSON takes it reads as reflection does. It may keep parts of body, which is
+// good until the call has been answered.
 type Reader interface {
 	ReadJSON(body []byte) bool
 }

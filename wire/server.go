@@ -134,8 +134,9 @@ func (x *exchange) serve() error {
 		}
 	}
 	if x.op.in.payload == nil {
-		// Nothing that is decoded refers to the body: strings and raw JSON are copies. A payload is the handler's own,
-		// because an upstream's transport may still read it when the handler has returned, and so is what Call.Body gave.
+		// What is decoded refers to the body in large parts only, and not after the call has been answered. A payload is
+		// the handler's own, because an upstream's transport may still read it when the handler has returned, and so is
+		// what Call.Body gave.
 		defer func() {
 			if !x.kept {
 				buf.release()

@@ -196,7 +196,7 @@ func EstimateSize(r *converse.Request) int {
 		for j := range r.Messages[i].Content {
 			n += 64
 			if m := r.Messages[i].Content[j].Image; m != nil {
-				n += base64.StdEncoding.EncodedLen(len(m.Source.Bytes))
+				n += len(m.Source.Bytes)
 			}
 		}
 	}
@@ -436,7 +436,7 @@ func (w *writer) image(path string, m *converse.Image) error {
 	w.raw(`{"type":"image","source":{"type":"base64","media_type":"image/`)
 	w.raw(m.Format)
 	w.raw(`","data":"`)
-	w.b = base64.StdEncoding.AppendEncode(w.b, m.Source.Bytes)
+	w.b = append(w.b, m.Source.Bytes...)
 	w.raw(`"}}`)
 	return nil
 }

@@ -87,9 +87,57 @@ type source struct {
 	name      *string
 	Type      string         `json:"type"`
 	MediaType string         `json:"media_type"`
-	Data      string         `json:"data"`
+	Data      quoted         `json:"data"`
 	Content   *content       `json:"content"`
 	Rest      jsontext.Value `json:",embed"`
+}
+
+// quoted is a string that stays in the body, for it may be a picture. Its place is noted while the body is decoded, and
+// locate finds it.
+type quoted struct {
+	at, end int64
+	raw     []byte // with its quotes; nil where there is none
+}
+
+// UnmarshalJSONFrom goes over a string.
+func (q *quoted) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	v, err := d.ReadValue()
+	if err != nil || v.Kind() == 'n' {
+		return err
+	}
+	if v.Kind() != '"' {
+		return json.Unmarshal(v, new(string)) // says what was expected
+	}
+	q.end = d.InputOffset()
+	q.at = q.end - int64(len(v))
+	return nil
+}
+
+// text returns what the string says.
+func (q *quoted) text() []byte {
+	if len(q.raw) < 2 {
+		return nil
+	}
+	if inside := q.raw[1 : len(q.raw)-1]; bytes.IndexByte(inside, '\\') < 0 {
+		return inside
+	}
+	s, _ := jsontext.AppendUnquote(nil, q.raw) // which has been decoded
+	return s
+}
+
+// locate finds what stays in the body.
+func locate(body []byte, bs []block) {
+	for i := range bs {
+		if s := bs[i].Source; s != nil {
+			s.Data.raw = body[s.Data.at:s.Data.end]
+			if s.Content != nil {
+				locate(body, s.Content.blocks)
+			}
+		}
+		if c := bs[i].Content; c != nil {
+			locate(body, c.blocks)
+		}
+	}
 }
 
 type cacheControl struct {
@@ -221,7 +269,7 @@ func (t *tool) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 }
 
 // ParseRequest reads an InvokeModel body into a converse.Request. A body that Bedrock would not take gives a
-// fault.Validation in Bedrock's words.
+// fault.Validation in Bedrock's words. Pictures refer to body.
 //
 //   - cache_control on a block, a tool or a system block becomes a cachePoint after it, with its ttl; one inside a tool
 //     result or a document, which Converse has no place for, comes after that block.
@@ -293,6 +341,7 @@ func (q *request) parse(body []byte, f form) (*converse.Request, error) {
 		}
 	}
 	for i := range q.Messages {
+		locate(body, q.Messages[i].Content.blocks)
 		m := converse.Message{Role: q.Messages[i].Role}
 		var err error
 		if m.Content, err = blocks("messages."+strconv.Itoa(i)+".content.", q.Messages[i].Content.blocks); err != nil {
@@ -645,8 +694,8 @@ func image(at string, s *source) (*converse.Image, error) {
 	case !ok, format != "png" && format != "jpeg" && format != "gif" && format != "webp":
 		return nil, invalid(at+".image.source.base64.media_type", "Input should be 'image/jpeg', 'image/png', 'image/gif' or 'image/webp'")
 	}
-	data, err := base64.StdEncoding.DecodeString(s.Data)
-	if err != nil || len(data) == 0 {
+	data := converse.Base64(s.Data.text())
+	if len(data) == 0 || !data.Valid() {
 		return nil, invalid(at+".image.source.base64.data", "The image was specified using base64, but the data is not valid base64")
 	}
 	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: data}}, nil
@@ -669,10 +718,10 @@ func document(at string, b *block) (_ converse.Raw[converse.Document], cached *c
 	switch {
 	case s.Type == "base64" && s.MediaType == "application/pdf":
 		f.add("format", jsontext.Value(`"pdf"`))
-		src.add("bytes", converse.AppendQuote(nil, s.Data))
+		src.add("bytes", converse.AppendQuote(nil, string(s.Data.text())))
 	case s.Type == "text":
 		f.add("format", jsontext.Value(`"txt"`))
-		src.add("text", converse.AppendQuote(nil, s.Data))
+		src.add("text", converse.AppendQuote(nil, string(s.Data.text())))
 	case s.Type == "content" && s.Content != nil:
 		texts := []byte{'['}
 		for i := range s.Content.blocks {

@@ -2,7 +2,6 @@ package llama
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strconv"
 	"strings"
 
@@ -95,9 +94,11 @@ func (q *request) images() ([]*converse.Image, error) {
 	}
 	var out []*converse.Image
 	for i, s := range *q.Images {
-		b, err := base64.StdEncoding.DecodeString(s)
-		m := &converse.Image{Format: imageFormat(b), Source: converse.ImageSource{Bytes: b}}
-		if err != nil || m.Format == "" {
+		text := converse.Base64(s)
+		var begin [16]byte
+		n, _ := text.ReadAt(begin[:], 0) // it may be short
+		m := &converse.Image{Format: imageFormat(begin[:n]), Source: converse.ImageSource{Bytes: text}}
+		if !text.Valid() || m.Format == "" {
 			return nil, checker.Refuse("#/images/" + strconv.Itoa(i) + ": the string is not an image in base64")
 		}
 		out = append(out, m)

@@ -1,7 +1,6 @@
 package llama
 
 import (
-	"encoding/base64"
 	"slices"
 	"strconv"
 
@@ -44,7 +43,7 @@ func AppendRequest(dst []byte, r *converse.Request, model string, stream bool, u
 		} else {
 			w.raw(`","`)
 		}
-		w.b = base64.StdEncoding.AppendEncode(w.b, m)
+		w.b = append(w.b, m...)
 	}
 	if len(w.pictures) > 0 {
 		w.raw(`"]`)
@@ -62,7 +61,7 @@ type writer struct {
 	family
 	b        []byte
 	upstream string
-	pictures [][]byte
+	pictures []converse.Base64
 }
 
 func (w *writer) raw(s string) { w.b = append(w.b, s...) }

@@ -2,7 +2,6 @@ package mistral
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strconv"
 	"strings"
 
@@ -408,8 +407,8 @@ func image(url string) *converse.Image {
 	if !ok || !known || format != "png" && format != "jpeg" && format != "gif" && format != "webp" {
 		return nil
 	}
-	b, err := base64.StdEncoding.DecodeString(data)
-	if err != nil || len(b) == 0 {
+	b := converse.Base64(data)
+	if len(b) == 0 || !b.Valid() {
 		return nil
 	}
 	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: b}}

@@ -1,7 +1,6 @@
 package mistral
 
 import (
-	"encoding/base64"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -224,7 +223,7 @@ func (w *writer) user(i int, content []converse.ContentBlock) error {
 			return w.refuse(outbound.At(i, j) + ".image.source.s3Location")
 		}
 		w.raw(`{"type":"image_url","image_url":{"url":"data:image/` + b.Image.Format + `;base64,`)
-		w.b = base64.StdEncoding.AppendEncode(w.b, b.Image.Source.Bytes)
+		w.b = append(w.b, b.Image.Source.Bytes...)
 		w.raw(`"}}`)
 	}
 	w.raw(`]}`)

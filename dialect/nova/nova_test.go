@@ -178,7 +178,7 @@ func TestAppendRequest(t *testing.T) {
 	r := converse.Request{
 		System: []converse.SystemBlock{{Text: ptr("S")}, {CachePoint: &converse.CachePoint{Type: "default"}}},
 		Messages: []converse.Message{{Role: "user", Content: []converse.ContentBlock{
-			{Image: &converse.Image{Format: "png", Source: converse.ImageSource{Bytes: []byte{0, 1, 2}}}},
+			{Image: &converse.Image{Format: "png", Source: converse.ImageSource{Bytes: converse.EncodeBase64([]byte{0, 1, 2})}}},
 			{CachePoint: &converse.CachePoint{Type: "default"}},
 			{Text: ptr("x")},
 		}}, {Role: "assistant", Content: []converse.ContentBlock{{ToolUse: &converse.ToolUse{ToolUseID: "t", Name: "f"}}}}},

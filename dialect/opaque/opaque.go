@@ -8,7 +8,6 @@ package opaque
 
 import (
 	"bytes"
-	"encoding/base64"
 	"slices"
 	"strings"
 
@@ -186,13 +185,7 @@ func resized(model, typ string, pixels int) string {
 
 // pixelsOf reads the size of a picture in base64 from its head, 0 where that cannot be read.
 func pixelsOf(text []byte) int {
-	head := text[:min(len(text), 16<<10)&^3]
-	b := make([]byte, base64.StdEncoding.DecodedLen(len(head)))
-	n, err := base64.StdEncoding.Decode(b, head)
-	if err != nil {
-		return 0
-	}
-	m := converse.Image{Source: converse.ImageSource{Bytes: b[:n]}}
+	m := converse.Image{Source: converse.ImageSource{Bytes: text}}
 	width, height := m.Size()
 	return width * height
 }

@@ -660,27 +660,31 @@ func arguments(s string) jsontext.Value {
 // Media.
 
 // dataURL takes "data:image/png;base64,AAAA" apart. data is the base64 as it stands.
-func dataURL(s string) (mime, data string, ok bool) {
-	rest, ok := strings.CutPrefix(s, "data:")
-	if !ok {
-		return "", "", false
+func dataURL[T string | []byte](s T) (mime string, data T, ok bool) {
+	const longest = 1000 // of what is before the data
+	comma := strings.IndexByte(string(s[:min(len(s), longest)]), ',')
+	if comma < 0 {
+		return "", data, false
 	}
-	head, data, ok := strings.Cut(rest, ",")
+	rest, ok := strings.CutPrefix(string(s[:comma]), "data:")
 	if !ok {
-		return "", "", false
+		return "", data, false
 	}
-	mime, ok = strings.CutSuffix(head, ";base64")
+	mime, ok = strings.CutSuffix(rest, ";base64")
 	mime, _, _ = strings.Cut(mime, ";") // its parameters
-	return strings.ToLower(mime), data, ok
+	return strings.ToLower(mime), s[comma+1:], ok
 }
 
 // image reads the URL of a picture.
 func (r *reader) image() (*converse.Image, error) {
-	var url string
-	if err := r.str(&url); err != nil {
-		return nil, err
+	if r.kind() != '"' {
+		return nil, r.expected("a string")
 	}
-	mime, data, ok := dataURL(url)
+	url, plain, err := r.quoted()
+	if err != nil {
+		return nil, notJSON()
+	}
+	mime, data, ok := dataURL(appendUnquoted(nil, url, plain))
 	if !ok {
 		return nil, r.lacks("Pictures are not fetched from elsewhere: send a data URL, \"data:image/png;base64,...\".")
 	}
@@ -692,11 +696,11 @@ func (r *reader) image() (*converse.Image, error) {
 	default:
 		return nil, r.bad("Invalid '%s': the picture's type %.64q is not one of image/png, image/jpeg, image/gif, and image/webp.", r.where(), mime)
 	}
-	raw, err := base64.StdEncoding.DecodeString(data)
-	if err != nil || len(raw) == 0 {
+	b := converse.Base64(data)
+	if len(b) == 0 || !b.Valid() {
 		return nil, r.bad("Invalid '%s': the picture is not valid base64.", r.where())
 	}
-	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: raw}}, nil
+	return &converse.Image{Format: format, Source: converse.ImageSource{Bytes: b}}, nil
 }
 
 // media is the JSON of a Converse block with bytes, of which data is the base64.

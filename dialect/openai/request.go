@@ -9,7 +9,6 @@ package openai
 
 import (
 	"bytes"
-	"encoding/base64"
 	"strconv"
 	"strings"
 
@@ -79,7 +78,7 @@ func EstimateSize(r *converse.Request) int {
 	n := 256 + len(r.AdditionalModelRequestFields)
 	for i := range r.System {
 		if t := r.System[i].Text; t != nil {
-			n += len(*t) + len(*t)/16
+			n += converse.QuotedSize(*t)
 		}
 	}
 	for i := range r.Messages {
@@ -87,9 +86,9 @@ func EstimateSize(r *converse.Request) int {
 		for j := range r.Messages[i].Content {
 			switch b := &r.Messages[i].Content[j]; {
 			case b.Text != nil:
-				n += len(*b.Text) + len(*b.Text)/16
+				n += converse.QuotedSize(*b.Text)
 			case b.Image != nil:
-				n += 64 + len(b.Image.Source.Bytes)*4/3
+				n += 64 + len(b.Image.Source.Bytes)
 			case b.ToolUse != nil:
 				n += 128 + len(b.ToolUse.Input)*5/4
 			default:
@@ -288,7 +287,7 @@ func (w *writer) image(path string, m *converse.Image) error {
 		return fault.New(fault.Validation, "%s.format: %q is not one of png, jpeg, gif, webp.", path, m.Format)
 	}
 	w.raw(`;base64,`)
-	w.b = base64.StdEncoding.AppendEncode(w.b, m.Source.Bytes)
+	w.b = append(w.b, m.Source.Bytes...)
 	w.raw(`"}}`)
 	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/converse"
 )
 
 // scanner reads a JSON text that is there in full. It takes what jsontext's Decoder takes with AllowDuplicateNames and
@@ -162,7 +164,11 @@ func (s *scanner) text() (string, error) {
 
 // unquote returns what a string says. What is no UTF-8, or half a pair of escapes, becomes U+FFFD.
 func unquote(raw []byte, plain bool) string {
-	return string(appendUnquoted(nil, raw, plain))
+	if body := raw[1 : len(raw)-1]; plain || bytes.IndexByte(body, '\\') < 0 && utf8.Valid(body) {
+		return string(body)
+	}
+	s, _ := converse.Unquote(raw) // an error here is invalid UTF-8, which has been replaced
+	return s
 }
 
 // appendUnquoted appends what a string says, or returns the bytes between its quotes where they are that.

@@ -458,7 +458,7 @@ func TestBody(t *testing.T) {
 	r := &converse.Request{
 		System: []converse.SystemBlock{{Text: &text}, {CachePoint: &converse.CachePoint{Type: "default", TTL: "1h"}}},
 		Messages: []converse.Message{
-			{Role: "user", Content: []converse.ContentBlock{{Image: &converse.Image{Format: "png", Source: converse.ImageSource{Bytes: []byte{0, 255}}}}, {Text: &text}}},
+			{Role: "user", Content: []converse.ContentBlock{{Image: &converse.Image{Format: "png", Source: converse.ImageSource{Bytes: converse.EncodeBase64([]byte{0, 255})}}}, {Text: &text}}},
 			{Role: "assistant", Content: []converse.ContentBlock{
 				{ReasoningContent: &converse.Reasoning{ReasoningText: &converse.ReasoningText{Text: "hm", Signature: "c2ln"}}},
 				{ReasoningContent: &converse.Reasoning{RedactedContent: []byte{1}}},
