@@ -7,15 +7,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // allocated is what the process allocates while f runs, at the least of a few runs: the server's own rounds, of the
-// indexer or of looking for changes, are not f's.
-func allocated(tb testing.TB, runs int, f func()) (objects, size float64) {
+// indexer or of looking for changes, are not f's. pause is for the indexer to be done with the run before.
+func allocated(tb testing.TB, runs int, pause time.Duration, f func()) (objects, size float64) {
 	tb.Helper()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or what the pools hold goes
 	f()
 	for i := range runs {
+		time.Sleep(pause)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		f()
@@ -71,7 +73,7 @@ func BenchmarkStreamAllocs(b *testing.B) {
 			}
 			b.Run(name, func(b *testing.B) {
 				for b.Loop() {
-					objects, size := r.perEvent(b, &c, paced, 5)
+					objects, size := r.perEvent(b, &c, paced, 4)
 					b.ReportMetric(objects, "allocs/event")
 					b.ReportMetric(size, "B/event")
 				}
@@ -88,11 +90,13 @@ func (r *rig) perEvent(tb testing.TB, c *streamRoute, paced bool, runs int) (obj
 	request := r.request(tb, c.path, c.body)
 	measure := func(words int) (float64, float64) {
 		up.script, up.next, k.next = c.stream(tb, words), nil, nil
+		pause := time.Duration(0)
 		if paced {
+			pause = 400 * time.Millisecond
 			up.next = make(chan struct{}, 1)
 			k.next = up.next
 		}
-		return allocated(tb, runs, func() {
+		return allocated(tb, runs, pause, func() {
 			if _, err := k.ask(request); err != nil {
 				tb.Fatal(err)
 			}
@@ -103,13 +107,27 @@ func (r *rig) perEvent(tb testing.TB, c *streamRoute, paced bool, runs int) (obj
 	return (b - a) / (long - short), (y - x) / (long - short)
 }
 
+// TestStreamAllocates: an event of a stream allocates nothing of its own. What is there by the hundred, such as the blocks of
+// the texts, stays below.
+func TestStreamAllocates(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates, and empties the pools")
+	}
+	r := newRig(t)
+	for _, c := range streamRoutes {
+		if objects, size := r.perEvent(t, &c, false, 5); objects > 0.1 || size > 256 {
+			t.Errorf("%s: %.3f allocations and %.0f bytes an event", c.name, objects, size)
+		}
+	}
+}
+
 // promptRoute is a way of a large prompt through the server.
 type promptRoute struct {
 	name, path string
 	body       func(prompt) string
 	upstream   func(*rig) *scripted
 	answer     string
-	forced     float64 // how often the protocol makes the server hold the body: once where it goes on as it came
+	forced     float64 // how often a picture has to be held: once as it came, and once in another body where it goes on in one
 }
 
 // prompt is what a request holds beside the usual: a text, or a picture in base64.
@@ -145,7 +163,7 @@ const (
 var promptRoutes = []promptRoute{
 	{"Converse/openai", "/model/" + openaiModel + "/converse", prompt.converse, theOpenAI, chatAnswer, 2},
 	{"Converse/anthropic", "/model/" + anthropicModel + "/converse", prompt.converse, theAnthropic, messagesAnswer, 2},
-	{"Converse/bedrock", "/model/" + bedrockModel + "/converse", prompt.converse, theBedrock, converseAnswer, 1},
+	{"Converse/bedrock", "/model/" + bedrockModel + "/converse", prompt.converse, theBedrock, converseAnswer, 2},
 	{"InvokeModel/anthropic", "/model/" + anthropicModel + "/invoke", prompt.messages, theAnthropic, messagesAnswer, 1},
 	{"InvokeModel/bedrock", "/model/" + bedrockClaude + "/invoke", prompt.messages, theBedrock, messagesAnswer, 1},
 	{"ChatCompletions/openai", "/openai/v1/chat/completions", prompt.chat, theOpenAI, chatAnswer, 1},
@@ -183,12 +201,34 @@ func BenchmarkPrompt(b *testing.B) {
 	}
 }
 
+// TestPromptCopies: a large prompt is held at most once more than it has to be. A text has to be decoded besides, since it
+// is checked and counted.
+func TestPromptCopies(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates, and empties the pools")
+	}
+	r := newRig(t)
+	for kind, p := range largePrompts() {
+		for _, c := range promptRoutes {
+			most := c.forced + 1
+			if kind == "text" {
+				most++
+			}
+			body := c.body(p)
+			const beside = 48 << 10 // of the call, which a few bytes cost too
+			if _, size := r.perPrompt(t, &c, body, 4); size > most*float64(len(body))+beside {
+				t.Errorf("%s, a %s: %.2f times the body's %d bytes", c.name, kind, size/float64(len(body)), len(body))
+			}
+		}
+	}
+}
+
 // perPrompt measures one route.
 func (r *rig) perPrompt(tb testing.TB, c *promptRoute, body string, runs int) (objects, size float64) {
 	up, k := c.upstream(r), r.dial(tb)
 	up.script, up.next = [][]byte{[]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(c.answer)) + "\r\n\r\n" + c.answer)}, nil
 	request := r.request(tb, c.path, body)
-	return allocated(tb, runs, func() {
+	return allocated(tb, runs, 0, func() {
 		if _, err := k.ask(request); err != nil {
 			tb.Fatal(err)
 		}

@@ -64,7 +64,7 @@ type content struct {
 
 type block struct {
 	Type         string         `json:"type"`
-	Text         *string        `json:"text"`
+	Text         *prose         `json:"text"`
 	Source       *source        `json:"source"`
 	ID           string         `json:"id"`
 	Name         string         `json:"name"`
@@ -201,12 +201,11 @@ func (c *content) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	*c = content{set: true}
 	switch d.PeekKind() {
 	case '"':
-		t, err := d.ReadToken()
-		if err != nil {
+		s := new(prose)
+		if err := s.UnmarshalJSONFrom(d); err != nil {
 			return err
 		}
-		s := t.String()
-		c.blocks = []block{{Type: "text", Text: &s}}
+		c.blocks = []block{{Type: "text", Text: s}}
 		return nil
 	case 'n':
 		c.set = false
@@ -230,6 +229,23 @@ func (c *content) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 		c.blocks = append(c.blocks, b)
 	}
 	_, err := d.ReadToken()
+	return err
+}
+
+// prose is a string that may be long: json's own copies it twice.
+type prose string
+
+// UnmarshalJSONFrom reads a string.
+func (p *prose) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	v, err := d.ReadValue()
+	if err != nil {
+		return err
+	}
+	if v.Kind() != '"' {
+		return json.Unmarshal(v, new(string)) // says what was expected
+	}
+	s, err := converse.Unquote(v)
+	*p = prose(s)
 	return err
 }
 
@@ -543,7 +559,7 @@ func system(r *converse.Request, bs []block) error {
 			return extra("system."+strconv.Itoa(i), b.Rest)
 		}
 		if *b.Text != "" { // Converse takes no empty one
-			r.System = append(r.System, converse.SystemBlock{Text: b.Text})
+			r.System = append(r.System, converse.SystemBlock{Text: (*string)(b.Text)})
 		}
 		if c := cachePoint(b.CacheControl); c != nil && len(r.System) > 0 {
 			r.System = append(r.System, converse.SystemBlock{CachePoint: c})
@@ -589,10 +605,10 @@ func oneBlock(at string, b *block) (c converse.ContentBlock, cached *converse.Ca
 		if *b.Text == "" {
 			return c, nil, invalid("messages", "text content blocks must be non-empty")
 		}
-		c.Text = b.Text
+		c.Text = (*string)(b.Text)
 		if k := b.Citations.Kind(); len(b.Citations) > 0 && k != 'n' {
 			var cited converse.Raw[converse.Citations]
-			if cited, err = citations(at+".text.citations", *b.Text, b.Citations); cited != nil {
+			if cited, err = citations(at+".text.citations", *c.Text, b.Citations); cited != nil {
 				c.Text, c.CitationsContent = nil, cited
 			}
 		}
@@ -737,7 +753,7 @@ func document(at string, b *block) (_ converse.Raw[converse.Document], cached *c
 			case i > 0:
 				texts = append(texts, ',')
 			}
-			texts = append(converse.AppendQuote(append(texts, `{"text":`...), *n.Text), '}')
+			texts = append(converse.AppendQuote(append(texts, `{"text":`...), string(*n.Text)), '}')
 			cached = cmp.Or(cachePoint(n.CacheControl), cached)
 		}
 		src.add("content", append(texts, ']'))
@@ -781,7 +797,7 @@ func searchResult(at string, b *block) (_ converse.Raw[converse.SearchResult], c
 		case len(n.Rest) > 2:
 			return nil, nil, extra(in, n.Rest)
 		}
-		r.Content = append(r.Content, converse.SearchResultText{Text: n.Text})
+		r.Content = append(r.Content, converse.SearchResultText{Text: (*string)(n.Text)})
 		cached = cmp.Or(cachePoint(n.CacheControl), cached)
 	}
 	if len(b.Citations) > 0 && b.Citations.Kind() != 'n' {
