@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -126,6 +127,22 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestFirstToken: a stream's first token is its text, not what comes before it, in every format.
+func TestFirstToken(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for text, want := range map[string]bool{
+		string(openAIEvents(streamSize, false)[0]):                                         true,
+		`contentBlockDelta{"contentBlockIndex":0,"delta":{"text":` + quote(word(0)) + `}}`: true,
+		`{"choices":[{"delta":{"role":"assistant","content":""}}]}`:                        false,
+		`messageStart{"role":"assistant"}`:                                                 false,
+	} {
+		k := &conn{in: bufio.NewReader(strings.NewReader(head + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(text), text)))}
+		if _, _, err := k.read(); err != nil || k.spoken.IsZero() == want {
+			t.Errorf("%q: first token at %v, %v", text, k.spoken, err)
+		}
+	}
+}
+
 // TestSummary: ratios are of the same round, and added latency is over the direct one of the same round.
 func TestSummary(t *testing.T) {
 	var samples []sample
@@ -186,11 +203,11 @@ func TestSchedule(t *testing.T) {
 }
 
 func TestQuantile(t *testing.T) {
-	r := &result{}
+	var sorted []time.Duration
 	for i := 1; i <= 100; i++ {
-		r.latency = append(r.latency, time.Duration(i)*time.Microsecond)
+		sorted = append(sorted, time.Duration(i)*time.Microsecond)
 	}
-	if r.quantile(.5) != 51 || r.quantile(.99) != 100 {
-		t.Errorf("%v %v", r.quantile(.5), r.quantile(.99))
+	if quantile(sorted, .5) != 51 || quantile(sorted, .99) != 100 {
+		t.Errorf("%v %v", quantile(sorted, .5), quantile(sorted, .99))
 	}
 }

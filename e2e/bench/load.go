@@ -43,17 +43,18 @@ func (c *client) close() {
 // result is what a load came to. Latencies are of good answers only.
 type result struct {
 	latency []time.Duration // sorted
+	token   []time.Duration // sorted: of streams, from the request's write to the first token's text
 	errors  int
 	first   error
 }
 
-// quantile is a latency in microseconds.
-func (r *result) quantile(q float64) float64 {
-	if len(r.latency) == 0 {
+// quantile is that of sorted latencies, in microseconds.
+func quantile(sorted []time.Duration, q float64) float64 {
+	if len(sorted) == 0 {
 		return 0
 	}
-	i := int(q * float64(len(r.latency)))
-	return float64(r.latency[min(i, len(r.latency)-1)]) / 1e3
+	i := int(q * float64(len(sorted)))
+	return float64(sorted[min(i, len(sorted)-1)]) / 1e3
 }
 
 // tooMany errors on a connection end its part of the load.
@@ -70,7 +71,7 @@ func (c *client) load(d time.Duration) *result {
 	}
 	var wg sync.WaitGroup
 	for i, k := range c.conns {
-		k.latency, k.errors, k.first = k.latency[:0], 0, nil
+		k.latency, k.token, k.errors, k.first = k.latency[:0], k.token[:0], 0, nil
 		wg.Go(func() {
 			if k.Conn != nil {
 				k.SetDeadline(end.Add(answerWithin))
@@ -91,12 +92,14 @@ func (c *client) load(d time.Duration) *result {
 	r := new(result)
 	for _, k := range c.conns {
 		r.latency = append(r.latency, k.latency...)
+		r.token = append(r.token, k.token...)
 		r.errors += k.errors
 		if r.first == nil {
 			r.first = k.first
 		}
 	}
 	slices.Sort(r.latency)
+	slices.Sort(r.token)
 	return r
 }
 
@@ -146,7 +149,10 @@ type conn struct {
 	second  int64 // when request was made
 	body    []byte
 
+	spoken time.Time // when the first token's text of the answer at hand was read; zero before
+
 	latency []time.Duration
+	token   []time.Duration
 	errors  int
 	first   error
 }
@@ -191,6 +197,8 @@ func (k *conn) exchange(end time.Time) error {
 	if now := time.Now(); k.request == nil || now.Unix() != k.second {
 		k.request, k.second = g.request(g, k.client.work.Stream, now), now.Unix()
 	}
+	asked := time.Now()
+	k.spoken = time.Time{}
 	if _, err := k.Write(k.request); err != nil {
 		return err
 	}
@@ -203,6 +211,12 @@ func (k *conn) exchange(end time.Time) error {
 	}
 	if err := g.verify(k.body, k.client.work.Stream); err != nil {
 		return err
+	}
+	if k.client.work.Stream {
+		if k.spoken.IsZero() {
+			return errors.New("the stream does not begin with its first token")
+		}
+		k.token = append(k.token, k.spoken.Sub(asked))
 	}
 	if !keep {
 		k.drop()
@@ -226,9 +240,16 @@ func (k *conn) read() (status int, keep bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
-	k.body, err = readBody(k.in, k.body[:0], length, chunked)
+	k.body, err = readBody(k.in, k.body[:0], length, chunked, func(body []byte) {
+		if k.spoken.IsZero() && bytes.Contains(body, firstToken) {
+			k.spoken = time.Now()
+		}
+	})
 	return status, keep, err
 }
+
+// firstToken is how the first token's text stands in a stream, whatever its format.
+var firstToken = []byte(":" + string(quote(word(0))))
 
 // maxBody bounds what is read of a message.
 const maxBody = 1 << 20
@@ -264,8 +285,8 @@ func readHead(in *bufio.Reader) (length int, chunked, keep bool, err error) {
 	}
 }
 
-// readBody appends a body to dst.
-func readBody(in *bufio.Reader, dst []byte, length int, chunked bool) ([]byte, error) {
+// readBody appends a body to dst. seen, where it is not nil, is called with what there is of it after each chunk.
+func readBody(in *bufio.Reader, dst []byte, length int, chunked bool, seen func([]byte)) ([]byte, error) {
 	if !chunked {
 		if length < 0 {
 			return dst, errors.New("neither a content length nor chunks")
@@ -286,6 +307,9 @@ func readBody(in *bufio.Reader, dst []byte, length int, chunked bool) ([]byte, e
 		}
 		if dst, err = readMore(in, dst, int(n)); err != nil {
 			return dst, err
+		}
+		if seen != nil {
+			seen(dst)
 		}
 		if _, err := in.Discard(2); err != nil {
 			return dst, err

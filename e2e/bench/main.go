@@ -43,7 +43,7 @@ var workloads = []workload{
 	{Name: "one", What: "1 KB in, 100 tokens out, 1 connection", Conns: 1, Long: 1, Direct: true},
 	{Name: "many", What: "1 KB in, 100 tokens out, 32 connections", Conns: 32, Long: 1},
 	{Name: "burst", What: "stream of 200 tokens as fast as it goes, 8 connections", Conns: 8, Stream: true, Long: 1},
-	{Name: "paced", What: "stream of 200 tokens, one each 10 ms, 32 connections", Conns: 32, Stream: true, Gap: 10 * time.Millisecond, Long: 1.5},
+	{Name: "paced", What: "stream of 200 tokens, one each 10 ms, 32 connections", Conns: 32, Stream: true, Gap: 10 * time.Millisecond, Long: 1.5, Direct: true},
 	{Name: "rate", What: "2,000 requests a second, upstream takes 50 ms", Conns: 256, Rate: 2000, Latency: 50 * time.Millisecond, Long: 2, Direct: true},
 }
 
@@ -66,6 +66,8 @@ type sample struct {
 	Error    string  `json:"error,omitempty"` // the first
 	P50      float64 `json:"p50_us"`
 	P99      float64 `json:"p99_us"`
+	First50  float64 `json:"first_token_p50_us,omitempty"` // of streams
+	First99  float64 `json:"first_token_p99_us,omitempty"`
 	CPU      float64 `json:"cpu_us"`        // of the load, an answer (a stream: an event)
 	CPUAll   float64 `json:"cpu_all_in_us"` // the same with what was done after the load
 	Kernel   float64 `json:"kernel_us"`     // of the kernel's own threads, likewise, from the load's begin until the gateway was still
@@ -366,7 +368,8 @@ func (b *bench) measure(g *gateway, w workload) (sample, error) {
 	took := t1.Sub(t0).Seconds()
 	s := sample{
 		Gateway: g.Name, Workload: w.Name, Answers: len(res.latency), Errors: warm.errors + res.errors, Error: cmpOr(res.first, warm.first),
-		Rate: float64(len(res.latency)) / took, P50: res.quantile(.5), P99: res.quantile(.99),
+		Rate: float64(len(res.latency)) / took, P50: quantile(res.latency, .5), P99: quantile(res.latency, .99),
+		First50: quantile(res.token, .5), First99: quantile(res.token, .99),
 		Busy: (cpu1 - cpu0).Seconds() / took, Load: (up1 - up0 + self1 - self0).Seconds() / took,
 		Foreign: max(0, (busy1-busy0-(cpu1-cpu0)-kernelSince(kernel0, kernel1)-(up1-up0)-(self1-self0)).Seconds()/took/float64(onlineCPUs())),
 		PeakMiB: peak(g.pid()), Deferred: deferred.Seconds(),

@@ -34,6 +34,8 @@ var measures = []measure{
 	{name: "added p50, 1 connection", unit: "µs", workload: "one", of: func(s sample) float64 { return s.P50 }, added: true},
 	{name: "added p50 at 2,000 a second", unit: "µs", workload: "rate", of: func(s sample) float64 { return s.P50 }, added: true},
 	{name: "added p99 at 2,000 a second", unit: "µs", workload: "rate", of: func(s sample) float64 { return s.P99 }, added: true},
+	{name: "added to the first token, p50", unit: "µs", workload: "paced", of: func(s sample) float64 { return s.First50 }, added: true},
+	{name: "added to the first token, p99", unit: "µs", workload: "paced", of: func(s sample) float64 { return s.First99 }, added: true},
 	{name: "peak memory, 32 connections", unit: "MiB", workload: "many", of: func(s sample) float64 { return s.PeakMiB }, most: true},
 	{name: "peak memory at 2,000 a second", unit: "MiB", workload: "rate", of: func(s sample) float64 { return s.PeakMiB }, most: true},
 }

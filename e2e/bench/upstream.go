@@ -93,7 +93,7 @@ func (u *fakeUpstream) serve(c net.Conn) {
 		if length < 0 && !chunked {
 			length = 0
 		}
-		if body, err = readBody(in, body[:0], length, chunked); err != nil {
+		if body, err = readBody(in, body[:0], length, chunked, nil); err != nil {
 			return
 		}
 		if control != "" {
