@@ -217,7 +217,9 @@ func (x *exchange) receive(b []byte, n, limit int64) ([]byte, error) {
 		b = make([]byte, 0, size)
 		for i, p := range begun {
 			b = append(b, p[:min(each, got-int64(i)*each)]...)
+			pieces.Put(p)
 		}
+		begun = nil
 	}
 	for !ended {
 		if len(b) == cap(b) { // which no server lets happen

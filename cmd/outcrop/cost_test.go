@@ -127,7 +127,7 @@ type promptRoute struct {
 	body       func(prompt) string
 	upstream   func(*rig) *scripted
 	answer     string
-	forced     float64 // how often a picture has to be held: once as it came, and once in another body where it goes on in one
+	held       float64 // how often a picture is held: once as it came, and once more in another body where it goes on in one
 }
 
 // prompt is what a request holds beside the usual: a text, or a picture in base64.
@@ -163,10 +163,10 @@ const (
 var promptRoutes = []promptRoute{
 	{"Converse/openai", "/model/" + openaiModel + "/converse", prompt.converse, theOpenAI, chatAnswer, 2},
 	{"Converse/anthropic", "/model/" + anthropicModel + "/converse", prompt.converse, theAnthropic, messagesAnswer, 2},
-	{"Converse/bedrock", "/model/" + bedrockModel + "/converse", prompt.converse, theBedrock, converseAnswer, 2},
-	{"InvokeModel/anthropic", "/model/" + anthropicModel + "/invoke", prompt.messages, theAnthropic, messagesAnswer, 1},
+	{"Converse/bedrock", "/model/" + bedrockModel + "/converse", prompt.converse, theBedrock, converseAnswer, 1},
+	{"InvokeModel/anthropic", "/model/" + anthropicModel + "/invoke", prompt.messages, theAnthropic, messagesAnswer, 2},
 	{"InvokeModel/bedrock", "/model/" + bedrockClaude + "/invoke", prompt.messages, theBedrock, messagesAnswer, 1},
-	{"ChatCompletions/openai", "/openai/v1/chat/completions", prompt.chat, theOpenAI, chatAnswer, 1},
+	{"ChatCompletions/openai", "/openai/v1/chat/completions", prompt.chat, theOpenAI, chatAnswer, 2},
 }
 
 // largePrompts are 100 KB of text with escapes and characters of several bytes, and a picture of 10 MB.
@@ -201,8 +201,8 @@ func BenchmarkPrompt(b *testing.B) {
 	}
 }
 
-// TestPromptCopies: a large prompt is held at most once more than it has to be. A text has to be decoded besides, since it
-// is checked and counted.
+// TestPromptCopies: a large prompt is held as often as its route says and no more. A text is decoded besides, since it is
+// checked and counted.
 func TestPromptCopies(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates, and empties the pools")
@@ -210,7 +210,7 @@ func TestPromptCopies(t *testing.T) {
 	r := newRig(t)
 	for kind, p := range largePrompts() {
 		for _, c := range promptRoutes {
-			most := c.forced + 1
+			most := c.held
 			if kind == "text" {
 				most++
 			}
