@@ -229,7 +229,7 @@ func (w *walk) member(at, name, of string, f reflect.StructField, required bool)
 		w.limits(w.shapes[s.Key], f.Tag, "key.", func(_, format string, args ...any) { bad("key", format, args...) })
 		w.limits(w.shapes[s.Value], f.Tag, "each.", func(_, format string, args ...any) { bad("each", format, args...) })
 	case s.Type == "string" && typ.Kind() == reflect.String, s.Type == "integer" && typ.Kind() == reflect.Int,
-		s.Type == "float" && typ.Kind() == reflect.Float64, s.Type == "boolean" && typ.Kind() == reflect.Bool, s.Type == "blob" && typ.String() == "[]uint8":
+		s.Type == "float" && typ.Kind() == reflect.Float64, s.Type == "boolean" && typ.Kind() == reflect.Bool, s.Type == "blob" && (typ.String() == "[]uint8" || typ == reflect.TypeFor[Base64]()):
 		w.limits(s, f.Tag, "", bad)
 	default:
 		bad("type", "%v for a %s", typ, s.Type)
