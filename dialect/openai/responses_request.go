@@ -206,7 +206,7 @@ func (w *writer) inputImage(path string, m *converse.Image) error {
 	w.raw(`,"detail":"auto","image_url":"data:image/`)
 	w.raw(m.Format)
 	w.raw(`;base64,`)
-	w.b = base64.StdEncoding.AppendEncode(w.b, m.Source.Bytes)
+	w.b = append(w.b, m.Source.Bytes...)
 	w.raw(`"`)
 	return nil
 }
