@@ -33,7 +33,8 @@ func TestCountTokens(t *testing.T) {
 		for i := range inbounds {
 			in := &inbounds[i]
 			text := strings.Replace(in.body(t, "", false), "hello", strings.Repeat(piece, pieceCount), 1)
-			path, body := "/model/"+in.model+"/count-tokens", ""
+			path := "/model/" + in.model + "/count-tokens"
+			var body string
 			switch {
 			case in.path == "converse":
 				body = `{"input":{"converse":` + text + `}}`
