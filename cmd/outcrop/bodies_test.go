@@ -31,15 +31,14 @@ func TestHalfSentBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	grown := int64(0)
 	for range 100 { // until the most has been read
 		time.Sleep(20 * time.Millisecond)
-		if grown = heap() - before; grown > callers*sent/2 {
+		if heap()-before > callers*sent/2 {
 			break
 		}
 	}
 	time.Sleep(200 * time.Millisecond)
-	if grown = heap() - before; grown < callers*sent/2 || grown > 2*callers*sent {
+	if grown := heap() - before; grown < callers*sent/2 || grown > 2*callers*sent {
 		t.Errorf("%d bytes are held of %d that have come", grown, callers*sent)
 	}
 	runtime.KeepAlive(request)

@@ -157,13 +157,13 @@ func (p prompt) chat() string {
 const (
 	plainChat      = `{"choices":[{"finish_reason":"stop","index":0,"message":{"role":"assistant","content":"So."}}],"object":"chat.completion","usage":{"completion_tokens":2,"prompt_tokens":9000,"total_tokens":9002},"id":"chatcmpl-1"}`
 	messagesAnswer = `{"id":"msg_1","type":"message","role":"assistant","model":"claude","content":[{"type":"text","text":"So."}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9000,"output_tokens":2}}`
-	converseAnswer = `{"output":{"message":{"role":"assistant","content":[{"text":"So."}]}},"stopReason":"end_turn","usage":{"inputTokens":9000,"outputTokens":2,"totalTokens":9002},"metrics":{"latencyMs":10}}`
+	plainConverse  = `{"output":{"message":{"role":"assistant","content":[{"text":"So."}]}},"stopReason":"end_turn","usage":{"inputTokens":9000,"outputTokens":2,"totalTokens":9002},"metrics":{"latencyMs":10}}`
 )
 
 var promptRoutes = []promptRoute{
 	{"Converse/openai", "/model/" + openaiModel + "/converse", prompt.converse, theOpenAI, plainChat, 2},
 	{"Converse/anthropic", "/model/" + anthropicModel + "/converse", prompt.converse, theAnthropic, messagesAnswer, 2},
-	{"Converse/bedrock", "/model/" + bedrockModel + "/converse", prompt.converse, theBedrock, converseAnswer, 1},
+	{"Converse/bedrock", "/model/" + bedrockModel + "/converse", prompt.converse, theBedrock, plainConverse, 1},
 	{"InvokeModel/anthropic", "/model/" + anthropicModel + "/invoke", prompt.messages, theAnthropic, messagesAnswer, 2},
 	{"InvokeModel/bedrock", "/model/" + bedrockClaude + "/invoke", prompt.messages, theBedrock, messagesAnswer, 1},
 	{"ChatCompletions/openai", "/openai/v1/chat/completions", prompt.chat, theOpenAI, plainChat, 2},
