@@ -28,8 +28,9 @@ lint: ## golangci-lint, at the version of tools/go.mod
 test: ## the tests, fast
 	$(GO) test ./...
 
+# The ledger's tests wait for a disk thousands of times, which a slow one turns into minutes.
 race: ## the tests under the race detector
-	$(GO) test -race ./...
+	$(GO) test -race -timeout 20m ./...
 
 # The clients in JavaScript are installed where npm is; without it their tests are skipped and say so.
 e2e: build $(if $(shell command -v npm),e2e/js/node_modules/.package-lock.json) ## real clients against the real binary
