@@ -1,5 +1,6 @@
 // Package catalog is facts: foundation models, system-defined inference profiles by source Region, and prices, as
-// embedded, dated data with a strict loader. It knows nothing of any account.
+// embedded, dated data with a strict loader, and what operators lay over it: newer facts, and geographies of their own. It
+// knows nothing of any account.
 package catalog
 
 import (
@@ -46,7 +47,7 @@ type Model struct {
 // Profile is a system-defined inference profile.
 type Profile struct {
 	ID        string // "us.anthropic.claude-3-haiku-20240307-v1:0"
-	Geo       string // "us", "eu", "apac", "jp", "au", "ca", "us-gov", "global"
+	Geo       string // "us", "eu", "apac", "jp", "au", "ca", "us-gov", "global", or an operator's own
 	Name      string // "US Anthropic Claude 3 Haiku"
 	ModelID   string
 	Routes    map[string][]string // source Region -> destination Regions in AWS's order
@@ -66,7 +67,7 @@ const InRegion = "region"
 // Price is what one model costs from one source Region in one scope: its tokens, in nano-USD per 1,000,000 tokens
 // (1 USD per million is 1e9), and what else it is paid by. A nil pointer means that no such price is known, which is not the same as free.
 type Price struct {
-	ID           string // stable key with its version: "anthropic.claude-3-haiku-20240307-v1:0/region/*@2026-08-06"
+	ID           string // stable key with its version: "anthropic.claude-3-haiku-20240307-v1:0/region/*@2026-08-06"; of an overlay with its date: "...@2026-08-06+2026-11-23"
 	Input        *int64
 	Output       *int64
 	CacheRead    *int64
@@ -143,6 +144,15 @@ func (m *Model) in(region string) bool {
 func (c *Catalog) Profile(id string) (*Profile, bool) {
 	p, ok := c.profiles[id]
 	return p, ok
+}
+
+// AllProfiles returns every system-defined profile, in the order they are listed.
+func (c *Catalog) AllProfiles() []*Profile {
+	ps := make([]*Profile, len(c.order.profiles))
+	for i, id := range c.order.profiles {
+		ps[i] = c.profiles[id]
+	}
+	return ps
 }
 
 // Profiles returns the system-defined profiles that are offered from sourceRegion, in the order they are listed. The

@@ -11,6 +11,14 @@ import (
 	"outcrop/arn"
 )
 
+func load(dir fs.FS) (*Catalog, error) {
+	f, err := readFolder(dir)
+	if err != nil {
+		return nil, err
+	}
+	return New(f)
+}
+
 func mustLoad(t testing.TB) *Catalog {
 	t.Helper()
 	c, err := Load()

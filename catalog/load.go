@@ -1,147 +1,45 @@
 package catalog
 
 import (
-	"cmp"
-	"embed"
-	"errors"
 	"fmt"
-	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"outcrop/arn"
-)
-
-//go:embed data/*.json
-var data embed.FS
-
-// The files' forms; data/README.md says what each field means. An unknown field, a field given twice and a reference to
-// what is not there are errors.
-type (
-	modelsFile struct {
-		Date    string      `json:"date"`
-		Sources []string    `json:"sources"`
-		Models  []modelFact `json:"models"`
-	}
-	modelFact struct {
-		ID              string   `json:"id"`
-		Name            string   `json:"name"`
-		UsageName       string   `json:"usage_name"`
-		Provider        string   `json:"provider"`
-		Input           []string `json:"input"`
-		Output          []string `json:"output"`
-		Streaming       bool     `json:"streaming"`
-		OnDemand        bool     `json:"on_demand"`
-		Provisioned     bool     `json:"provisioned"`
-		Regions         []string `json:"regions"`
-		Status          string   `json:"status"`
-		Legacy          string   `json:"legacy"`
-		ExtendedAccess  string   `json:"extended_access"`
-		EndOfLife       string   `json:"end_of_life"`
-		ContextTokens   int64    `json:"context_tokens"`
-		MaxOutputTokens int64    `json:"max_output_tokens"`
-		Inferred        []string `json:"inferred"`
-	}
-
-	profilesFile struct {
-		Date     string        `json:"date"`
-		Sources  []string      `json:"sources"`
-		Profiles []profileFact `json:"profiles"`
-	}
-	profileFact struct {
-		ID          string              `json:"id"`
-		Geo         string              `json:"geo"`
-		Name        string              `json:"name"`
-		Model       string              `json:"model"`
-		Description string              `json:"description"`
-		CreatedAt   string              `json:"created_at"`
-		UpdatedAt   string              `json:"updated_at"`
-		Routes      map[string][]string `json:"routes"`
-		From        []string            `json:"from"`
-		Inferred    bool                `json:"inferred"`
-	}
-
-	pricesFile struct {
-		Date     string         `json:"date"`
-		Sources  []string       `json:"sources"`
-		Prices   []priceFact    `json:"prices"`
-		Unpriced []unpricedFact `json:"unpriced"`
-	}
-	priceFact struct {
-		Model     string            `json:"model"`
-		Scope     string            `json:"scope"`
-		Region    string            `json:"region"`
-		Effective string            `json:"effective"`
-		Tokens    tokensFact        `json:"usd_per_million"`
-		Long      tokensFact        `json:"usd_per_million_long"`
-		Units     map[string]string `json:"usd_per_unit"`
-		Inferred  []string          `json:"inferred"`
-	}
-	tokensFact struct {
-		Input        string `json:"input"`
-		Output       string `json:"output"`
-		CacheRead    string `json:"cache_read"`
-		CacheWrite   string `json:"cache_write"`
-		CacheWrite1h string `json:"cache_write_1h"`
-	}
-	unpricedFact struct {
-		Model string `json:"model"`
-		Why   string `json:"why"`
-	}
 )
 
 // Load reads the embedded data.
 func Load() (*Catalog, error) {
-	sub, err := fs.Sub(data, "data")
+	f, err := Embedded()
 	if err != nil {
 		return nil, err
 	}
-	return load(sub)
+	return New(f)
 }
 
-func load(dir fs.FS) (*Catalog, error) {
-	var (
-		models   modelsFile
-		profiles profilesFile
-		prices   pricesFile
-	)
+// New checks f and makes a catalog of it: every reference must lead somewhere, and everything must be there once.
+func New(f *Facts) (*Catalog, error) {
+	date, err := f.day()
+	if err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
 	c := &Catalog{
-		models: map[string]*Model{}, profiles: map[string]*Profile{}, byModel: map[string][]*Profile{},
+		Date: date, models: map[string]*Model{}, profiles: map[string]*Profile{}, byModel: map[string][]*Profile{},
 		bySource: map[string][]*Profile{}, tariffs: map[tariffKey]*tariff{}, unpriced: map[string]string{},
 	}
-	for _, f := range []struct {
-		name string
-		into any
-		date *string
-		add  func() error
-	}{
-		{"models.json", &models, &models.Date, func() error { return c.addModels(models.Models) }},
-		{"profiles.json", &profiles, &profiles.Date, func() error { return c.addProfiles(profiles.Profiles) }},
-		{"prices.json", &prices, &prices.Date, func() error { return c.addPrices(prices.Prices, prices.Unpriced) }},
-	} {
-		b, err := fs.ReadFile(dir, f.name)
-		if err != nil {
-			return nil, err
-		}
-		if err := json.Unmarshal(b, f.into, json.RejectUnknownMembers(true)); err != nil {
-			return nil, fmt.Errorf("catalog: %s: %w", f.name, err)
-		}
-		date, err := day(*f.date)
-		if err == nil && date.IsZero() {
-			err = errors.New("no date")
-		}
-		if err != nil {
-			return nil, fmt.Errorf("catalog: %s: %w", f.name, err)
-		}
-		if date.After(c.Date) {
-			c.Date = date
-		}
-		if err := f.add(); err != nil {
-			return nil, fmt.Errorf("catalog: %s: %w", f.name, err)
-		}
+	if err := f.checkRegions(); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	if err := c.addModels(f.Models); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	if err := c.addProfiles(f.Profiles); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
+	}
+	if err := c.addPrices(f.Prices, f.Unpriced); err != nil {
+		return nil, fmt.Errorf("catalog: %w", err)
 	}
 	for _, p := range c.profiles {
 		if p.CreatedAt.IsZero() {
@@ -154,7 +52,10 @@ func load(dir fs.FS) (*Catalog, error) {
 	return c, nil
 }
 
-func (c *Catalog) addModels(facts []modelFact) error {
+// modelID is what the service model of Amazon Bedrock says of a foundation model's id (BedrockModelId).
+var modelID = regexp.MustCompile(`^[a-z0-9-]{1,63}[.]([a-z0-9-]{1,63}[.]){0,2}[a-z0-9-]{1,63}([:][a-z0-9-]{1,63}){0,2}$`)
+
+func (c *Catalog) addModels(facts []ModelFact) error {
 	usage := map[string]string{} // name -> model
 	for _, f := range facts {
 		m := &Model{
@@ -163,7 +64,10 @@ func (c *Catalog) addModels(facts []modelFact) error {
 			ContextTokens: f.ContextTokens, MaxOutputTokens: f.MaxOutputTokens, UsageName: f.UsageName, Inferred: len(f.Inferred) > 0,
 		}
 		if f.ID == "" || f.Name == "" || f.Provider == "" || len(f.Input) == 0 || len(f.Output) == 0 {
-			return fmt.Errorf("model %q lacks a field", f.ID)
+			return fmt.Errorf("model %q lacks a field: id, name, provider, input and output must be there", f.ID)
+		}
+		if !modelID.MatchString(f.ID) {
+			return fmt.Errorf("model %q: not the form of a model id, such as acme.chat-v1:0", f.ID)
 		}
 		if _, ok := c.models[f.ID]; ok {
 			return fmt.Errorf("model %s is there twice", f.ID)
@@ -173,9 +77,6 @@ func (c *Catalog) addModels(facts []modelFact) error {
 		}
 		if f.OnDemand && f.Provisioned {
 			return fmt.Errorf("model %s is both on demand and provisioned only", f.ID)
-		}
-		if err := knownRegions(f.Regions); err != nil {
-			return fmt.Errorf("model %s: %w", f.ID, err)
 		}
 		if !slices.IsSorted(f.Regions) {
 			return fmt.Errorf("model %s: regions are not sorted", f.ID)
@@ -231,7 +132,7 @@ func digit(c byte) bool { return '0' <= c && c <= '9' }
 
 const destinations = "{destinations}"
 
-func (c *Catalog) addProfiles(facts []profileFact) error {
+func (c *Catalog) addProfiles(facts []ProfileFact) error {
 	for _, f := range facts {
 		if _, ok := c.profiles[f.ID]; ok {
 			return fmt.Errorf("profile %s is there twice", f.ID)
@@ -276,14 +177,8 @@ func (c *Catalog) addProfiles(facts []profileFact) error {
 			return fmt.Errorf("profile %s is offered nowhere", f.ID)
 		}
 		for source, dests := range p.Routes {
-			if err := knownRegions([]string{source}); err != nil {
-				return fmt.Errorf("profile %s: %w", f.ID, err)
-			}
 			if len(dests) == 0 {
 				return fmt.Errorf("profile %s from %s has no destinations", f.ID, source)
-			}
-			if err := knownRegions(dests); err != nil {
-				return fmt.Errorf("profile %s from %s: %w", f.ID, source, err)
 			}
 			for _, d := range dests {
 				if arn.Partition(d) != arn.Partition(source) {
@@ -308,7 +203,7 @@ func (p *Profile) describe(dests []string) string {
 	return strings.Replace(p.description, destinations, list, 1)
 }
 
-func (c *Catalog) addPrices(facts []priceFact, unpriced []unpricedFact) error {
+func (c *Catalog) addPrices(facts []PriceFact, unpriced []UnpricedFact) error {
 	geos := map[string]bool{InRegion: true}
 	for _, p := range c.profiles {
 		geos[p.Geo] = true
@@ -323,11 +218,6 @@ func (c *Catalog) addPrices(facts []priceFact, unpriced []unpricedFact) error {
 		if !geos[f.Scope] {
 			return fmt.Errorf("price of %s: scope %q", f.Model, f.Scope)
 		}
-		if f.Region != "" {
-			if err := knownRegions([]string{f.Region}); err != nil {
-				return fmt.Errorf("price of %s: %w", f.Model, err)
-			}
-		}
 		effective, err := day(f.Effective)
 		if err != nil {
 			return fmt.Errorf("price of %s: %w", f.Model, err)
@@ -335,7 +225,7 @@ func (c *Catalog) addPrices(facts []priceFact, unpriced []unpricedFact) error {
 		if effective.IsZero() {
 			return fmt.Errorf("price of %s has no date", f.Model)
 		}
-		id := f.Model + "/" + f.Scope + "/" + cmp.Or(f.Region, "*") + "@" + f.Effective
+		id := f.id()
 		p, err := f.Tokens.price()
 		if err != nil {
 			return fmt.Errorf("price %s: %w", id, err)
@@ -363,11 +253,14 @@ func (c *Catalog) addPrices(facts []priceFact, unpriced []unpricedFact) error {
 			return fmt.Errorf("price %s: %w", id, err)
 		}
 		p.ID, p.Effective, p.Inferred = id, effective, len(f.Inferred) > 0
+		if f.dated != "" {
+			p.ID += "+" + f.dated
+		}
 		if p.Long != nil {
-			p.Long.ID, p.Long.Effective, p.Long.Inferred = id+"#long", effective, p.Inferred
+			p.Long.ID, p.Long.Effective, p.Long.Inferred = p.ID+"#long", effective, p.Inferred
 		}
 		k := rowKey{f.Model, f.Scope, f.Region}
-		if slices.ContainsFunc(rows[k], func(q *Price) bool { return q.ID == id }) {
+		if slices.ContainsFunc(rows[k], func(q *Price) bool { return q.Effective.Equal(effective) }) {
 			return fmt.Errorf("price %s is there twice", id)
 		}
 		if f.Region != "" && len(rows[k]) == 0 {
@@ -385,6 +278,9 @@ func (c *Catalog) addPrices(facts []priceFact, unpriced []unpricedFact) error {
 		}
 		if _, ok := c.unpriced[u.Model]; ok {
 			return fmt.Errorf("unpriced %s is there twice", u.Model)
+		}
+		if slices.ContainsFunc(facts, func(f PriceFact) bool { return f.Model == u.Model }) {
+			return fmt.Errorf("unpriced %s has prices", u.Model)
 		}
 		c.unpriced[u.Model] = u.Why
 	}
@@ -417,7 +313,7 @@ func (t *tariff) set(region string, versions []*Price) {
 }
 
 // price converts the amounts; nil when there is none.
-func (f tokensFact) price() (*Price, error) {
+func (f TokensFact) price() (*Price, error) {
 	p, found := &Price{}, false
 	for _, a := range []struct {
 		usd string
@@ -445,16 +341,20 @@ func (f tokensFact) price() (*Price, error) {
 func parseNano(usd string) (int64, error) {
 	whole, frac, point := strings.Cut(usd, ".")
 	if whole == "" || point && frac == "" || len(whole) > 9 || len(frac) > 9 {
-		return 0, fmt.Errorf("amount %q", usd)
+		return 0, badAmount(usd)
 	}
 	var n int64
 	for _, d := range whole + frac + strings.Repeat("0", 9-len(frac)) {
 		if d < '0' || d > '9' {
-			return 0, fmt.Errorf("amount %q", usd)
+			return 0, badAmount(usd)
 		}
 		n = n*10 + int64(d-'0')
 	}
 	return n, nil
+}
+
+func badAmount(usd string) error {
+	return fmt.Errorf("amount %q: want a decimal with at most 9 places such as 0.00006, in quotes", usd)
 }
 
 func day(s string) (time.Time, error) {
@@ -462,13 +362,4 @@ func day(s string) (time.Time, error) {
 		return time.Time{}, nil
 	}
 	return time.Parse(time.DateOnly, s)
-}
-
-func knownRegions(ids []string) error {
-	for _, id := range ids {
-		if _, ok := regionByID[id]; !ok {
-			return fmt.Errorf("no Region %q", id)
-		}
-	}
-	return nil
 }

@@ -47,6 +47,10 @@ type Config struct {
 	// by its own id, whatever AWS offers. It is asked on requests and must be quick; its answers do not change. Nil
 	// is no.
 	Served func(region, modelID string) bool
+
+	// Reachable reports whether any upstream serves the model in region at all. It must be quick; its answers do not
+	// change. Nil is yes.
+	Reachable func(region, modelID string) bool
 }
 
 // Service is all inference profiles. It answers from memory and is safe for concurrent use; changes go to the store
@@ -57,6 +61,7 @@ type Service struct {
 	clock   func() time.Time
 	log     *slog.Logger
 	served  func(region, modelID string) bool
+	reaches func(region, modelID string) bool
 
 	// The snapshot. The map and each space are immutable and replaced whole; a change replaces the one space it is
 	// in, so that it costs the profiles of one account and Region, not all of them.
@@ -89,7 +94,10 @@ const maxRoutes = 1 << 13
 
 // Open reads the store and returns a Service.
 func Open(ctx context.Context, c Config) (*Service, error) {
-	s := &Service{store: c.Store, catalog: c.Catalog, clock: c.Clock, log: c.Logger, served: c.Served}
+	s := &Service{store: c.Store, catalog: c.Catalog, clock: c.Clock, log: c.Logger, served: c.Served, reaches: c.Reachable}
+	if s.reaches == nil {
+		s.reaches = func(string, string) bool { return true }
+	}
 	if s.clock == nil {
 		s.clock = time.Now
 	}
@@ -255,6 +263,14 @@ func (s *Service) Create(ctx context.Context, account, region string, r CreateRe
 	if err := s.resolveSource(p); err != nil {
 		return nil, err
 	}
+	if missing, all := s.unreached(s.entry(p).route); all {
+		const shown = 5
+		places := strings.Join(missing[:min(len(missing), shown)], ", ")
+		if n := len(missing) - shown; n > 0 {
+			places += fmt.Sprintf(" and %d more Regions", n)
+		}
+		return nil, fault.New(fault.Validation, "The model source %s cannot be served: this server has no upstream for %s in %s.", p.Source, p.ModelID, places)
+	}
 	if r.Token != "" {
 		p.Token, p.TokenDigest = r.Token, digest(p)
 	}
@@ -326,6 +342,42 @@ func (s *Service) resolveSource(p *Profile) error {
 		return invalid
 	}
 	return nil
+}
+
+// unreached returns the Regions of a route where no upstream serves its model, and whether those are all.
+func (s *Service) unreached(r *Route) (regions []string, all bool) {
+	for _, t := range r.Targets {
+		if !s.reaches(t.Region, t.ModelID) {
+			regions = append(regions, t.Region)
+		}
+	}
+	return regions, len(regions) == len(r.Targets)
+}
+
+// Unserved is an application profile with Regions where no upstream serves its model.
+type Unserved struct {
+	Profile *Profile
+	Regions []string // in the order in which they would be tried
+	All     bool     // it has no others
+}
+
+// Unserved returns the application profiles of all accounts that have such Regions, ordered by ARN. One whose model the
+// catalog no longer has is among them, without Regions.
+func (s *Service) Unserved() []Unserved {
+	var us []Unserved
+	for _, cell := range *s.spaces.Load() {
+		for _, e := range cell.Load().order {
+			u := Unserved{Profile: e.profile, All: true}
+			if e.route != nil {
+				u.Regions, u.All = s.unreached(e.route)
+			}
+			if u.All || len(u.Regions) > 0 {
+				us = append(us, u)
+			}
+		}
+	}
+	slices.SortFunc(us, func(a, b Unserved) int { return strings.Compare(a.Profile.ARN, b.Profile.ARN) })
+	return us
 }
 
 // OnDemand reports whether the model can be called in region by its own id.

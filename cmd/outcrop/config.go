@@ -20,6 +20,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	"outcrop/catalog"
 	upstreamclient "outcrop/upstream/client"
 	"outcrop/upstream/simulated"
 )
@@ -74,6 +75,40 @@ type Config struct {
 
 	// What answers. Without any, simulated models stand behind every model of the catalog in every Region.
 	Upstreams []UpstreamConfig `yaml:"upstreams"`
+
+	// Geographies of one's own, whose profiles are listed, copied, priced and authorized like AWS's system-defined ones.
+	Geographies []GeographyConfig `yaml:"geographies,omitempty"`
+
+	// What the catalog is to know beyond what it was built with.
+	Catalog CatalogConfig `yaml:"catalog,omitempty"`
+}
+
+// GeographyConfig is one geography: a system-defined profile NAME.MODEL for each of its models.
+type GeographyConfig struct {
+	// What the ids of its profiles begin with: onprem.meta.llama3-1-8b-instruct-v1:0. Not one of AWS's.
+	Name string `yaml:"name"`
+
+	// What the names of its profiles begin with. Default: name.
+	Label string `yaml:"label,omitempty"`
+
+	// The Regions that its profiles are offered from. Default: destinations.
+	Sources []string `yaml:"sources,omitempty"`
+
+	// The Regions that answer; a call never leaves them. AWS's, or of one's own: words and a number, as onprem-tokyo-1,
+	// of at most 20 characters.
+	Destinations []string `yaml:"destinations"`
+
+	// Ids of foundation models.
+	Models []string `yaml:"models"`
+}
+
+// CatalogConfig is facts that are laid over those that the program was built with, in the form of catalog/data: first each
+// file, then what stands here.
+type CatalogConfig struct {
+	// Catalogue files, JSON.
+	Files []string `yaml:"files,omitempty"`
+
+	catalog.Facts `yaml:",inline"`
 }
 
 // UpstreamConfig is one upstream. Within a Region, upstreams are tried in the order in which they stand.
@@ -349,13 +384,16 @@ func checkKeys(n ast.Node, t reflect.Type, path string) error {
 	return nil
 }
 
-// nearest names the valid key that is closest to key.
-func nearest(key string, fields map[string]reflect.Type) string {
+// nearest asks whether the name that is closest to key was meant.
+func nearest[V any](key string, names map[string]V) string {
 	best, dist := "", -1
-	for f := range fields {
-		if d := editDistance(key, f); dist < 0 || d < dist || d == dist && f < best {
-			best, dist = f, d
+	for n := range names {
+		if d := editDistance(key, n); dist < 0 || d < dist || d == dist && n < best {
+			best, dist = n, d
 		}
+	}
+	if dist < 0 {
+		return ""
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
 }
@@ -382,10 +420,7 @@ func editDistance(a, b string) int {
 	return row[len(b)]
 }
 
-var (
-	accountID  = regexp.MustCompile(`^[0-9]{12}$`)
-	regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
-)
+var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 
 // check finds what is well-formed and still cannot be meant.
 func (c *Config) check() error {
@@ -395,7 +430,7 @@ func (c *Config) check() error {
 	if !accountID.MatchString(c.AccountID) {
 		return fmt.Errorf("account_id: %q: must be 12 digits in quotes, as \"000000000000\"", c.AccountID)
 	}
-	if !regionName.MatchString(c.Region) {
+	if !catalog.IsRegion(c.Region) {
 		return fmt.Errorf("region: %q is not the name of a Region", c.Region)
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
@@ -437,7 +472,7 @@ func (u *UpstreamConfig) check() error {
 		return fmt.Errorf("drain: %v is negative", *u.Drain)
 	}
 	for _, r := range u.Regions {
-		if !regionName.MatchString(r) {
+		if !catalog.IsRegion(r) {
 			return fmt.Errorf("regions: %q is not the name of a Region", r)
 		}
 	}

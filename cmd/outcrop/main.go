@@ -145,20 +145,28 @@ func checkConfigCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check-config FILE",
 		Short: "Print a configuration file as the server understands it, with every default",
+		Long:  "Print a configuration file as the server understands it, with every default. The catalog that it makes is put together\nand checked; what it probably does not mean (unknown Regions and models, Regions without an upstream) is warned of.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(args[0])
 			if err != nil {
 				return err
 			}
+			cat, err := c.catalog()
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
 			if c.Data, err = dataFolder("", &c); err != nil {
 				return err
+			}
+			for _, d := range c.doubts(cat) {
+				fmt.Fprintln(cmd.ErrOrStderr(), "outcrop: warning:", d)
 			}
 			text, err := yaml.Marshal(c)
 			if err != nil {
 				return err
 			}
-			_, err = cmd.OutOrStdout().Write(text)
+			_, err = cmd.OutOrStdout().Write(append(text, '\n'))
 			return err
 		},
 	}

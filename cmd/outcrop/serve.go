@@ -21,7 +21,6 @@ import (
 	"outcrop/api/costexplorer"
 	openaiapi "outcrop/api/openai"
 	"outcrop/api/sts"
-	"outcrop/catalog"
 	"outcrop/cost"
 	"outcrop/iam"
 	"outcrop/invoke"
@@ -82,9 +81,9 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		return s, err
 	}
 	s.later(s.store.Close)
-	cat, err := catalog.Load()
+	cat, err := c.catalog()
 	if err != nil {
-		return s, fmt.Errorf("catalog: %w", err)
+		return s, err
 	}
 	if s.people, err = iam.Open(ctx, iam.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log, Region: c.Region}); err != nil {
 		return s, err
@@ -98,9 +97,13 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	for _, u := range s.upstream {
 		s.later(u.Provider.Close)
 	}
-	if s.profiles, err = profile.Open(ctx, profile.Config{Store: s.store.Profiles(), Catalog: cat, Clock: time.Now, Served: s.serves()}); err != nil {
+	if s.profiles, err = profile.Open(ctx, profile.Config{
+		Store: s.store.Profiles(), Catalog: cat, Clock: time.Now, Logger: s.log, Served: s.serves(),
+		Reachable: func(region, modelID string) bool { return serves(s.upstream, region, modelID) },
+	}); err != nil {
 		return s, err
 	}
+	s.report(cat)
 	rater := cost.NewRater(cat)
 	s.ledger, err = ledger.New(ctx, ledger.Config{
 		Dir: filepath.Join(dir, "journal"), Index: s.store, Clock: time.Now, Logger: s.log,

@@ -25,13 +25,7 @@ func upstreams(ctx context.Context, c *Config, log *slog.Logger) ([]*upstream.Up
 	var us []*upstream.Upstream
 	for i := range c.Upstreams {
 		uc := &c.Upstreams[i]
-		u := &upstream.Upstream{Name: uc.Name, Models: uc.Models, Drain: uc.Drain}
-		if len(uc.Regions) > 0 {
-			u.Regions = map[string]bool{}
-			for _, r := range uc.Regions {
-				u.Regions[r] = true
-			}
-		}
+		u := uc.place()
 		key, err := uc.apiKey()
 		if err == nil {
 			u.Provider, err = uc.provider(ctx, key, log)
@@ -45,6 +39,18 @@ func upstreams(ctx context.Context, c *Config, log *slog.Logger) ([]*upstream.Up
 		us = append(us, u)
 	}
 	return us, nil
+}
+
+// place is the upstream without its provider: what it serves, and where.
+func (u *UpstreamConfig) place() *upstream.Upstream {
+	p := &upstream.Upstream{Name: u.Name, Models: u.Models, Drain: u.Drain}
+	if len(u.Regions) > 0 {
+		p.Regions = map[string]bool{}
+		for _, r := range u.Regions {
+			p.Regions[r] = true
+		}
+	}
+	return p
 }
 
 // provider makes the upstream's provider. None connects yet.

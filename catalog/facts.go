@@ -1,0 +1,254 @@
+package catalog
+
+import (
+	"cmp"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+//go:embed data/*.json
+var data embed.FS
+
+// Facts is what catalogue files say, in their form; data/README.md says what each member means. Nothing is resolved or
+// checked yet: New does that.
+type Facts struct {
+	// The day on which the facts were put together, as 2026-11-23.
+	Date string `json:"date" yaml:"date,omitempty"`
+	// Where the facts are from.
+	Sources []string `json:"sources,omitempty" yaml:"sources,omitempty"`
+	// Foundation models.
+	Models []ModelFact `json:"models,omitempty" yaml:"models,omitempty"`
+	// System-defined inference profiles.
+	Profiles []ProfileFact `json:"profiles,omitempty" yaml:"profiles,omitempty"`
+	// What models cost, from which day on.
+	Prices []PriceFact `json:"prices,omitempty" yaml:"prices,omitempty"`
+	// Models of which no price is known, and why.
+	Unpriced []UnpricedFact `json:"unpriced,omitempty" yaml:"unpriced,omitempty"`
+
+	own bool // Regions that AWS does not have may stand here
+}
+
+// ModelFact is a foundation model.
+type ModelFact struct {
+	ID              string   `json:"id" yaml:"id"`
+	Name            string   `json:"name" yaml:"name"`
+	UsageName       string   `json:"usage_name,omitzero" yaml:"usage_name,omitempty"`
+	Provider        string   `json:"provider" yaml:"provider"`
+	Input           []string `json:"input" yaml:"input"`
+	Output          []string `json:"output" yaml:"output"`
+	Streaming       bool     `json:"streaming,omitzero" yaml:"streaming,omitempty"`
+	OnDemand        bool     `json:"on_demand,omitzero" yaml:"on_demand,omitempty"`
+	Provisioned     bool     `json:"provisioned,omitzero" yaml:"provisioned,omitempty"`
+	Regions         []string `json:"regions,omitempty" yaml:"regions,omitempty"`
+	Status          string   `json:"status" yaml:"status"`
+	Legacy          string   `json:"legacy,omitzero" yaml:"legacy,omitempty"`
+	ExtendedAccess  string   `json:"extended_access,omitzero" yaml:"extended_access,omitempty"`
+	EndOfLife       string   `json:"end_of_life,omitzero" yaml:"end_of_life,omitempty"`
+	ContextTokens   int64    `json:"context_tokens,omitzero" yaml:"context_tokens,omitempty"`
+	MaxOutputTokens int64    `json:"max_output_tokens,omitzero" yaml:"max_output_tokens,omitempty"`
+	Inferred        []string `json:"inferred,omitempty" yaml:"inferred,omitempty"`
+}
+
+// ProfileFact is a system-defined inference profile.
+type ProfileFact struct {
+	ID          string              `json:"id" yaml:"id"`
+	Geo         string              `json:"geo" yaml:"geo"`
+	Name        string              `json:"name" yaml:"name"`
+	Model       string              `json:"model" yaml:"model"`
+	Description string              `json:"description" yaml:"description"`
+	CreatedAt   string              `json:"created_at,omitzero" yaml:"created_at,omitempty"`
+	UpdatedAt   string              `json:"updated_at,omitzero" yaml:"updated_at,omitempty"`
+	Routes      map[string][]string `json:"routes,omitempty" yaml:"routes,omitempty"`
+	From        []string            `json:"from,omitempty" yaml:"from,omitempty"`
+	Inferred    bool                `json:"inferred,omitzero" yaml:"inferred,omitempty"`
+}
+
+// PriceFact is what a model costs in a scope, from a day on.
+type PriceFact struct {
+	Model     string            `json:"model" yaml:"model"`
+	Scope     string            `json:"scope" yaml:"scope"`
+	Region    string            `json:"region,omitzero" yaml:"region,omitempty"`
+	Effective string            `json:"effective" yaml:"effective"`
+	Tokens    TokensFact        `json:"usd_per_million,omitempty" yaml:"usd_per_million,omitempty"`
+	Long      TokensFact        `json:"usd_per_million_long,omitempty" yaml:"usd_per_million_long,omitempty"`
+	Units     map[string]string `json:"usd_per_unit,omitempty" yaml:"usd_per_unit,omitempty"`
+	Inferred  []string          `json:"inferred,omitempty" yaml:"inferred,omitempty"`
+
+	dated string // the date of the overlay that it is from; "" for the embedded data
+}
+
+// TokensFact is prices of 1,000,000 tokens each in US dollars, as decimals.
+type TokensFact struct {
+	Input        string `json:"input,omitzero" yaml:"input,omitempty"`
+	Output       string `json:"output,omitzero" yaml:"output,omitempty"`
+	CacheRead    string `json:"cache_read,omitzero" yaml:"cache_read,omitempty"`
+	CacheWrite   string `json:"cache_write,omitzero" yaml:"cache_write,omitempty"`
+	CacheWrite1h string `json:"cache_write_1h,omitzero" yaml:"cache_write_1h,omitempty"`
+}
+
+// UnpricedFact is a model of which no price is known.
+type UnpricedFact struct {
+	Model string `json:"model" yaml:"model"`
+	Why   string `json:"why" yaml:"why"`
+}
+
+// id is the price's place: there is one price for each.
+func (f *PriceFact) id() string {
+	return f.Model + "/" + f.Scope + "/" + cmp.Or(f.Region, "*") + "@" + f.Effective
+}
+
+// Embedded returns the facts that the program was built with.
+func Embedded() (*Facts, error) {
+	sub, err := fs.Sub(data, "data")
+	if err != nil {
+		return nil, err
+	}
+	return readFolder(sub)
+}
+
+// readFolder puts the embedded data's files together.
+func readFolder(dir fs.FS) (*Facts, error) {
+	all := &Facts{}
+	for _, name := range []string{"models.json", "profiles.json", "prices.json"} {
+		text, err := fs.ReadFile(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		f, err := ParseFacts(text)
+		if err != nil {
+			return nil, fmt.Errorf("catalog: %s: %w", name, err)
+		}
+		all.Date = max(all.Date, f.Date)
+		all.Sources = append(all.Sources, f.Sources...)
+		all.Models = append(all.Models, f.Models...)
+		all.Profiles = append(all.Profiles, f.Profiles...)
+		all.Prices = append(all.Prices, f.Prices...)
+		all.Unpriced = append(all.Unpriced, f.Unpriced...)
+	}
+	return all, nil
+}
+
+// ParseFacts reads one catalogue file: JSON, in which an unknown member and one given twice are errors.
+func ParseFacts(text []byte) (*Facts, error) {
+	f := &Facts{}
+	if err := json.Unmarshal(text, f, json.RejectUnknownMembers(true)); err != nil {
+		return nil, err
+	}
+	if _, err := f.day(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Text writes f as a catalogue file.
+func (f *Facts) Text() ([]byte, error) {
+	text, err := json.Marshal(f, json.Deterministic(true), jsontext.WithIndent(" "))
+	return append(text, '\n'), err
+}
+
+func (f *Facts) day() (time.Time, error) {
+	date, err := day(f.Date)
+	if err == nil && date.IsZero() {
+		err = errors.New("no date: the day on which the facts were put together, as 2026-11-23")
+	}
+	return date, err
+}
+
+// Overlay returns f with what o says laid over it, and changes neither. A model or profile of o takes the place of the one
+// with its id; a price takes the place of the one of the same model, scope, Region and day, and is another version of it
+// otherwise. A model with a price in o is unpriced no longer. In o, Regions may stand that AWS does not have: operators' own.
+func (f *Facts) Overlay(o *Facts) (*Facts, error) {
+	if _, err := o.day(); err != nil {
+		return nil, err
+	}
+	n := &Facts{Date: max(f.Date, o.Date), Sources: slices.Concat(f.Sources, o.Sources), own: true}
+	prices := slices.Clone(o.Prices)
+	for i := range prices {
+		prices[i].dated = o.Date
+	}
+	var err error
+	if n.Models, err = lay(f.Models, o.Models, "model", func(m *ModelFact) string { return m.ID }); err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(n.Models, func(a, b ModelFact) int { return strings.Compare(a.ID, b.ID) }) // as they are listed
+	if n.Profiles, err = lay(f.Profiles, o.Profiles, "profile", func(p *ProfileFact) string { return p.ID }); err != nil {
+		return nil, err
+	}
+	if n.Prices, err = lay(f.Prices, prices, "price", (*PriceFact).id); err != nil {
+		return nil, err
+	}
+	if n.Unpriced, err = lay(f.Unpriced, o.Unpriced, "unpriced", func(u *UnpricedFact) string { return u.Model }); err != nil {
+		return nil, err
+	}
+	n.Unpriced = slices.DeleteFunc(n.Unpriced, func(u UnpricedFact) bool {
+		return slices.ContainsFunc(prices, func(p PriceFact) bool { return p.Model == u.Model }) &&
+			!slices.ContainsFunc(o.Unpriced, func(v UnpricedFact) bool { return v.Model == u.Model }) // New refuses what is both
+	})
+	return n, nil
+}
+
+// lay returns base with each of over in the place of the one with its key, or at the end.
+func lay[T any](base, over []T, kind string, key func(*T) string) ([]T, error) {
+	all, at, seen := slices.Clone(base), make(map[string]int, len(base)), map[string]bool{}
+	for i := range all {
+		at[key(&all[i])] = i
+	}
+	for i := range over {
+		k := key(&over[i])
+		if seen[k] {
+			return nil, fmt.Errorf("%s %s is there twice", kind, k)
+		}
+		seen[k] = true
+		if j, ok := at[k]; ok {
+			all[j] = over[i]
+		} else {
+			all = append(all, over[i])
+		}
+	}
+	return all, nil
+}
+
+// checkRegions refuses what is no Region: in the embedded data what AWS does not have, in overlays what has not the form of a
+// Region's name.
+func (f *Facts) checkRegions() error {
+	check := func(of string, regions ...string) error {
+		for _, r := range regions {
+			if _, known := regionByID[r]; !known && !(f.own && IsRegion(r)) {
+				return fmt.Errorf("%s: no Region %q", of, r)
+			}
+		}
+		return nil
+	}
+	for _, m := range f.Models {
+		if err := check("model "+m.ID, m.Regions...); err != nil {
+			return err
+		}
+	}
+	for _, p := range f.Profiles {
+		if err := check("profile "+p.ID, p.From...); err != nil {
+			return err
+		}
+		for source, destinations := range p.Routes {
+			if err := errors.Join(check("profile "+p.ID, source), check("profile "+p.ID+" from "+source, destinations...)); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range f.Prices {
+		if p.Region == "" {
+			continue
+		}
+		if err := check("price of "+p.Model, p.Region); err != nil {
+			return err
+		}
+	}
+	return nil
+}
