@@ -196,11 +196,16 @@ func (c *Catalog) addProfiles(facts []ProfileFact) error {
 
 // describe fills the description's template.
 func (p *Profile) describe(dests []string) string {
-	list := dests[0]
-	if n := len(dests); n > 1 {
-		list = strings.Join(dests[:n-1], ", ") + " and " + dests[n-1]
+	return strings.Replace(p.description, destinations, enumerate(dests), 1)
+}
+
+// enumerate names Regions as AWS's descriptions do: "us-east-1, us-east-2 and us-west-2".
+func enumerate(regions []string) string {
+	n := len(regions)
+	if n < 2 {
+		return strings.Join(regions, "")
 	}
-	return strings.Replace(p.description, destinations, list, 1)
+	return strings.Join(regions[:n-1], ", ") + " and " + regions[n-1]
 }
 
 func (c *Catalog) addPrices(facts []PriceFact, unpriced []UnpricedFact) error {

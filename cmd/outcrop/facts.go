@@ -67,6 +67,11 @@ func (c *Config) catalog() (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
+	return c.complete(all)
+}
+
+// complete adds the configuration's geographies to all and makes a catalog of it.
+func (c *Config) complete(all *catalog.Facts) (*catalog.Catalog, error) {
 	models := make(map[string]bool, len(all.Models))
 	for i := range all.Models {
 		models[all.Models[i].ID] = true

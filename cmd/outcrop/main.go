@@ -7,6 +7,7 @@
 //	outcrop users, keys    manage principals
 //	outcrop calls          print the ledger's entries
 //	outcrop verify         prove the ledger's totals
+//	outcrop catalog        read and compare the catalog
 package main
 
 import (
@@ -61,8 +62,14 @@ func main() {
 		defer pprof.StopCPUProfile()
 	}
 	if err := command().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "outcrop:", words(err))
-		os.Exit(1)
+		status := 1
+		if e, ok := errors.AsType[exitStatus](err); ok {
+			status, err = e.status, e.error
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "outcrop:", words(err))
+		}
+		os.Exit(status)
 	}
 }
 
@@ -85,7 +92,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), verifyCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), verifyCommand(), catalogCommand())
 	tellUsage(root)
 	return root
 }
