@@ -85,7 +85,12 @@ prices, nor of other Regions than those that were asked. Models past the end of 
 --write FILE writes what is new or changed as a catalogue file for catalog.files of the configuration. What is gone stays.
 
 Exit status: 0 the same, 1 different, 2 an error.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
+				return exitStatus{2, err}
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d.out = cmd.OutOrStdout()
 			different, err := d.run(cmd.Context(), args)
@@ -98,6 +103,7 @@ Exit status: 0 the same, 1 different, 2 an error.`,
 			return nil
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return exitStatus{2, err} })
 	f := cmd.Flags()
 	f.StringVar(&d.config, "config", "", "configuration file of the server")
 	f.StringVar(&d.upstream, "upstream", "", "upstream of provider bedrock in the configuration, to compare with what its account lists")

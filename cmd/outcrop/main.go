@@ -8,6 +8,7 @@
 //	outcrop calls          print the ledger's entries
 //	outcrop verify         prove the ledger's totals
 //	outcrop catalog        read and compare the catalog
+//	outcrop bench-profile  compare how fast two profiles answer
 package main
 
 import (
@@ -64,7 +65,9 @@ func main() {
 	if err := command().ExecuteContext(ctx); err != nil {
 		status := 1
 		if e, ok := errors.AsType[exitStatus](err); ok {
-			status, err = e.status, e.error
+			if status = e.status; e.error == nil {
+				err = nil
+			}
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "outcrop:", words(err))
@@ -92,7 +95,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), verifyCommand(), catalogCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), verifyCommand(), catalogCommand(), benchProfileCommand())
 	tellUsage(root)
 	return root
 }

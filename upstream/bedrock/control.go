@@ -15,6 +15,16 @@ import (
 // emptyHash is the SHA-256 hash of no bytes.
 const emptyHash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
+// controlHost is the control plane's host beside a runtime's: both are AWS's names of a Region's endpoints.
+func controlHost(host string) string {
+	for _, plain := range []string{"bedrock-runtime.", "bedrock-runtime-fips."} {
+		if rest, ok := strings.CutPrefix(host, plain); ok {
+			return strings.Replace(plain, "-runtime", "", 1) + rest
+		}
+	}
+	return host
+}
+
 // List asks the control plane of Bedrock in region, with the provider's credentials, for path ("/foundation-models") with
 // query and decodes the answer into out. It follows the endpoint: where that is the runtime's of a Region, the control
 // plane's stands beside it, and any other serves both. Errors have Bedrock's own words.
@@ -23,9 +33,7 @@ func (p *Provider) List(ctx context.Context, region, path string, query url.Valu
 	if err != nil {
 		return err
 	}
-	if rest, ok := strings.CutPrefix(u.Host, "bedrock-runtime."); ok {
-		u.Host = "bedrock." + rest
-	}
+	u.Host = controlHost(u.Host)
 	u.Path = strings.TrimSuffix(u.Path, "/") + path
 	u.RawQuery = query.Encode()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
