@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"maps"
 	"math/big"
 	"os"
@@ -61,16 +63,22 @@ func decode[T any](t *testing.T, folder, name string) (v T) {
 	return v
 }
 
-// TestCLI runs the commands of testdata/cli.sh with the AWS CLI.
-func TestCLI(t *testing.T) {
-	interpreter := python(t, "awscli")
-	s := start(t, options{noRoot: true})
-	bin := t.TempDir()
-	aws := filepath.Join(bin, "aws")
+// awsCommand returns a folder with the aws command of the Python that has it.
+func awsCommand(t *testing.T) (folder string) {
+	t.Helper()
+	interpreter, folder := python(t, "awscli"), t.TempDir()
+	aws := filepath.Join(folder, "aws")
 	write(t, aws, "#!/bin/sh\nexec '"+interpreter+"' -m awscli \"$@\"\n")
 	if err := os.Chmod(aws, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	return folder
+}
+
+// TestCLI runs the commands of testdata/cli.sh with the AWS CLI.
+func TestCLI(t *testing.T) {
+	bin := awsCommand(t)
+	s := start(t, options{noRoot: true})
 	script, err := os.ReadFile("testdata/cli.sh")
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +199,69 @@ func TestCLI(t *testing.T) {
 	}
 }
 
-// TestBoto3 runs the scripts of testdata with boto3, which check for themselves.
+// TestCLIOwnRegion runs the AWS CLI in a Region that AWS does not have.
+func TestCLIOwnRegion(t *testing.T) {
+	aws := awsCommand(t)
+	script, err := os.ReadFile("testdata/onprem.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile("testdata/onprem.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, options{noRoot: true, config: string(config)})
+	outcrop, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	days := around()
+	dir := shell(t, "onprem.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+aws, "YESTERDAY="+*days.Start, "OVERMORROW="+*days.End)
+	type profile struct {
+		InferenceProfileArn, InferenceProfileId, Type string
+		Models                                        []struct{ ModelArn string }
+	}
+	list := decode[struct{ InferenceProfileSummaries []profile }](t, dir, "list.json").InferenceProfileSummaries
+	made, got := decode[profile](t, dir, "create.json"), decode[profile](t, dir, "get.json")
+	if len(list) != 2 || list[0].InferenceProfileId != "onprem.meta.llama3-1-8b-instruct-v1:0" || list[0].Type != "SYSTEM_DEFINED" {
+		t.Errorf("listed %+v", list)
+	}
+	if !strings.HasPrefix(made.InferenceProfileArn, "arn:aws:bedrock:onprem-tokyo-1:000000000000:application-inference-profile/") || got.InferenceProfileArn != made.InferenceProfileArn ||
+		len(got.Models) != 2 || got.Models[1].ModelArn != modelARN("onprem-osaka-1", "meta.llama3-1-8b-instruct-v1:0") {
+		t.Errorf("made %+v, got %+v", made, got)
+	}
+	usage := decode[struct {
+		Usage struct{ InputTokens, OutputTokens int64 }
+	}](t, dir, "converse.json").Usage
+	costs := decode[struct {
+		ResultsByTime []struct {
+			Groups []struct {
+				Keys    []string
+				Metrics map[string]struct{ Amount string }
+			}
+		}
+	}](t, dir, "cost.json")
+	spent := new(big.Rat)
+	for _, r := range costs.ResultsByTime {
+		for _, g := range r.Groups {
+			if amount, ok := new(big.Rat).SetString(g.Metrics["UnblendedCost"].Amount); ok && slices.Equal(g.Keys, []string{"Project$Edge"}) {
+				spent.Add(spent, amount)
+			}
+		}
+	}
+	// 0.03 and 0.05 USD a million tokens.
+	if want := big.NewRat(3*usage.InputTokens+5*usage.OutputTokens, 100_000_000); spent.Cmp(want) != 0 || spent.Sign() == 0 {
+		t.Errorf("spent %s, want %s", spent.FloatString(12), want.FloatString(12))
+	}
+	for _, c := range s.settled(1) {
+		if c.Region != "onprem-tokyo-1" || c.ServedRegion != "onprem-tokyo-1" || c.Unrated {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestBoto3 runs the scripts of testdata with boto3, which check for themselves, on a server with the configuration of the
+// same name where there is one.
 func TestBoto3(t *testing.T) {
 	interpreter := python(t, "boto3")
 	scripts, err := filepath.Glob("testdata/*.py")
@@ -200,7 +270,11 @@ func TestBoto3(t *testing.T) {
 	}
 	for _, script := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(script), ".py"), func(t *testing.T) {
-			s := start(t, options{noRoot: true})
+			config, err := os.ReadFile(strings.TrimSuffix(script, ".py") + ".yaml")
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				t.Fatal(err)
+			}
+			s := start(t, options{noRoot: true, config: string(config)})
 			vars := environment(t, s.data)
 			var env []string
 			if filepath.Base(script) == "article.py" {
