@@ -102,7 +102,9 @@ func TestOwnGeography(t *testing.T) {
 		for _, a := range r.Authorize {
 			access = append(access, a.ARN+" "+a.Region)
 		}
-		fm := func(region string) string { return "arn:aws:bedrock:" + region + "::foundation-model/" + llama + " " + region }
+		fm := func(region string) string {
+			return "arn:aws:bedrock:" + region + "::foundation-model/" + llama + " " + region
+		}
 		if want := []string{arn + " " + own, fm(own), fm("onprem-osaka-1")}; !slices.Equal(access, want) || r.Scope != "onprem" {
 			t.Errorf("%v, want %v", access, want)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -172,6 +173,43 @@ upstreams:
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
 			}
 		})
+	}
+}
+
+// TestCatalogDocumented: the examples of the pages are configurations, without doubts but for what a page leaves out, and show
+// every key of a geography.
+func TestCatalogDocumented(t *testing.T) {
+	for _, page := range []string{"catalog.md", "catalog.ja.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := strings.Split(string(text), "```yaml\n")[1:]
+		if len(blocks) != 2 {
+			t.Fatalf("%s has %d examples", page, len(blocks))
+		}
+		for _, block := range blocks {
+			example, _, _ := strings.Cut(block, "```")
+			c := defaults()
+			if err := decodeConfig([]byte(example), &c); err != nil {
+				t.Fatalf("%s: %v", page, err)
+			}
+			c.Catalog.Files = nil // the page's file is not there
+			cat, err := c.catalog()
+			if err != nil {
+				t.Fatalf("%s: %v", page, err)
+			}
+			if doubts := c.doubts(cat); len(doubts) > 0 {
+				t.Errorf("%s: %v", page, doubts)
+			}
+			for _, g := range c.Geographies {
+				for v, i := reflect.ValueOf(g), 0; i < v.NumField(); i++ {
+					if v.Field(i).IsZero() {
+						t.Errorf("%s does not show %s of a geography", page, v.Type().Field(i).Name)
+					}
+				}
+			}
+		}
 	}
 }
 
