@@ -46,7 +46,7 @@ func (f *Facts) AddGeography(g Geography) error {
 	for _, list := range [][]string{sources, g.Destinations} {
 		for i, r := range list {
 			if !IsRegion(r) {
-				return fmt.Errorf("%q is not the name of a Region", r)
+				return fmt.Errorf("%q is not the name of a Region, such as us-east-1 or onprem-tokyo-1 (at most 20 characters)", r)
 			}
 			if slices.Contains(list[:i], r) {
 				return fmt.Errorf("%s is there twice", r)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -81,5 +82,28 @@ func TestUnservedAtStart(t *testing.T) {
 	s = start(t, options{data: s.data, config: config("eu-west-1")})
 	if log := s.err.String(); !strings.Contains(log, "no upstream serves the profile") || !strings.Contains(log, "lonely") || !strings.Contains(log, *made.InferenceProfileArn) {
 		t.Errorf("after:\n%s", log)
+	}
+}
+
+// TestCatalogDiffStatus: scripts tell by the exit status whether a catalogue is the same, another, or could not be read.
+func TestCatalogDiffStatus(t *testing.T) {
+	printed := outcrop(t, nil, "catalog", "print")
+	if printed.code != 0 {
+		t.Fatal(printed.stderr)
+	}
+	same, other := filepath.Join(t.TempDir(), "same.json"), filepath.Join(t.TempDir(), "other.json")
+	write(t, same, printed.stdout)
+	write(t, other, strings.Replace(printed.stdout, `"status": "ACTIVE"`, `"status": "LEGACY"`, 1))
+	for name, c := range map[string]struct {
+		args []string
+		code int
+		says bool // something on standard error
+	}{
+		"same": {[]string{same}, 0, false}, "other": {[]string{other}, 1, false}, "missing": {[]string{other + ".not"}, 2, true}, "flag": {[]string{same, "--nothing"}, 2, true},
+		"two": {[]string{same, same}, 2, true},
+	} {
+		if r := outcrop(t, nil, append([]string{"catalog", "diff"}, c.args...)...); r.code != c.code || (r.stderr != "") != c.says {
+			t.Errorf("%s: exit status %d, %q", name, r.code, r.stderr)
+		}
 	}
 }

@@ -33,7 +33,7 @@ func catalogPrintCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "print",
 		Short: "Print the catalog as one catalogue file",
-		Long:  "Print the catalog that this program was built with, with what the configuration lays over it, as one catalogue file: JSON.",
+		Long:  "Print the catalog that this program was built with, with what the configuration's catalog section lays over it, as one catalogue file: JSON.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(config)
@@ -158,7 +158,7 @@ func (d *catalogDiff) run(ctx context.Context, args []string) (different bool, e
 }
 
 // account returns ours as it is when the upstream's account is right.
-func (d *catalogDiff) account(ctx context.Context, c *Config, ours *catalog.Facts) (*catalog.Facts, error) {
+func (d *catalogDiff) account(ctx context.Context, c *Config, ours *catalog.Facts) (theirs *catalog.Facts, err error) {
 	i := slices.IndexFunc(c.Upstreams, func(u UpstreamConfig) bool { return u.Name == d.upstream })
 	if i < 0 {
 		names := map[string]bool{}
@@ -179,7 +179,7 @@ func (d *catalogDiff) account(ctx context.Context, c *Config, ours *catalog.Fact
 	if err != nil {
 		return nil, err
 	}
-	defer provider.Close()
+	defer func() { err = errors.Join(err, provider.Close()) }()
 	account, ok := provider.(*bedrock.Provider)
 	if !ok {
 		return nil, fmt.Errorf("--upstream: %s is not Amazon Bedrock", u.Name)

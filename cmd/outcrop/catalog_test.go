@@ -148,6 +148,16 @@ upstreams:
 			`geographies[0] (onprem): destinations: no upstream serves "onprem-osaka-1"; did you mean "onprem-osak-1"?`,
 			"catalog: models: acme.chat-v1:0 has no price in its Region: its usage is shown as unrated there",
 		}},
+		"sources": {`
+geographies:
+  - {name: lab, sources: [office-kyoto-1, ap-notheast-1, lab-two-1, lab-one-1], destinations: [lab-one-1], models: ["meta.llama3-1-8b-instruct-v1:0"]}
+upstreams:
+  - {name: a, provider: simulated, regions: [lab-one-1, lab-tow-1]}
+`, []string{
+			`upstreams[0] (a): regions: "lab-tow-1" is no Region of AWS, and no geography or catalog entry names it; did you mean "lab-two-1"?`,
+			`geographies[0] (lab): sources: "ap-notheast-1" is no Region of AWS, and no upstream names it; did you mean "ap-northeast-1"?`,
+			`geographies[0] (lab): sources: "lab-two-1" is no Region of AWS, and no upstream names it; did you mean "lab-tow-1"?`,
+		}},
 		"models": {own + `
 upstreams:
   - {name: a, provider: simulated, regions: [onprem-tokyo-1]}

@@ -386,16 +386,22 @@ func checkKeys(n ast.Node, t reflect.Type, path string) error {
 
 // nearest asks whether the name that is closest to key was meant.
 func nearest[V any](key string, names map[string]V) string {
-	best, dist := "", -1
+	best, dist := closest(key, names)
+	if dist < 0 {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// closest returns the name that is closest to key and how far it is, -1 where there are no names.
+func closest[V any](key string, names map[string]V) (best string, dist int) {
+	dist = -1
 	for n := range names {
 		if d := editDistance(key, n); dist < 0 || d < dist || d == dist && n < best {
 			best, dist = n, d
 		}
 	}
-	if dist < 0 {
-		return ""
-	}
-	return fmt.Sprintf("; did you mean %q?", best)
+	return best, dist
 }
 
 // editDistance is Levenshtein's.
@@ -431,7 +437,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("account_id: %q: must be 12 digits in quotes, as \"000000000000\"", c.AccountID)
 	}
 	if !catalog.IsRegion(c.Region) {
-		return fmt.Errorf("region: %q is not the name of a Region", c.Region)
+		return fmt.Errorf("region: %q is not the name of a Region, such as us-east-1 or onprem-tokyo-1", c.Region)
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		return errors.New("tls: cert_file and key_file go together")
@@ -473,7 +479,7 @@ func (u *UpstreamConfig) check() error {
 	}
 	for _, r := range u.Regions {
 		if !catalog.IsRegion(r) {
-			return fmt.Errorf("regions: %q is not the name of a Region", r)
+			return fmt.Errorf("regions: %q is not the name of a Region, such as us-east-1 or onprem-tokyo-1", r)
 		}
 	}
 	for id, name := range u.Models {

@@ -161,9 +161,9 @@ func (c *Config) doubts(cat *catalog.Catalog) []string {
 	for i, g := range c.Geographies {
 		at := fmt.Sprintf("geographies[%d] (%s)", i, g.Name)
 		for _, r := range g.Sources {
-			// A place of callers alone needs no upstream: only its name can be wrong.
-			if !known[r] && !slices.Contains(g.Destinations, r) {
-				doubt("%s: sources: %q is no Region of AWS, and no upstream names it%s", at, r, nearest(r, known))
+			// A place of callers alone needs no upstream and may have any name: only one that looks like another is doubtful.
+			if best, dist := closest(r, known); !known[r] && !slices.Contains(g.Destinations, r) && dist >= 0 && dist <= 2 {
+				doubt("%s: sources: %q is no Region of AWS, and no upstream names it; did you mean %q?", at, r, best)
 			}
 		}
 		for _, r := range g.Destinations {
