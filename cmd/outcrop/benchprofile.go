@@ -85,8 +85,8 @@ type side struct {
 	note          string // about the cost
 }
 
-// outcome is one call that went well.
-type outcome struct {
+// sample is one call that went well.
+type sample struct {
 	first, total time.Duration
 	usage        tokenUsage
 }
@@ -227,7 +227,7 @@ func (b *profileBench) measure(ctx context.Context, sides [2]*side) error {
 	return ctx.Err()
 }
 
-func (s *side) add(o outcome, err error) {
+func (s *side) add(o sample, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -246,7 +246,7 @@ func (s *side) count(u tokenUsage) {
 }
 
 // call sends the prompt once.
-func (b *profileBench) call(ctx context.Context, s *side) (outcome, error) {
+func (b *profileBench) call(ctx context.Context, s *side) (sample, error) {
 	path, body := "/model/"+url.PathEscape(s.asked), map[string]any{
 		"messages":        []any{map[string]any{"role": "user", "content": []any{map[string]any{"text": b.prompt}}}},
 		"inferenceConfig": map[string]any{"maxTokens": b.maxTokens},
@@ -257,14 +257,14 @@ func (b *profileBench) call(ctx context.Context, s *side) (outcome, error) {
 			Usage tokenUsage `json:"usage"`
 		}
 		err := b.client.call(ctx, "POST", path+"/converse", "bedrock", s.region, nil, body, &answer)
-		return outcome{total: time.Since(began), usage: answer.Usage}, err
+		return sample{total: time.Since(began), usage: answer.Usage}, err
 	}
 	resp, err := b.client.send(ctx, "POST", path+"/converse-stream", "bedrock", s.region, nil, body)
 	if err != nil {
-		return outcome{}, err
+		return sample{}, err
 	}
 	defer resp.Body.Close()
-	var o outcome
+	var o sample
 	ended := false
 	for r := bufio.NewReader(resp.Body); ; {
 		m, err := wire.ReadMessage(r)
@@ -385,7 +385,7 @@ func decimal(r *big.Rat) string {
 
 // print writes the comparison for people.
 func (b *profileBench) print(sides [2]*side) {
-	p := newPicture(b.out)
+	p := newDrawing(b.out)
 	for i, s := range sides {
 		fmt.Fprintf(b.out, "%s  %s  %s\n", p.paint(i, string("AB"[i])), s.name, cmp.Or(s.arn, s.asked))
 	}

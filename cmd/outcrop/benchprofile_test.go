@@ -177,7 +177,7 @@ func TestRidges(t *testing.T) {
 		for _, width := range []int{minWidth, 50, usualWidth, maxWidth} {
 			t.Run(fmt.Sprint(name, " ", width), func(t *testing.T) {
 				var out bytes.Buffer
-				(&picture{out: &out, width: width}).ridges(c.a, c.b)
+				(&drawing{out: &out, width: width}).ridges(c.a, c.b)
 				lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 				if len(lines) < 10 {
 					t.Fatalf("%d lines:\n%s", len(lines), out.String())

@@ -305,7 +305,7 @@ func (d *catalogDiff) print(ds []catalog.Difference) error {
 func tell(f catalog.Field) string {
 	var was, is []string
 	if f.Old.Kind() != '[' && f.New.Kind() != '[' || json.Unmarshal(f.Old, &was) != nil || json.Unmarshal(f.New, &is) != nil {
-		return f.Name + ": " + plain(f.Old) + " -> " + plain(f.New)
+		return f.Name + ": " + unquoted(f.Old) + " -> " + unquoted(f.New)
 	}
 	var parts []string
 	for _, v := range is {
@@ -321,8 +321,8 @@ func tell(f catalog.Field) string {
 	return f.Name + ": " + strings.Join(parts, " ")
 }
 
-// plain is a value without JSON's quotes where it is a text, and a word for none.
-func plain(v jsontext.Value) string {
+// unquoted is a value without JSON's quotes where it is a text, and a word for none.
+func unquoted(v jsontext.Value) string {
 	var s string
 	switch {
 	case v.Kind() == 'n':

@@ -120,8 +120,8 @@ func signed(t float64) string {
 	return "+" + ms(t)
 }
 
-// picture draws for a terminal, or for what is none: then without colour, 80 columns wide.
-type picture struct {
+// drawing draws for a terminal, or for what is none: then without colour, 80 columns wide.
+type drawing struct {
 	out    io.Writer
 	width  int
 	colour bool
@@ -133,8 +133,8 @@ const (
 	maxWidth   = 160
 )
 
-func newPicture(out io.Writer) *picture {
-	p := &picture{out: out, width: usualWidth}
+func newDrawing(out io.Writer) *drawing {
+	p := &drawing{out: out, width: usualWidth}
 	if f, ok := out.(*os.File); ok {
 		if columns, ok := terminalWidth(f); ok {
 			p.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" // https://no-color.org
@@ -149,7 +149,7 @@ func newPicture(out io.Writer) *picture {
 }
 
 // paint colours text as A's (0) or B's (1).
-func (p *picture) paint(side int, text string) string {
+func (p *drawing) paint(side int, text string) string {
 	if !p.colour {
 		return text
 	}
@@ -161,7 +161,7 @@ var blocks = []rune(" ▁▂▃▄▅▆▇█")
 
 // ridges draws where the times of A and of B lie, one ridge above the other on one axis, with a mark at each median. What
 // is beyond the larger p99 stands in the last column. The axis is logarithmic where the times span more than a factor of 20.
-func (p *picture) ridges(a, b []time.Duration) {
+func (p *drawing) ridges(a, b []time.Duration) {
 	const gutter, rows = 4, 3
 	x, y := distribute(a), distribute(b)
 	low, high := min(x.Min, y.Min), max(x.P99, y.P99)
