@@ -27,3 +27,22 @@ func exception(k fault.Kind) (wire.Exception, bool) {
 	e, ok := exceptions[k]
 	return e, ok
 }
+
+// inStream is err as a stream may tell it once it has begun. The streams have members for fewer exceptions than their
+// operations, and SDKs show neither code nor message of one that is no member: it becomes a modelStreamErrorException
+// with the message that it had. timeouts says that the stream has a member for them.
+// Source: botocore bedrock-runtime 2023-09-30, ConverseStreamOutput and ResponseStream; only the latter has modelTimeoutException.
+func inStream(err error, timeouts bool) error {
+	ft := fault.From(err)
+	switch ft.Kind {
+	case fault.Internal, fault.Validation, fault.TooLarge, fault.Throttled, fault.Unavailable, fault.ModelStream:
+		return err
+	case fault.ModelTimeout:
+		if timeouts {
+			return err
+		}
+	}
+	in := fault.Wrap(err, fault.ModelStream, "%s", ft.Message)
+	in.OriginalStatus = ft.OriginalStatus
+	return in
+}

@@ -101,12 +101,16 @@ func (s *service) converseStream(ctx context.Context, c *wire.Call, in *Converse
 	}
 	return func(yield func(*streamEvent, error) bool) {
 		out := streamEvent{latency: st.Latency, asked: &in.Request}
+		began := false
 		for e, err := range st.Events {
 			if err != nil {
+				if began {
+					err = inStream(err, false)
+				}
 				yield(nil, err)
 				return
 			}
-			out.Event = e
+			out.Event, began = e, true
 			if !yield(&out, nil) {
 				return
 			}
@@ -341,6 +345,9 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 			}
 			switch {
 			case err != nil:
+				if began {
+					err = inStream(err, true)
+				}
 				if send(true); !gone {
 					yield(nil, err)
 				}

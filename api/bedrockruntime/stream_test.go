@@ -1,13 +1,18 @@
 package bedrockruntime_test
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
+
 	"outcrop/converse"
+	"outcrop/fault"
 	"outcrop/upstream"
 )
 
@@ -16,6 +21,7 @@ type scripted struct {
 	instant
 	events []converse.Event
 	pulled func(i int) // after the event i has been taken
+	err    error       // what follows the events
 }
 
 func (s *scripted) Send(context.Context, *upstream.Request) (converse.Stream, error) {
@@ -24,7 +30,12 @@ func (s *scripted) Send(context.Context, *upstream.Request) (converse.Stream, er
 			if !yield(e, nil) {
 				return
 			}
-			s.pulled(i)
+			if s.pulled != nil {
+				s.pulled(i)
+			}
+		}
+		if s.err != nil {
+			yield(converse.Event{}, s.err)
 		}
 	}, nil
 }
@@ -70,5 +81,49 @@ func TestNothingIsHeldBack(t *testing.T) {
 				t.Errorf("%d %q", w.Code, w.Body)
 			}
 		})
+	}
+}
+
+// TestErrorsInStreams: whatever ends a stream that has begun is an exception that the stream has a member for, with its
+// message: SDKs show nothing of another. The members are those of botocore's bedrock-runtime 2023-09-30.
+func TestErrorsInStreams(t *testing.T) {
+	up := &scripted{events: []converse.Event{
+		{Kind: converse.MessageStart, Role: converse.RoleAssistant},
+		{Kind: converse.BlockDelta, Delta: converse.TextDelta, Text: "Hello"},
+	}}
+	r := newRig(t, up, nil)
+	both := []string{"internalServerException", "modelStreamErrorException", "validationException", "throttlingException", "serviceUnavailableException"}
+	for _, c := range []struct {
+		name, path, body string
+		members          []string
+	}{
+		{"ConverseStream", haikuPath + "converse-stream", `{"messages":[{"role":"user","content":[{"text":"Hi"}]}]}`, both},
+		{"InvokeModelWithResponseStream", haikuPath + "invoke-with-response-stream", messagesBody, append([]string{"modelTimeoutException"}, both...)},
+	} {
+		for _, k := range fault.Kinds() {
+			up.err = fault.New(k, "It is the kind.")
+			w := patient{httptest.NewRecorder()}
+			q := signed(t, rootKey, secret, c.path, c.body, "")
+			q.Body = io.NopCloser(strings.NewReader(c.body))
+			r.ServeHTTP(w, q)
+			var last eventstream.Message
+			for in, d := bytes.NewReader(w.Body.Bytes()), eventstream.NewDecoder(); in.Len() > 0; {
+				var err error
+				if last, err = d.Decode(in, nil); err != nil {
+					t.Fatalf("%s, %v: %v in %d %q", c.name, k, err, w.Code, w.Body)
+				}
+			}
+			name := last.Headers.Get(":exception-type")
+			if name == nil || !slices.Contains(c.members, name.String()) {
+				t.Errorf("%s, %v: the stream ends in %v %s", c.name, k, last.Headers, last.Payload)
+				continue
+			}
+			if name.String() != "internalServerException" && !strings.Contains(string(last.Payload), "It is the kind.") {
+				t.Errorf("%s, %v: %v says %s", c.name, k, name, last.Payload)
+			}
+			if k == fault.ModelTimeout && slices.Contains(c.members, "modelTimeoutException") && name.String() != "modelTimeoutException" {
+				t.Errorf("%s, %v: %v", c.name, k, name)
+			}
+		}
 	}
 }
