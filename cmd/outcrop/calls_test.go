@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 
+	"outcrop/converse"
 	"outcrop/iam"
 	"outcrop/ledger"
 )
@@ -109,6 +110,49 @@ func TestCallsMetadata(t *testing.T) {
 	for i, want := range []string{"METADATA", "", "team=growth,user=alice", `note="a b,c=\td",team=growth`, `"a=b"=,team=`} {
 		if at < 0 || len(lines[i]) < at || lines[i][at:] != want {
 			t.Errorf("line %d is\n%q, want it to end in %q", i, lines[i], want)
+		}
+	}
+}
+
+// TestCallsUsage: every count of a call is printed, the part of the cache writes that was paid for an hour too.
+func TestCallsUsage(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	st, sealer, err := openFolder(t.Context(), dir, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	people, err := iam.Open(t.Context(), iam.Config{Store: st, Sealer: sealer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const account = "000000000000"
+	if err := people.EnsureRoot(t.Context(), account, "admin", "the-secret"); err != nil {
+		t.Fatal(err)
+	}
+	id := uuid.UUID{15: 1}
+	if err := st.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: []ledger.Entry{{
+		Intent: ledger.Intent{ID: id, Time: time.Unix(1800000000, 0).UTC(), Account: account, Operation: "Converse", ModelID: "m", ResourceARN: "arn"},
+		Settlement: ledger.Settlement{ID: id, Time: time.Unix(1800000100, 0).UTC(), Status: ledger.Completed, Usage: converse.Usage{
+			InputTokens: 70, OutputTokens: 50, CacheReadInputTokens: 30, CacheWriteInputTokens: 25, CacheWrite1hInputTokens: 5}},
+	}}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := printed(t, "calls", "--json", "--data", dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	for member, want := range map[string]float64{
+		"input_tokens": 70, "output_tokens": 50, "cache_read_input_tokens": 30, "cache_write_input_tokens": 25, "cache_write_1h_input_tokens": 5,
+	} {
+		if got[member] != want {
+			t.Errorf("%s is %v, want %v", member, got[member], want)
 		}
 	}
 }

@@ -281,6 +281,7 @@ type callLine struct {
 	Output       int64             `json:"output_tokens"`
 	CacheRead    int64             `json:"cache_read_input_tokens,omitzero"`
 	CacheWrite   int64             `json:"cache_write_input_tokens,omitzero"`
+	CacheWrite1h int64             `json:"cache_write_1h_input_tokens,omitzero"` // of CacheWrite
 	MaxOutput    int64             `json:"max_output_tokens"`
 	Images       int64             `json:"images,omitzero"`
 	ImageType    string            `json:"image_type,omitempty"`
@@ -324,7 +325,7 @@ func callsCommand() *cobra.Command {
 						ResourceName: e.ResourceName, ModelID: e.ModelID, Tier: e.Tier, Upstream: e.Upstream, ServedRegion: e.Served, Attempts: e.Attempts,
 						StopReason: e.StopReason, LatencyMs: e.Latency.Milliseconds(), FirstEventMs: e.FirstEvent.Milliseconds(),
 						Input: e.Usage.InputTokens, Output: e.Usage.OutputTokens, CacheRead: e.Usage.CacheReadInputTokens,
-						CacheWrite: e.Usage.CacheWriteInputTokens, MaxOutput: e.MaxOutputTokens, NanoUSD: nano, Unrated: unrated,
+						CacheWrite: e.Usage.CacheWriteInputTokens, CacheWrite1h: e.Usage.CacheWrite1hInputTokens, MaxOutput: e.MaxOutputTokens, NanoUSD: nano, Unrated: unrated,
 						Images: e.Usage.Images, ImageType: e.Usage.ImageType, InputImages: e.Usage.InputImages, SearchUnits: e.Usage.SearchUnits,
 					}
 					l.Tags, l.Metadata = mapOf(e.Tags), mapOf(e.Metadata)
