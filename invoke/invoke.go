@@ -189,6 +189,7 @@ type run struct {
 	attempts int
 	usage    converse.Usage
 	told     bool   // usage is the upstream's own
+	whole    bool   // usage is of the whole answer, told or estimated
 	tier     string // that the call is served in, as far as it is known: what was asked for, until an upstream says another
 	refused  bool   // no upstream worked on the call
 	partial  int    // bytes of output seen, but for that in chunks, which tell their usage
@@ -435,7 +436,7 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 		case converse.MessageStop:
 			r.stop = e.StopReason
 		case converse.Metadata:
-			r.usage, r.told, done = e.Usage, !e.Estimated, true
+			r.usage, r.told, r.whole, done = e.Usage, !e.Estimated, true, true
 			r.stop = cmp.Or(e.StopReason, r.stop)
 			e.More = true // the end follows it at once
 			status, reason := ledger.Completed, ""
@@ -479,7 +480,9 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	case r.told:
 	case r.usage != (converse.Usage{}): // as far as it was known when the answer was cut
 		u := &s.Usage
-		u.OutputTokens = max(u.OutputTokens, int64(r.partial+3)/4)
+		if !r.whole { // of a whole answer the caller has read the same estimate
+			u.OutputTokens = max(u.OutputTokens, int64(r.partial+3)/4)
+		}
 		if u.OutputTokens > 0 && u.Total() == u.OutputTokens { // some upstreams tell the input last
 			u.InputTokens = r.call.estimateInputTokens()
 		}
