@@ -192,7 +192,7 @@ func unknown(union any, at string, index ...any) error {
 
 // Size is a rough measure of what a model reads of r: the bytes of its texts and tool descriptions, and its images. It
 // reads no text, only its length, which is what every call can afford: the gateway measures each one so, for what it
-// reserves and, where an answer breaks off, for what it charges. EstimateInputTokens is the careful count beside it.
+// reserves and, where a crash breaks the call off, for what it charges. EstimateInputTokens is the careful count beside it.
 type Size struct {
 	Text   int64 // bytes
 	Images int64

@@ -686,6 +686,15 @@ func TestStreamFaults(t *testing.T) {
 		})
 	}
 
+	// An answer that is passed on as it comes tells nothing of the input before its end: its estimate is made once, by who settles.
+	p := open(t, replay(streamType, nil, join(start, delta)), nil)
+	r := upstreamtest.Request(true, nil)
+	r.Native = &upstream.Native{Format: "converse", Operation: "ConverseStream", Body: []byte(`{"messages":[{"role":"user","content":[{"text":"Hello"}]}]}`)}
+	es, err := read(p.Send(t.Context(), r))
+	if !fault.Is(err, fault.ModelStream) || len(es) != 2 || es[1].Kind != converse.Chunk || es[1].Usage.InputTokens != 0 || es[1].Usage.OutputTokens == 0 {
+		t.Errorf("cut, passed on: %v %+v", err, es)
+	}
+
 	// Chunks: a metrics member that is not in the last one, and none at all.
 	chunk := func(s string) []byte {
 		return event("chunk", `{"bytes":"`+base64.StdEncoding.EncodeToString([]byte(s))+`"}`)
