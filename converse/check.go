@@ -178,16 +178,22 @@ func (r *Request) Unknown() error {
 	return nil
 }
 
-// unknown refuses what union points to. The words are those of package wire for a union without a member.
+// unknown refuses what union points to. The words are those of package wire for a union without a member, or
+// with several.
 func unknown(union any, at string, index ...any) error {
-	t := reflect.TypeOf(union).Elem()
+	v := reflect.ValueOf(union).Elem()
+	t := v.Type()
 	var keys []string
+	one := "one"
 	for i := 1; i < t.NumField(); i++ { // the first is the union's name
 		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
 			keys = append(keys, name)
+			if !v.Field(i).IsZero() { // it has a known member beside the other
+				one = "only one"
+			}
 		}
 	}
-	return fault.New(fault.Validation, "%s object at %s must set one of the following keys: %s.", t.Field(0).Tag.Get("union"), fmt.Sprintf(at, index...), strings.Join(keys, ", "))
+	return fault.New(fault.Validation, "%s object at %s must set %s of the following keys: %s.", t.Field(0).Tag.Get("union"), fmt.Sprintf(at, index...), one, strings.Join(keys, ", "))
 }
 
 // Size is a rough measure of what a model reads of r: the bytes of its texts and tool descriptions, and its images. It

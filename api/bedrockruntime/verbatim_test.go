@@ -233,6 +233,7 @@ func TestNewArms(t *testing.T) {
 	for body, want := range map[string]string{
 		// As AWS refuses it: see wire's words for a union without a member.
 		`{"messages":[{"role":"user","content":[{"text":"a"},{"image_url":{"url":"a"}}]}]}`:                         `ContentBlock object at messages.0.content.1 must set one of the following keys: text, image, toolUse, toolResult, document, video, cachePoint, reasoningContent, citationsContent, searchResult, audio, guardContent.`,
+		`{"messages":[{"role":"user","content":[{"text":"a","mood":{}}]}]}`:                                         `ContentBlock object at messages.0.content.0 must set only one of the following keys: text, image, toolUse, toolResult, document, video, cachePoint, reasoningContent, citationsContent, searchResult, audio, guardContent.`,
 		`{"messages":[` + user + `],"system":[{"anthem":{}}]}`:                                                      "SystemContentBlock object at system.0 must set one of the following keys: text, cachePoint, guardContent.",
 		`{"messages":[` + user + `],"toolConfig":{"tools":[{"robot":{}}]}}`:                                         "Tool object at toolConfig.tools.0 must set one of the following keys: toolSpec, systemTool, cachePoint.",
 		`{"messages":[` + user + `],"toolConfig":` + strings.TrimSuffix(tools, "}") + `,"toolChoice":{"none":{}}}}`: "ToolChoice object at toolConfig.toolChoice must set one of the following keys: auto, any, tool.",

@@ -104,7 +104,6 @@ func TestAppendResponsesRequest(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := AppendResponsesRequest(nil, &r, "gpt", false, "gpu-a")
-		path = strings.Replace(path, ".max_tokens", ".max_output_tokens", 1)
 		if f := fault.From(err); !fault.Is(err, fault.Validation) || !strings.Contains(f.Message, path) {
 			t.Errorf("%s: %v", path, err)
 		}

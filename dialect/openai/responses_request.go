@@ -521,7 +521,10 @@ func (w *writer) responsesFields(r *converse.Request) (f extraFields, err error)
 		case "service_tier":
 			mine = r.ServiceTier != nil
 		case "max_tokens", "max_completion_tokens", "max_output_tokens":
-			mine, name = c.MaxTokens != nil, "max_output_tokens"
+			if c.MaxTokens != nil {
+				return owned(name) // as the caller has written it
+			}
+			name = "max_output_tokens"
 		case "temperature":
 			mine = c.Temperature != nil
 		case "top_p":
