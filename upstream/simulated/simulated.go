@@ -299,6 +299,11 @@ func (p *Provider) expressible(r *converse.Request) error {
 	if r.PromptVariables != nil {
 		return refuse("promptVariables")
 	}
+	if o := r.OutputConfig; o != nil && o.TextFormat != nil && o.TextFormat.Structure.JSONSchema != nil {
+		if s := jsontext.Value(o.TextFormat.Structure.JSONSchema.Schema); !s.IsValid(jsontext.AllowDuplicateNames(true)) || s.Kind() != '{' {
+			return fault.New(fault.Validation, "outputConfig.textFormat.structure.jsonSchema.schema is not a JSON object.")
+		}
+	}
 	if len(r.AdditionalModelRequestFields) > 0 {
 		// Sampling parameters and the like change nothing here; tools that a vendor defines, and answers beyond the first,
 		// would be missed.

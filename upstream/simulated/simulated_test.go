@@ -366,6 +366,16 @@ func TestRefusedParts(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
+	for schema, bad := range map[string]bool{`{"type":"object"}`: false, `{"type":`: true, `[]`: true, ``: true} {
+		var format converse.TextFormat
+		format.Structure.JSONSchema = &converse.JSONSchema{Schema: schema}
+		_, err := p.Send(t.Context(), upstreamtest.Request(false, func(r *converse.Request) {
+			r.OutputConfig = &converse.OutputConfig{TextFormat: &format}
+		}))
+		if bad != (fault.Is(err, fault.Validation) && strings.Contains(err.Error(), "jsonSchema.schema is not a JSON object")) {
+			t.Errorf("schema %q: %v", schema, err)
+		}
+	}
 	r := answer1(t, p, upstreamtest.Request(true, func(r *converse.Request) {
 		r.InferenceConfig = &converse.InferenceConfig{StopSequences: []string{"You asked"}}
 	}))
