@@ -177,6 +177,7 @@ func TestWrongChat(t *testing.T) {
 		{`{"messages":[{"role":"system","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,AAEC"}}]}]}`, fault.Validation, "messages[0]", "text only"},
 		{`{"messages":[{"role":"tool","content":"a"}]}`, fault.Validation, "messages[0].tool_call_id", "Missing"},
 		{`{"messages":[{"role":"assistant","tool_calls":[{"type":"function","function":{"name":"f"}}]}]}`, fault.Validation, "messages[0].tool_calls[0].id", "Missing"},
+		{`{` + hi + `,"service_tier":"premium"}`, fault.Validation, "service_tier", "Invalid value: 'premium'. Supported values are: 'auto', 'default'"},
 		{`{` + hi + `,"temperature":2.1}`, fault.Validation, "temperature", "between 0 and 2"},
 		{`{` + hi + `,"temperature":"hot"}`, fault.Validation, "temperature", "expected a number, but got a string"},
 		{`{` + hi + `,"max_tokens":0}`, fault.Validation, "max_tokens", "between 1 and"},

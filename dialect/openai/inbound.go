@@ -343,10 +343,12 @@ func (r *reader) sampling(t *translation, name string) (known bool, err error) {
 		switch v {
 		case "auto", "default":
 			return true, nil
-		case "flex", "priority":
+		case "flex", "priority", "reserved":
 			t.ServiceTier = &converse.ServiceTier{Type: v}
-		default:
-			t.additional(name, converse.AppendQuote(nil, v))
+		case "scale":
+			t.additional(name, []byte(`"scale"`))
+		default: // a server that ignores it would serve what then has no price
+			return true, r.bad("Invalid value: '%.64s'. Supported values are: 'auto', 'default', 'flex', 'scale', 'priority', and 'reserved'.", v)
 		}
 		t.tier = v
 		return true, nil
