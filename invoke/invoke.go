@@ -128,6 +128,18 @@ func (c *Call) tier() string {
 	return t
 }
 
+// word is what an upstream calls a service tier or a reason to stop, for the ledger: "other" where it can be no such name.
+func word(s string) string {
+	const most = 64
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_-.:/ ", r)
+	}
+	if len(s) > most || strings.ContainsFunc(s, odd) {
+		return "other"
+	}
+	return s
+}
+
 // Do serves a call to its end and returns the whole answer once it is settled on disk.
 func (v *Invoker) Do(ctx context.Context, c *Call) (*Answer, error) {
 	r, err := v.begin(ctx, c)
@@ -423,7 +435,7 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 			r.first = r.Clock().Sub(r.call.Start)
 		}
 		if e.Served != nil && e.Served.Tier != "" {
-			r.tier = e.Served.Tier
+			r.tier = word(e.Served.Tier)
 		}
 		switch e.Kind {
 		case converse.MessageStart:
@@ -432,12 +444,12 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 			r.partial += len(e.Text) + len(e.ToolName)
 		case converse.Chunk:
 			r.usage = e.Usage // as far as it is known, should the answer be cut
-			r.stop = cmp.Or(e.StopReason, r.stop)
+			r.stop = cmp.Or(word(e.StopReason), r.stop)
 		case converse.MessageStop:
-			r.stop = e.StopReason
+			r.stop = word(e.StopReason)
 		case converse.Metadata:
 			r.usage, r.told, r.whole, done = e.Usage, !e.Estimated, true, true
-			r.stop = cmp.Or(e.StopReason, r.stop)
+			r.stop = cmp.Or(word(e.StopReason), r.stop)
 			e.More = true // the end follows it at once
 			status, reason := ledger.Completed, ""
 			if gone || r.ctx.Err() != nil { // who takes a whole answer says it by his context alone

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -416,5 +417,34 @@ func TestPieces(t *testing.T) {
 				t.Errorf("%+v, %d nano-USD, unrated %t, estimated %t", es[0].Usage, nano, unrated, es[0].Estimated)
 			}
 		})
+	}
+}
+
+// TestWords: what an upstream calls a tier or a reason to stop can be anything. It is in the ledger as far as it can be a name,
+// and never keeps the settlement out of it.
+func TestWords(t *testing.T) {
+	long := strings.Repeat("x", 1<<20)
+	for _, c := range []struct{ tier, stop, usageType, kept string }{
+		{"default", "end_turn", "USE1-Claude3Haiku-input-tokens", "end_turn"},
+		{"flex", "tool_use", "USE1-Claude3Haiku-input-tokens-flex", "tool_use"},
+		{long, long, "USE1-Claude3Haiku-input-tokens-other", "other"},
+		{"fl\nex\x00", "a\xff", "USE1-Claude3Haiku-input-tokens-other", "other"},
+	} {
+		for _, native := range []bool{false, true} {
+			r := newRig(t, &upstream.Upstream{Name: "a", Provider: speaking{func(context.Context, *upstream.Request) (converse.Stream, error) {
+				last := converse.Event{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: 3, OutputTokens: 2}, Served: &converse.Served{Tier: c.tier}}
+				if native {
+					return events(nil, converse.Event{Kind: converse.Chunk, Native: []byte("{}"), StopReason: c.stop}, last), nil
+				}
+				return events(nil, start(), text("a"), converse.Event{Kind: converse.MessageStop, StopReason: c.stop}, last), nil
+			}}})
+			if _, err := r.Do(t.Context(), r.call(haiku, false)); err != nil {
+				t.Fatal(err)
+			}
+			es := r.entries(t)
+			if len(es) != 1 || len(es[0].Charges) != 2 || es[0].Charges[0].UsageType != c.usageType || es[0].StopReason != c.kept || es[0].Usage.OutputTokens != 2 {
+				t.Errorf("%.20q, %.20q: %+v", c.tier, c.stop, es)
+			}
+		}
 	}
 }
