@@ -268,6 +268,27 @@ type ServiceTier struct {
 	Type string `json:"type" required:"true" enum:"priority,default,flex,reserved"`
 }
 
+// Tier is the service tier that r asks for, "" where it asks for none: by serviceTier, or by the additional field of that
+// name which servers of OpenAI's formats have, as far as it is one that is known.
+func (r *Request) Tier() string {
+	if r.ServiceTier != nil {
+		return r.ServiceTier.Type
+	}
+	tier := ""
+	_ = EachMember(r.AdditionalModelRequestFields, func(name string, v jsontext.Value) error {
+		if name != "service_tier" || v.Kind() != '"' {
+			return nil
+		}
+		word, err := jsontext.AppendUnquote(nil, v)
+		switch string(word) {
+		case "priority", "flex", "reserved", "scale":
+			tier = string(word)
+		}
+		return err
+	}) // what is no object has no tier; who sends it on says so
+	return tier
+}
+
 // OutputConfig asks for structured output.
 type OutputConfig struct {
 	TextFormat *TextFormat `json:"textFormat,omitzero"`

@@ -30,7 +30,7 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 	if err != nil {
 		return Count{}, v.unresolved(ctx, c, err)
 	}
-	if err := v.authorize(ctx, c, c.ID.String(), route); err != nil {
+	if err := v.authorize(ctx, c, c.ID.String(), route, c.Tier); err != nil {
 		return Count{}, err
 	}
 	if c.Read != nil {

@@ -119,8 +119,8 @@ func (c *Call) action() string {
 // tier is the service tier that the call asks for, "" for the default.
 func (c *Call) tier() string {
 	t := c.Tier
-	if t == "" && c.Body != nil && c.Body.ServiceTier != nil {
-		t = c.Body.ServiceTier.Type
+	if t == "" && c.Body != nil {
+		t = c.Body.Tier()
 	}
 	if t == "default" {
 		return ""
@@ -234,11 +234,17 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 		return nil, v.unresolved(ctx, c, err)
 	}
 	id := c.ID.String()
-	if err := v.authorize(ctx, c, id, route); err != nil {
+	if err := v.authorize(ctx, c, id, route, c.Tier); err != nil {
 		return nil, err
 	}
 	if c.Read != nil {
 		if err := c.Read(route.Model); err != nil {
+			return nil, err
+		}
+	}
+	tier := c.tier()
+	if tier != "" && tier != c.Tier { // the body alone says it, which is read for those who may call
+		if err := v.authorize(ctx, c, id, route, tier); err != nil {
 			return nil, err
 		}
 	}
@@ -251,7 +257,7 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	if c.Stream && !route.Model.Streaming {
 		return nil, fault.New(fault.Validation, "The model is unsupported for streaming. Use Converse or InvokeModel for model %s.", route.Model.ID)
 	}
-	r := &run{Invoker: v, ctx: ctx, call: c, id: id, route: route, tier: c.tier()}
+	r := &run{Invoker: v, ctx: ctx, call: c, id: id, route: route, tier: tier}
 	if r.candidates = v.candidates(route); len(r.candidates) == 0 {
 		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
 	}
@@ -306,17 +312,17 @@ func (v *Invoker) unresolved(ctx context.Context, c *Call, err error) error {
 	return err
 }
 
-// authorize asks for the profile and for every model ARN behind it, the way AWS does.
-func (v *Invoker) authorize(ctx context.Context, c *Call, id string, route *profile.Route) error {
+// authorize asks for the profile and for every model ARN behind it, the way AWS does, in a service tier unless that is "".
+func (v *Invoker) authorize(ctx context.Context, c *Call, id string, route *profile.Route, tier string) error {
 	if c.Caller.Root {
 		return v.Guard.Check(ctx, id, c.Caller, []iam.Access{{Action: c.action(), Resource: route.ARN}})
 	}
 	access := make([]iam.Access, len(route.Authorize))
 	for i, res := range route.Authorize {
 		access[i] = iam.Access{Action: c.action(), Resource: res.ARN, Context: res.Context}
-		if c.Tier != "" {
+		if tier != "" {
 			access[i].Context = maps.Clone(access[i].Context)
-			access[i].Context["bedrock:ServiceTier"] = []string{c.Tier}
+			access[i].Context["bedrock:ServiceTier"] = []string{tier}
 		}
 	}
 	return v.Guard.Check(ctx, id, c.Caller, access)
