@@ -254,11 +254,12 @@ func (r *reader) item(t *translation) error {
 	}
 	switch kind {
 	case "message", "":
-		if kind == "" && role == "" {
-			r.unfit = unfit
-			return r.lacks("Items are not stored here: send them whole.") // an item_reference, whose type may be left out
+		if kind == "" && role == "" { // an item_reference, whose type may be left out
+			return r.reference()
 		}
 		return r.itemMessage(t, role, content)
+	case "item_reference":
+		return r.reference()
 	case "function_call":
 		var m message
 		if callID == "" {
@@ -279,6 +280,11 @@ func (r *reader) item(t *translation) error {
 	}
 	r.unfit = unfit // which members of an item that is not known may have set
 	return r.lacks("Items of the type '" + shorten(kind) + "' have no equivalent.")
+}
+
+// reference refuses an item that is stored elsewhere, also for a server of the format: see AppendNativeResponses.
+func (r *reader) reference() error {
+	return r.bad("Unsupported parameter: '%s'. Items are not stored here: send them whole.", r.where())
 }
 
 // itemPart reads a part of an item: of a message, or of thinking.
