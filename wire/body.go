@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"outcrop/fault"
+	"outcrop/jsonvalues"
 )
 
 // defaultMaxBody bounds a request whose row says nothing.
@@ -18,6 +19,15 @@ const defaultMaxBody = 1 << 20
 // maxValues bounds the JSON values of a body, and with them what decoding it costs. A value and its comma are two tokens, and
 // no model reads more than a million.
 const maxValues = 1 << 19
+
+// BoundValues refuses a JSON text that would cost too much to decode, with a fault.TooLarge. The server asks it of every body; a
+// handler asks it of a text that came inside one as a blob or a string, before it decodes that.
+func BoundValues(text []byte) error {
+	if !jsonvalues.AtMost(text, maxValues) {
+		return fault.New(fault.TooLarge, "The request body has more than %d values.", maxValues)
+	}
+	return nil
+}
 
 // What a body may cost while it comes.
 const (

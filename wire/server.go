@@ -16,7 +16,6 @@ import (
 
 	"outcrop/fault"
 	"outcrop/iam"
-	"outcrop/jsonvalues"
 )
 
 // Authenticator tells who sent r. It returns a fault of one of the credentials' kinds when it cannot.
@@ -146,8 +145,8 @@ func (x *exchange) serve() error {
 	if x.Caller, err = x.server.auth.Authenticate(x.request, said, x.body, x.ID); err != nil {
 		return err
 	}
-	if !jsonvalues.AtMost(x.body, maxValues) {
-		return fault.New(fault.TooLarge, "The request body has more than %d values.", maxValues)
+	if err := BoundValues(x.body); err != nil {
+		return err
 	}
 	if got := x.Caller.Service; got != "" && !x.service.signs(got) {
 		if x.Caller.BearerTokenType != "" { // which other services do not know

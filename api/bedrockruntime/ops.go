@@ -393,6 +393,9 @@ func (s *service) countTokens(ctx context.Context, c *wire.Call, in *CountTokens
 			return nil, err
 		}
 	} else {
+		if err := wire.BoundValues(in.Input.InvokeModel.Body); err != nil { // in base64 it had none that the server could see
+			return nil, err
+		}
 		b := &body{InvokeModelInput: &InvokeModelInput{ModelID: in.ModelID, Body: in.Input.InvokeModel.Body}, call: ic}
 		ic.Read = b.read
 	}

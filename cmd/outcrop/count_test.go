@@ -64,3 +64,20 @@ func TestCountTokens(t *testing.T) {
 		}
 	}
 }
+
+// A body in base64 may have no more values than one that comes as it is.
+func TestCountManyValues(t *testing.T) {
+	t.Parallel()
+	g := startGateway(t, nil)
+	count := func(piece string, n int) int {
+		body := `{"messages":[{"role":"user","content":[` + strings.Repeat(piece+",", n) + piece + `]}]}`
+		status, _, _ := g.post(t, "/model/amazon.nova-lite-v1:0/count-tokens", `{"input":{"invokeModel":{"body":"`+base64.StdEncoding.EncodeToString([]byte(body))+`"}}}`)
+		return status
+	}
+	if got := count(`{"text":"a"}`, 1<<20); got != http.StatusRequestEntityTooLarge {
+		t.Errorf("a million values: %d", got)
+	}
+	if got := count(`{"text":"`+strings.Repeat("{},", 1<<20)+`"}`, 1); got != http.StatusOK {
+		t.Errorf("a long text: %d", got)
+	}
+}
