@@ -276,7 +276,7 @@ func (x *exchange) failed(err error) error {
 	case errors.As(err, &e):
 		f = x.p.classify(e, 0, 0)
 	case errors.Is(err, dialect.ErrMalformed), errors.Is(err, sse.ErrTooLong):
-		f = upstream.Unreadable(name, err)
+		f = upstream.Unreadable(name, x.p.cfg.Client.HideIn(err))
 	default:
 		return upstream.Broken(x.ctx, name, x.started, err)
 	}

@@ -184,7 +184,7 @@ func (x *exchange) failed(err error, started bool) error {
 		f = x.fault(r)
 	case errors.As(err, &f):
 	case errors.Is(err, errMalformed), errors.Is(err, errTooLong), errors.Is(err, errFrame):
-		f = upstream.Unreadable(x.p.cfg.Name, err)
+		f = upstream.Unreadable(x.p.cfg.Name, x.p.cfg.Client.HideIn(err))
 	default:
 		return upstream.Broken(x.ctx, x.p.cfg.Name, started, err)
 	}

@@ -60,6 +60,22 @@ func (c *Config) Hide(text string) string {
 	return text
 }
 
+// HideIn returns err, whose text quotes what the server said, with Hide's text.
+func (c *Config) HideIn(err error) error {
+	if text := c.Hide(err.Error()); text != err.Error() {
+		return hidden{err, text}
+	}
+	return err
+}
+
+type hidden struct {
+	error
+	text string
+}
+
+func (h hidden) Error() string { return h.text }
+func (h hidden) Unwrap() error { return h.error }
+
 // WithDefaults returns c with every default in the place of its 0.
 func (c Config) WithDefaults() Config {
 	for _, d := range []struct {

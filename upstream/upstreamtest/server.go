@@ -37,6 +37,7 @@ func RunServer(t *testing.T, s Server) {
 	t.Run("Timeouts", s.timeouts)
 	t.Run("Connections", s.connections)
 	t.Run("Headers", s.headers)
+	t.Run("Secrets", s.secrets)
 	t.Run("More", s.more)
 	t.Run("Leave", s.leave)
 	t.Run("NobodyThere", s.nobodyThere)
@@ -209,6 +210,27 @@ func (s *Server) headers(t *testing.T) {
 		}
 		if h.Get("X-Request-Id") == "" && h.Get("Authorization") == "" && h.Get("X-Api-Key") == "" {
 			t.Errorf("the provider's own headers are missing: %v", h)
+		}
+	}
+}
+
+// secrets: what is secret is in no error, which the log has whole, also where a server that is none of the kind repeats it.
+func (s *Server) secrets(t *testing.T) {
+	const secret = "k-0123456789"
+	for _, contentType := range []string{"application/json", "text/event-stream", s.ContentType, secret} {
+		for _, body := range []string{secret, `{"type":"` + secret + `"}`, `{"choices":"` + secret + `"}`, "data: " + secret + "\n\n", `data: {"type":"` + secret + `"}` + "\n\n"} {
+			for _, status := range []int{200, 400, 401, 500} {
+				p := s.open(t, func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Content-Type", contentType)
+					w.WriteHeader(status)
+					io.WriteString(w, body)
+				}, client.Config{Header: http.Header{"X-Gateway-Key": {secret}}}.Secret(secret))
+				for _, stream := range []bool{true, false} {
+					if _, err := count(t.Context(), p, Request(stream, nil)); err == nil || strings.Contains(err.Error(), secret) {
+						t.Errorf("%q, %q, status %d, streamed %t: %v", contentType, body, status, stream, err)
+					}
+				}
+			}
 		}
 	}
 }
