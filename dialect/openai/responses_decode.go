@@ -174,6 +174,9 @@ func (d *ResponsesDecoder) Meter(data []byte) (Piece, error) {
 		p.Content = true
 		d.count(e.delta)
 	case e.kind == "response.output_item.added":
+		if !converse.Plausible(e.item) {
+			return Piece{}, malformed("it has more parts than an answer has")
+		}
 		var item responseItem
 		if json.Unmarshal(e.item, &item, lenient) == nil && item.Type == "function_call" {
 			p.Content, d.tools = true, true

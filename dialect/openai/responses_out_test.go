@@ -362,3 +362,17 @@ func FuzzResponsesDecoder(f *testing.F) {
 		}
 	})
 }
+
+// What is only measured costs memory by its bytes too, however many parts an item has.
+func TestMeterManyParts(t *testing.T) {
+	item := `{"type":"message","content":[` + strings.Repeat("{},", 1<<18) + `{}]}`
+	for _, data := range []string{
+		`{"type":"response.output_item.added","item":` + item + `}`,
+		`{"type":"response.completed","response":{"status":"completed","output":[` + item + `]}}`,
+		`{"status":"completed","output":[` + item + `]}`,
+	} {
+		if _, err := new(ResponsesDecoder).Meter([]byte(data)); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%.60s: %v", data, err)
+		}
+	}
+}
