@@ -1,0 +1,200 @@
+package routing
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// BreakerConfig says when a target that fails is left alone, and how it comes back.
+type BreakerConfig struct {
+	Failures  int           // in a row, that open it
+	Rate      float64       // or this share of the calls of the last ten seconds, from 0 to 1,
+	Volume    int           // when there were at least so many
+	Open      time.Duration // how long it stays open at first; each time in a row twice as long
+	MaxOpen   time.Duration // and no longer than this
+	Trials    int           // calls at once that try whether it is well again
+	Successes int           // of them that close it
+}
+
+// The states of a breaker.
+const (
+	closed uint32 = iota
+	open
+	halfOpen
+)
+
+// breaker watches one target or one server. Plan reads its state without a lock.
+type breaker struct {
+	state  atomic.Uint32
+	until  atomic.Int64 // open: the end of it
+	trials atomic.Int32 // under way
+	healed atomic.Int64 // when it was last closed, 0 when it was never open
+
+	mu        sync.Mutex
+	window    window
+	streak    int   // failures in a row
+	since     int64 // when it was last opened
+	times     int   // that it was opened without closing
+	successes int   // of trials
+}
+
+// admits reports whether a call may be sent now, and whether it would be a trial.
+func (b *breaker) admits(c *BreakerConfig, now int64) (ok, trial bool) {
+	switch b.state.Load() {
+	case closed:
+		return true, false
+	case open:
+		return now >= b.until.Load(), true
+	}
+	return int(b.trials.Load()) < c.Trials, true
+}
+
+// take is admits, and holds a trial's place until release.
+func (b *breaker) take(c *BreakerConfig, now int64) (ok, trial bool) {
+	if b.state.Load() == closed {
+		return true, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if ok, trial = b.admits(c, now); !ok || !trial {
+		return ok, false
+	}
+	if b.state.Load() == open {
+		b.state.Store(halfOpen)
+		b.successes = 0
+	}
+	b.trials.Add(1)
+	return true, true
+}
+
+func (b *breaker) release() { b.trials.Add(-1) }
+
+// record takes in how a call ended that was sent at began. What was sent before the breaker opened says nothing of what
+// came after: calls that hung then end long after the target is well again.
+func (b *breaker) record(c *BreakerConfig, began, now int64, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if began < b.since {
+		return
+	}
+	b.window.add(now, ok)
+	if b.state.Load() == closed {
+		if ok {
+			b.streak = 0
+			return
+		}
+		b.streak++
+		good, bad := b.window.sum(now)
+		if b.streak >= c.Failures || good+bad >= c.Volume && float64(bad) >= c.Rate*float64(good+bad) {
+			b.open(c, now)
+		}
+		return
+	}
+	if !ok {
+		if b.state.Load() == halfOpen {
+			b.open(c, now)
+		}
+		return
+	}
+	if b.state.Load() == open { // sent although it was open: there was nowhere else to go
+		b.state.Store(halfOpen)
+		b.successes = 0
+	}
+	if b.successes++; b.successes >= c.Successes {
+		b.state.Store(closed)
+		b.healed.Store(now)
+		b.streak, b.times, b.window = 0, 0, window{}
+	}
+}
+
+// open opens b for longer than the last time. mu is held.
+func (b *breaker) open(c *BreakerConfig, now int64) {
+	d := c.Open
+	for range min(b.times, 30) {
+		if d *= 2; d >= c.MaxOpen {
+			d = c.MaxOpen
+			break
+		}
+	}
+	b.times++
+	b.since = now
+	b.until.Store(now + int64(d))
+	b.state.Store(open)
+}
+
+// rate returns the share of failures among the calls of the last ten seconds, and how many these were.
+func (b *breaker) rate(now int64) (share float64, calls int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	good, bad := b.window.sum(now)
+	if calls = good + bad; calls > 0 {
+		share = float64(bad) / float64(calls)
+	}
+	return share, calls
+}
+
+// window counts what went well and what did not in the last ten seconds, second by second.
+type window struct {
+	seconds [10]struct{ good, bad uint32 }
+	last    int64 // the second that was counted last
+}
+
+func (w *window) add(now int64, ok bool) {
+	w.advance(now)
+	s := &w.seconds[w.last%int64(len(w.seconds))]
+	if ok {
+		s.good++
+	} else {
+		s.bad++
+	}
+}
+
+// advance forgets the seconds that are too old.
+func (w *window) advance(now int64) {
+	second := now / int64(time.Second)
+	for i := max(w.last+1, second-int64(len(w.seconds))+1); i <= second; i++ {
+		w.seconds[i%int64(len(w.seconds))] = struct{ good, bad uint32 }{}
+	}
+	w.last = max(w.last, second)
+}
+
+func (w *window) sum(now int64) (good, bad int) {
+	w.advance(now)
+	for _, s := range w.seconds {
+		good += int(s.good)
+		bad += int(s.bad)
+	}
+	return good, bad
+}
+
+// BudgetConfig bounds how much second attempts may add to what an upstream is asked.
+type BudgetConfig struct {
+	Ratio float64 // of the first attempts of the last ten seconds
+	Floor int     // and so many more in ten seconds
+}
+
+// budget counts one upstream's attempts: good are the first ones, bad the others.
+type budget struct {
+	mu       sync.Mutex
+	attempts window
+}
+
+// first counts a first attempt.
+func (b *budget) first(now int64) {
+	b.mu.Lock()
+	b.attempts.add(now, true)
+	b.mu.Unlock()
+}
+
+// again reports whether one more attempt after another target's is within c, and counts it then.
+func (b *budget) again(c *BudgetConfig, now int64) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	first, again := b.attempts.sum(now)
+	if float64(again+1) > c.Ratio*float64(first)+float64(c.Floor) {
+		return false
+	}
+	b.attempts.add(now, false)
+	return true
+}

@@ -1,0 +1,406 @@
+package routing
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+)
+
+// field is a set of targets, each an upstream in a Region of its own: r0, which is the source, r1, ...
+type field struct {
+	*Table
+	*Set
+	now     time.Time
+	targets []*Target
+}
+
+func newField(t testing.TB, n int, policy string, change func(i int, m *Member)) *field {
+	p, err := ParsePolicy(policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &field{now: time.Now()}
+	f.Table = New(Config{Rand: numbers(uint64(n))}, f.now)
+	ms := make([]Member, n)
+	for i := range ms {
+		region := fmt.Sprintf("r%d", i)
+		f.targets = append(f.targets, f.Target(Name{"u" + region, region, "m"}))
+		ms[i] = Member{Target: f.targets[i], Region: region, Source: i == 0, Price: -1}
+		if change != nil {
+			change(i, &ms[i])
+		}
+	}
+	f.Set = NewSet(p, ms)
+	return f
+}
+
+func (f *field) plan(key Key) []Step { return f.Plan(nil, f.now, key, true) }
+
+// order is a plan's targets as digits.
+func (f *field) order(key Key) string {
+	var b strings.Builder
+	for _, s := range f.plan(key) {
+		fmt.Fprint(&b, s.Index)
+	}
+	return b.String()
+}
+
+// serve has target i answer n calls whose first event takes d, one after another, without time going by.
+func (f *field) serve(i, n int, d time.Duration) {
+	for range n {
+		a, _ := f.targets[i].Begin(f.now.Add(-d), Try{Stream: true, Forced: true})
+		a.First(f.now)
+		a.End(f.now, Answered, 0, "")
+	}
+}
+
+func (f *field) fail(i, n int, o Outcome) {
+	for range n {
+		a, _ := f.targets[i].Begin(f.now, Try{Stream: true, Forced: true})
+		a.End(f.now, o, 0, "")
+	}
+}
+
+func (f *field) busy(i, n int) {
+	for range n {
+		f.targets[i].Begin(f.now, Try{Stream: true, Forced: true})
+	}
+}
+
+func TestModes(t *testing.T) {
+	later := func(f *field) { f.now = f.now.Add(time.Minute) }
+	for name, c := range map[string]struct {
+		policy string
+		n      int
+		change func(i int, m *Member)
+		state  func(f *field)
+		want   string // one of these orders
+		reason Reason // of the first
+	}{
+		"the source first":                  {policy: "default", n: 2, want: "01", reason: BySource},
+		"the source first, however busy":    {policy: "default", n: 2, state: func(f *field) { f.busy(0, 9) }, want: "01", reason: BySource},
+		"then the less busy":                {policy: "default", n: 3, state: func(f *field) { f.busy(1, 9) }, want: "021", reason: BySource},
+		"then the one with less work":       {policy: "default", n: 3, state: func(f *field) { later(f); f.serve(1, 3, time.Second); f.serve(2, 3, 10*time.Second); f.busy(1, 2) }, want: "012", reason: BySource},
+		"the source is down":                {policy: "default", n: 2, state: func(f *field) { f.fail(0, 5, Unreachable) }, want: "10", reason: OnlyOne},
+		"the source is throttled":           {policy: "default", n: 2, state: func(f *field) { f.fail(0, 1, Throttled) }, want: "10", reason: OnlyOne},
+		"down before throttled":             {policy: "default", n: 3, state: func(f *field) { f.fail(0, 1, Throttled); f.fail(1, 5, Failed) }, want: "210", reason: OnlyOne},
+		"all are out, the first back first": {policy: "default", n: 2, state: func(f *field) { f.fail(1, 5, Failed); f.now = f.now.Add(time.Millisecond); f.fail(0, 5, Failed) }, want: "10", reason: ByReturn},
+		"one failure is none":               {policy: "default", n: 2, state: func(f *field) { f.fail(0, 4, Unreachable) }, want: "01", reason: BySource},
+		"on trial in its place":             {policy: "default", n: 2, state: func(f *field) { f.fail(0, 5, Unreachable); f.now = f.now.Add(time.Second) }, want: "01", reason: BySource},
+		"the fastest": {policy: "latency", n: 3, state: func(f *field) {
+			later(f)
+			f.serve(0, 9, 30*time.Millisecond)
+			f.serve(1, 9, 20*time.Millisecond)
+			f.serve(2, 9, 10*time.Millisecond)
+		}, want: "210", reason: ByLatency},
+		"as listed":                  {policy: "priority r2 r1", n: 4, want: "2103", reason: ByPriority},
+		"as listed, then as default": {policy: "priority r3", n: 2, want: "01", reason: BySource},
+		"the cheapest": {policy: "cost", n: 4, change: func(i int, m *Member) { m.Price = []int64{3, 1, -1, 2}[i] },
+			want: "1302", reason: ByPrice},
+		"as cheap as the source": {policy: "cost", n: 3, change: func(i int, m *Member) { m.Price = []int64{2, 9, 2}[i] },
+			want: "021", reason: ByPrice},
+		"weight 0 is the last": {policy: "weighted r1=1 r0=0", n: 2, want: "10", reason: ByWeight},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 { // whatever the dice say
+				f := newField(t, c.n, c.policy, c.change)
+				if c.state != nil {
+					c.state(f)
+				}
+				p := f.plan(0)
+				got := ""
+				for _, s := range p {
+					got += fmt.Sprint(s.Index)
+					if why := s.Why(); why == "" || strings.Contains(why, "%!") {
+						t.Errorf("why: %q", why)
+					}
+				}
+				if got != c.want || p[0].Reason != c.reason {
+					t.Fatalf("order %s, reason %d; want %s, %d", got, p[0].Reason, c.want, c.reason)
+				}
+			}
+		})
+	}
+}
+
+// TestTwoChoices: of many, the least loaded takes what two choices give it, and the most loaded never goes first.
+func TestTwoChoices(t *testing.T) {
+	f := newField(t, 5, "default", func(_ int, m *Member) { m.Source = true })
+	for i := range 5 {
+		f.busy(i, 2*i)
+	}
+	first := [5]int{}
+	const n = 20_000
+	for range n {
+		first[f.plan(0)[0].Index]++
+	}
+	// The i-th of five is the better of two different ones when the other is one of the 4-i worse: 2(4-i)/(5*4).
+	for i, got := range first {
+		if want := float64(n*(4-i)) / 10; float64(got) < want*0.9 || float64(got) > want*1.1+1 {
+			t.Errorf("target %d was first %d times, want about %.0f", i, got, want)
+		}
+	}
+}
+
+func TestWeights(t *testing.T) {
+	for _, key := range []bool{false, true} {
+		f := newField(t, 3, "weighted r0=1 r1=3 r2=1", func(i int, m *Member) { m.Weight = []float64{1, 1, 2}[i] })
+		first, second := [3]int{}, [3]int{}
+		const n = 30_000
+		for i := range n {
+			var k Key
+			if key {
+				k = Key(0).Add(fmt.Sprint(i))
+			}
+			p := f.plan(k)
+			first[p[0].Index]++
+			if p[0].Index == 1 {
+				second[p[1].Index]++
+			}
+		}
+		for i, want := range []float64{n / 6, n / 2, n / 3} {
+			if got := float64(first[i]); got < want*0.95 || got > want*1.05 {
+				t.Errorf("keys %t: target %d was first %v times, want about %v", key, i, got, want)
+			}
+		}
+		// Of those that are left, by weight again.
+		if got, want := float64(second[2]), float64(first[1])*2/3; got < want*0.95 || got > want*1.05 {
+			t.Errorf("keys %t: target 2 was second %v times, want about %v", key, got, want)
+		}
+	}
+}
+
+// TestAffinity: a key leads to one target; when that is lost only its own keys move, each to where it would go next; and
+// a target that has too much to do passes keys on.
+func TestAffinity(t *testing.T) {
+	f := newField(t, 4, "weighted", nil)
+	const n = 400
+	var before [n]string
+	for i := range before {
+		before[i] = f.order(Key(0).Add("profile").Add(fmt.Sprint(i)))
+		if again := f.order(Key(0).Add("profile").Add(fmt.Sprint(i))); again != before[i] {
+			t.Fatalf("key %d: %s, then %s", i, before[i], again)
+		}
+	}
+	f.fail(2, 5, Unreachable)
+	moved := 0
+	for i := range before {
+		if got, want := f.order(Key(0).Add("profile").Add(fmt.Sprint(i))), strings.Replace(before[i], "2", "", 1)+"2"; got != want {
+			t.Errorf("key %d: %s without target 2, want %s", i, got, want)
+		}
+		if before[i][0] == '2' {
+			moved++
+		}
+	}
+	if moved < n/5 || moved > n/3 {
+		t.Errorf("%d of %d keys were target 2's", moved, n)
+	}
+
+	// One key alone, with calls that do not end: nobody has more than its bounded part.
+	f = newField(t, 4, "weighted", nil)
+	key := Key(0).Add("the same beginning")
+	for i := range 400 {
+		p := f.plan(key)
+		if most := 1.25*float64(i+1)/4 + 1; float64(p[0].Outstanding+1) > most {
+			t.Fatalf("call %d goes to a target with %d under way, more than %.1f", i, p[0].Outstanding, most)
+		}
+		f.busy(p[0].Index, 1)
+	}
+	// Calls that begin otherwise, or when affinity is off, are not kept together.
+	f = newField(t, 4, "weighted affinity=off", nil)
+	seen := map[int]bool{}
+	for range 100 {
+		seen[f.plan(key)[0].Index] = true
+	}
+	if len(seen) != 4 {
+		t.Errorf("affinity=off: %d of 4 targets", len(seen))
+	}
+}
+
+func TestKey(t *testing.T) {
+	long := strings.Repeat("x", keyed)
+	seen := map[Key]string{}
+	for _, parts := range [][]string{{}, {""}, {"", ""}, {"a"}, {"a", ""}, {"", "a"}, {"ab"}, {"a", "b"}, {"a\x00"}, {"abcdefgh"}, {"abcdefgh\x00"}, {"hgfedcba"}, {long}, {long[1:]}} {
+		k := Key(0)
+		for _, p := range parts {
+			k = k.Add(p)
+		}
+		if other, ok := seen[k]; ok {
+			t.Errorf("%q and %q have one key", parts, other)
+		}
+		seen[k] = fmt.Sprint(parts)
+	}
+	// The same in every process and release: nodes that share a load must agree.
+	if k := Key(0).Add("arn:aws:bedrock").Add("You are helpful."); k != 0x5da1e86dfcebef6b {
+		t.Errorf("key %#x", uint64(k))
+	}
+}
+
+func TestWarmUp(t *testing.T) {
+	f := newField(t, 2, "default", nil)
+	f.fail(0, 5, Unreachable)
+	f.now = f.now.Add(time.Second)
+	f.serve(0, 2, time.Millisecond)
+	// Its share grows from a tenth to the whole within 3 s.
+	for _, c := range []struct {
+		after time.Duration
+		share float64
+	}{{0, 0.1}, {1500 * time.Millisecond, 0.5}, {2700 * time.Millisecond, 0.9}, {3 * time.Second, 1}} {
+		at, first := f.now.Add(c.after), 0
+		const n = 20_000
+		for range n {
+			if f.Plan(nil, at, 0, true)[0].Index == 0 {
+				first++
+			}
+		}
+		if got := float64(first) / n; got < c.share-0.02 || got > c.share+0.02 {
+			t.Errorf("after %v: a share of %v, want %v", c.after, got, c.share)
+		}
+	}
+}
+
+// TestEjection: outliers among the others are left out for a time, and never more than the stated share.
+func TestEjection(t *testing.T) {
+	for name, c := range map[string]struct {
+		state func(f *field)
+		out   int // of four
+	}{
+		"alike": {func(f *field) { each(f, func(i int) { f.serve(i, 20, time.Second) }) }, 0},
+		"one is slow": {func(f *field) {
+			each(f, func(i int) { f.serve(i, 20, 200*time.Millisecond) })
+			f.serve(1, 60, 2*time.Second)
+		}, 1},
+		"one is slow, in little": {func(f *field) {
+			each(f, func(i int) { f.serve(i, 20, time.Millisecond) })
+			f.serve(1, 60, 50*time.Millisecond)
+		}, 0},
+		"one fails a third": {func(f *field) {
+			each(f, func(i int) { f.serve(i, 20, time.Second) })
+			for range 5 {
+				f.fail(1, 2, Failed)
+				f.serve(1, 1, time.Second)
+			}
+		}, 1},
+		"all fail a third": {func(f *field) {
+			each(f, func(i int) {
+				for range 7 {
+					f.serve(i, 2, time.Second)
+					f.fail(i, 1, Failed)
+				}
+			})
+		}, 0},
+		"too few calls to say": {func(f *field) { f.serve(0, 1, 10*time.Millisecond); f.serve(1, 4, 10*time.Second) }, 0},
+		"three are slow, two may be out": {func(f *field) {
+			f.serve(0, 20, 10*time.Millisecond)
+			f.serve(1, 20, 100*time.Second)
+			f.serve(2, 20, 10*time.Second)
+			f.serve(3, 20, time.Second)
+		}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newField(t, 4, "weighted", nil)
+			f.now = f.now.Add(time.Hour)
+			c.state(f)
+			count := func() (n int) {
+				for i, s := range f.plan(0) {
+					if s.Standing == Ejected {
+						n++
+						if i < 4-c.out {
+							t.Error("one that is left out goes before others")
+						}
+					}
+				}
+				return n
+			}
+			if n := count(); n != c.out {
+				t.Errorf("%d are left out, want %d", n, c.out)
+			}
+			// After its time, and without anything new, nobody is.
+			f.now = f.now.Add(10*time.Second + time.Millisecond)
+			if n := count(); n != 0 {
+				t.Errorf("%d are left out still", n)
+			}
+		})
+	}
+}
+
+func each(f *field, do func(i int)) {
+	for i := range f.targets {
+		do(i)
+	}
+}
+
+// TestPermutation: whatever happens, a plan has each member once, and nothing else.
+func TestPermutation(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	policies := []string{"default", "latency", "priority r3 r1", "weighted", "weighted r1=3 r2=0", "cost", "default affinity=off"}
+	for range 300 {
+		n := 1 + r.IntN(30)
+		f := newField(t, n, policies[r.IntN(len(policies))], func(_ int, m *Member) { m.Price = r.Int64N(3) - 1 })
+		for range 20 {
+			i := r.IntN(n)
+			switch r.IntN(5) {
+			case 0:
+				f.fail(i, r.IntN(7), Outcome(r.IntN(int(Unreachable)+1)))
+			case 1:
+				f.serve(i, r.IntN(7), time.Duration(r.Int64N(1e10)))
+			case 2:
+				f.busy(i, r.IntN(7))
+			case 3:
+				f.now = f.now.Add(time.Duration(r.Int64N(3e9)))
+			}
+			seen := make([]bool, n)
+			p := f.Plan(make([]Step, 1, 32), f.now, Key(r.Uint64N(2)*r.Uint64()), r.IntN(2) == 0)
+			if len(p) != n+1 || p[0] != (Step{}) {
+				t.Fatalf("%d steps for %d members", len(p)-1, n)
+			}
+			for j, s := range p[1:] {
+				if seen[s.Index] {
+					t.Fatalf("member %d stands twice", s.Index)
+				}
+				seen[s.Index] = true
+				if j > 0 && s.Standing < p[j].Standing {
+					t.Fatalf("standing %d after %d", s.Standing, p[j].Standing)
+				}
+			}
+		}
+	}
+}
+
+func TestPlanAllocates(t *testing.T) {
+	for _, policy := range []string{"default", "latency", "weighted", "cost"} {
+		f := newField(t, 30, policy, nil)
+		var buffer [32]Step
+		key := Key(0).Add("key")
+		if n := testing.AllocsPerRun(100, func() { f.Plan(buffer[:0], f.now, key, true) }); n != 0 {
+			t.Errorf("%s: %v allocations", policy, n)
+		}
+	}
+}
+
+func BenchmarkPlan(b *testing.B) {
+	for _, n := range []int{1, 3, 30} {
+		for _, policy := range []string{"default", "latency", "weighted"} {
+			b.Run(fmt.Sprintf("%s/%d", policy, n), func(b *testing.B) {
+				f := newField(b, n, policy, nil)
+				var buffer [32]Step
+				b.ReportAllocs()
+				for b.Loop() {
+					f.Plan(buffer[:0], f.now, 0, true)
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkAttempt(b *testing.B) {
+	f := newField(b, 1, "default", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		a, _ := f.targets[0].Begin(f.now, Try{})
+		a.First(f.now)
+		a.End(f.now, Answered, 0, "")
+	}
+}

@@ -1,0 +1,433 @@
+// Package routing decides in which order the targets of a call are tried, and remembers how they do.
+//
+// A Table has the live state of every target: an upstream, in a Region, for a model. What calls learn of a target comes in
+// by Attempts; Set.Plan puts a route's targets in order by a Policy, with the reason for each. A plan is always a
+// permutation of the Set's members: routing invents no target.
+//
+// The package does no I/O, reads no clock and starts nothing: every method is told what time it is.
+package routing
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Config is how targets are judged. What is left out is as in Defaults.
+type Config struct {
+	Breaker  BreakerConfig
+	Budget   BudgetConfig
+	Ejection EjectionConfig
+
+	WarmUp       time.Duration // from when a target is well again until it has its whole share
+	Throttle     time.Duration // how long a target rests that refused a call for its rate and did not say how long; it doubles
+	MaxThrottle  time.Duration // and no longer than this
+	AffinityLoad float64       // calls that begin alike stay together up to so many times the mean of work under way
+
+	Rand func() uint64 // of 64 random bits, safe for concurrent use; nil is math/rand/v2's
+}
+
+// Defaults is the Config for servers of which nothing is known.
+var Defaults = Config{
+	Breaker:      BreakerConfig{Failures: 5, Rate: 0.5, Volume: 20, Open: 500 * time.Millisecond, MaxOpen: 4 * time.Second, Trials: 1, Successes: 2},
+	Budget:       BudgetConfig{Ratio: 0.2, Floor: 10},
+	Ejection:     EjectionConfig{Share: 0.5, ErrorRate: 0.2, Latency: 5, Time: 10 * time.Second},
+	WarmUp:       3 * time.Second,
+	Throttle:     time.Second,
+	MaxThrottle:  30 * time.Second,
+	AffinityLoad: 1.25,
+}
+
+// withDefaults fills in what c leaves out.
+func (c Config) withDefaults() Config {
+	d := &Defaults
+	b, e := &c.Breaker, &c.Ejection
+	b.Failures, b.Rate, b.Volume = cmp.Or(b.Failures, d.Breaker.Failures), cmp.Or(b.Rate, d.Breaker.Rate), cmp.Or(b.Volume, d.Breaker.Volume)
+	b.Open, b.MaxOpen = cmp.Or(b.Open, d.Breaker.Open), cmp.Or(b.MaxOpen, d.Breaker.MaxOpen)
+	b.Trials, b.Successes = cmp.Or(b.Trials, d.Breaker.Trials), cmp.Or(b.Successes, d.Breaker.Successes)
+	if c.Budget == (BudgetConfig{}) {
+		c.Budget = d.Budget
+	}
+	e.Share, e.ErrorRate = cmp.Or(e.Share, d.Ejection.Share), cmp.Or(e.ErrorRate, d.Ejection.ErrorRate)
+	e.Latency, e.Time = cmp.Or(e.Latency, d.Ejection.Latency), cmp.Or(e.Time, d.Ejection.Time)
+	c.WarmUp, c.Throttle = cmp.Or(c.WarmUp, d.WarmUp), cmp.Or(c.Throttle, d.Throttle)
+	c.MaxThrottle, c.AffinityLoad = cmp.Or(c.MaxThrottle, d.MaxThrottle), cmp.Or(c.AffinityLoad, d.AffinityLoad)
+	if c.Rand == nil {
+		c.Rand = rand.Uint64
+	}
+	return c
+}
+
+// Table is the state of all targets. It is safe for concurrent use.
+type Table struct {
+	cfg   Config
+	start time.Time // what times are counted from
+
+	mu      sync.Mutex
+	targets map[Name]*Target
+	places  map[Name]*Place    // without Model
+	budgets map[string]*budget // by upstream
+}
+
+// New makes an empty Table; now is the time it begins at.
+func New(c Config, now time.Time) *Table {
+	return &Table{
+		cfg: c.withDefaults(), start: now,
+		targets: map[Name]*Target{}, places: map[Name]*Place{}, budgets: map[string]*budget{},
+	}
+}
+
+// since is now as the package counts it: nanoseconds, always above 0.
+func (t *Table) since(now time.Time) int64 { return max(int64(now.Sub(t.start)), 0) + 1 }
+
+// moment is the time that since counts as at.
+func (t *Table) moment(at int64) time.Time { return t.start.Add(time.Duration(at - 1)) }
+
+// Name is what a target is called.
+type Name struct {
+	Upstream string
+	Region   string // "" for an upstream that is one server, whatever Region it stands for
+	Model    string // the Bedrock id
+}
+
+// Target returns the target of that name, and makes it when it is new. Targets are kept for ever: there are as many as the
+// configuration's upstreams have models that were called.
+func (t *Table) Target(n Name) *Target {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if known := t.targets[n]; known != nil {
+		return known
+	}
+	b := t.budgets[n.Upstream]
+	if b == nil {
+		b = &budget{}
+		t.budgets[n.Upstream] = b
+	}
+	tg := &Target{Name: n, table: t, place: t.placeOf(n.Upstream, n.Region), budget: b, hash: uint64(Key(0).Add(n.Upstream).Add(n.Region))}
+	t.targets[n] = tg
+	return tg
+}
+
+// Place returns the server of an upstream; region is "" for an upstream that is one.
+func (t *Table) Place(upstream, region string) *Place {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.placeOf(upstream, region)
+}
+
+func (t *Table) placeOf(upstream, region string) *Place {
+	n := Name{Upstream: upstream, Region: region}
+	p := t.places[n]
+	if p == nil {
+		p = &Place{Name: n, table: t}
+		t.places[n] = p
+	}
+	return p
+}
+
+// Place is one server: what all models of an upstream in a Region share. A server that cannot be reached takes all its
+// models with it, a model that fails only itself.
+type Place struct {
+	Name
+	table       *Table
+	health      breaker
+	outstanding atomic.Int32
+}
+
+// Probe takes in how a probe of the server went that was sent at began.
+func (p *Place) Probe(began, now time.Time, err error) {
+	p.health.record(&p.table.cfg.Breaker, p.table.since(began), p.table.since(now), err == nil)
+}
+
+// Target is one model at one server.
+type Target struct {
+	Name
+	table  *Table
+	place  *Place
+	budget *budget
+	hash   uint64 // of its server
+
+	health      breaker
+	outstanding atomic.Int32
+	latency     [2]latency   // of whole answers, and of streams: they have nothing to do with one another
+	throttled   atomic.Int64 // until when
+
+	mu       sync.Mutex
+	throttle time.Duration // the rest that it was given last, 0 after it has answered
+	failure  Failure
+}
+
+// Failure is what went wrong last.
+type Failure struct {
+	At   time.Time
+	What string
+}
+
+// Try is what kind of attempt one is.
+type Try struct {
+	Stream bool
+	Again  bool // it comes after another, or beside it
+	Forced bool // to be sent whatever the breakers say: there is nowhere else to go
+}
+
+// Refusal is why an attempt may not be made.
+type Refusal uint8
+
+// The refusals.
+const (
+	Granted  Refusal = iota
+	IsOut            // a breaker is open, or its trials are under way
+	NoBudget         // the upstream has had its share of second attempts
+)
+
+// Attempt is one call at one target. It must be ended. The zero Attempt is over.
+type Attempt struct {
+	target      *Target
+	began       int64
+	stream      bool
+	first       bool
+	model, home bool // holds a trial's place of the target, of its server
+}
+
+// Begin counts an attempt that is about to be sent.
+func (t *Target) Begin(now time.Time, y Try) (Attempt, Refusal) {
+	at, cfg := t.table.since(now), &t.table.cfg
+	a := Attempt{target: t, began: at, stream: y.Stream}
+	ok := false
+	if ok, a.home = t.place.health.take(&cfg.Breaker, at); ok {
+		if ok, a.model = t.health.take(&cfg.Breaker, at); !ok && a.home {
+			t.place.health.release()
+			a.home = false
+		}
+	}
+	if !ok && !y.Forced {
+		return Attempt{}, IsOut
+	}
+	if !y.Again {
+		t.budget.first(at)
+	} else if !t.budget.again(&cfg.Budget, at) {
+		a.release()
+		return Attempt{}, NoBudget
+	}
+	t.outstanding.Add(1)
+	t.place.outstanding.Add(1)
+	return a, Granted
+}
+
+// release gives back the places of trials.
+func (a *Attempt) release() {
+	if a.model {
+		a.target.health.release()
+	}
+	if a.home {
+		a.target.place.health.release()
+	}
+	a.model, a.home = false, false
+}
+
+// First takes in that the attempt's first event has come: the target is well.
+func (a *Attempt) First(now time.Time) {
+	t := a.target
+	if t == nil || a.first {
+		return
+	}
+	a.first = true
+	at := t.table.since(now)
+	t.mu.Lock()
+	t.latency[kind(a.stream)].add(at, time.Duration(at-a.began))
+	t.throttle = 0
+	t.mu.Unlock()
+	a.well(at)
+}
+
+func (a *Attempt) well(at int64) {
+	c := &a.target.table.cfg.Breaker
+	a.target.health.record(c, a.began, at, true)
+	a.target.place.health.record(c, a.began, at, true)
+	a.release()
+}
+
+// Outcome is how an attempt ended.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Answered    Outcome = iota // or it was refused for what the request is: the target is well
+	Abandoned                  // nobody waits for it any more: nothing is known
+	Throttled                  // the rate was too high
+	Failed                     // the model failed
+	Slow                       // the first event did not come in time
+	Unreachable                // the server could not be reached, or is not in service
+)
+
+// End says how an attempt ended. wait is how long a throttled target said that it is to be left alone, 0 when it did not
+// say. what is for whoever looks at the state.
+func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string) {
+	t := a.target
+	if t == nil {
+		return
+	}
+	at := t.table.since(now)
+	c := &t.table.cfg
+	took := time.Duration(at - a.began)
+	t.outstanding.Add(-1)
+	t.place.outstanding.Add(-1)
+	switch o {
+	case Answered:
+		if !a.first {
+			a.well(at)
+		}
+	case Abandoned:
+		if !a.first {
+			t.waited(at, took, a.stream)
+		}
+	case Throttled:
+		a.well(at) // it is there, and answers at once
+		t.rest(at, wait)
+	case Slow:
+		t.waited(at, took, a.stream)
+		t.health.record(&c.Breaker, a.began, at, false)
+	case Failed:
+		t.health.record(&c.Breaker, a.began, at, false)
+	case Unreachable:
+		t.place.health.record(&c.Breaker, a.began, at, false)
+	}
+	a.release()
+	a.target = nil
+	if o > Abandoned {
+		t.mu.Lock()
+		t.failure = Failure{now, what}
+		t.mu.Unlock()
+	}
+}
+
+// waited takes in that the first event took longer than d, where that is news.
+func (t *Target) waited(now int64, d time.Duration, stream bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := &t.latency[kind(stream)]; float64(d) > l.now(now) {
+		l.add(now, d)
+	}
+}
+
+// rest leaves t alone for wait, or longer each time when it does not say.
+func (t *Target) rest(now int64, wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if wait <= 0 {
+		if now < t.throttled.Load() {
+			return // a call that was under way already when it began to rest
+		}
+		wait = min(max(2*t.throttle, t.table.cfg.Throttle), t.table.cfg.MaxThrottle)
+		t.throttle = wait
+	}
+	t.throttled.Store(max(t.throttled.Load(), now+int64(wait)))
+}
+
+// kind chooses between the latencies of whole answers and of streams.
+func kind(stream bool) int {
+	if stream {
+		return 1
+	}
+	return 0
+}
+
+// HedgeDelay is how long the first event of a call at t is waited for before another target is asked beside it; 0 is for
+// ever.
+func (t *Target) HedgeDelay(h Hedge, stream bool) time.Duration {
+	if h.Quantile == 0 {
+		return h.After
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.latency[kind(stream)].quantile(h.Quantile)
+}
+
+// Health is what the breakers make of a target.
+type Health uint8
+
+// The states of health.
+const (
+	Well Health = iota
+	OnTrial
+	Out
+)
+
+// String returns the state as it is shown.
+func (h Health) String() string { return [...]string{Well: "well", OnTrial: "on trial", Out: "out"}[h] }
+
+// Status is the live state of one target.
+type Status struct {
+	Name
+	Health         Health
+	OutUntil       time.Time     // of Out
+	ThrottledUntil time.Time     // the zero time when it is not throttled
+	Outstanding    int           // calls of this model under way
+	ServerWork     int           // calls of all models of the server under way
+	Streamed       time.Duration // mean time to the first event of a stream, 0 when it is not known
+	Whole          time.Duration // and of a whole answer
+	ErrorRate      float64       // of the last ten seconds: the model's or its server's, whichever is worse
+	Calls          int           // in them
+	Failure        Failure       // the last, with the zero time where there was none
+}
+
+// Status returns the state of every target that has been planned for, by name.
+func (t *Table) Status(now time.Time) []Status {
+	t.mu.Lock()
+	targets := make([]*Target, 0, len(t.targets))
+	for _, tg := range t.targets {
+		targets = append(targets, tg)
+	}
+	t.mu.Unlock()
+	slices.SortFunc(targets, func(a, b *Target) int {
+		return cmp.Or(cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Region, b.Region), cmp.Compare(a.Model, b.Model))
+	})
+	all := make([]Status, len(targets))
+	for i, tg := range targets {
+		all[i] = tg.status(now)
+	}
+	return all
+}
+
+func (t *Target) status(now time.Time) Status {
+	at := t.table.since(now)
+	s := Status{
+		Name: t.Name, Outstanding: int(t.outstanding.Load()), ServerWork: int(t.place.outstanding.Load()),
+		Whole: time.Duration(t.latency[0].now(at)), Streamed: time.Duration(t.latency[1].now(at)),
+	}
+	ok, trial, until := t.admits(at)
+	switch {
+	case !ok:
+		s.Health, s.OutUntil = Out, t.table.moment(until)
+	case trial:
+		s.Health = OnTrial
+	}
+	if r := t.throttled.Load(); r > at {
+		s.ThrottledUntil = t.table.moment(r)
+	}
+	s.ErrorRate, s.Calls = t.health.rate(at)
+	if rate, calls := t.place.health.rate(at); rate > s.ErrorRate || s.Calls == 0 {
+		s.ErrorRate, s.Calls = rate, calls
+	}
+	t.mu.Lock()
+	s.Failure = t.failure
+	t.mu.Unlock()
+	return s
+}
+
+// admits is the breakers' answer; until is when it is no longer no, as far as that is known.
+func (t *Target) admits(now int64) (ok, trial bool, until int64) {
+	c := &t.table.cfg.Breaker
+	ok, trial = t.health.admits(c, now)
+	there, trialThere := t.place.health.admits(c, now)
+	if !ok {
+		until = t.health.until.Load()
+	}
+	if !there {
+		until = max(until, t.place.health.until.Load())
+	}
+	return ok && there, trial || trialThere, until
+}

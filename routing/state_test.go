@@ -1,0 +1,268 @@
+package routing
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// numbers are random, and the same in every run.
+func numbers(seed uint64) func() uint64 { return rand.New(rand.NewPCG(seed, 1)).Uint64 }
+
+// TestBreaker walks a breaker through an outage, in the time of a bubble.
+func TestBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tb := New(Config{Rand: numbers(1)}, time.Now())
+		a := tb.Target(Name{"a", "us-east-1", "m"})
+		b := tb.Target(Name{"a", "us-east-1", "n"}) // another model of the same server
+		c := tb.Target(Name{"a", "us-west-2", "m"}) // another server of the same upstream
+		try := func(tg *Target, o Outcome) Refusal {
+			at, r := tg.Begin(time.Now(), Try{})
+			at.End(time.Now(), o, 0, "test")
+			return r
+		}
+		hung, _ := a.Begin(time.Now(), Try{})
+		time.Sleep(time.Second)
+		for i := range 4 {
+			if try(a, Unreachable) != Granted {
+				t.Fatalf("out after %d failures", i)
+			}
+		}
+		if try(a, Answered) != Granted {
+			t.Fatal("out before its time")
+		}
+		for range 5 { // the answer between has begun the count anew
+			if try(a, Unreachable) != Granted {
+				t.Fatal("out before its time")
+			}
+		}
+		if try(a, Answered) != IsOut || try(b, Answered) != IsOut {
+			t.Error("a server that cannot be reached is asked on")
+		}
+		if try(c, Answered) != Granted {
+			t.Error("another server of the upstream is not asked")
+		}
+		if s := a.status(time.Now()); s.Health != Out || s.OutUntil != time.Now().Add(500*time.Millisecond) || s.Failure.What != "test" {
+			t.Errorf("status %+v", s)
+		}
+		// It stays open for 500 ms, then twice as long after each trial that fails, up to 4 s.
+		for _, open := range []time.Duration{500, 1000, 2000, 4000, 4000} {
+			time.Sleep(open*time.Millisecond - 1)
+			if try(a, Answered) != IsOut {
+				t.Errorf("asked before %d ms", open)
+			}
+			time.Sleep(1)
+			first, r1 := a.Begin(time.Now(), Try{})
+			_, r2 := b.Begin(time.Now(), Try{})
+			if r1 != Granted || r2 != IsOut {
+				t.Errorf("after %d ms: trials %v and %v, want one", open, r1, r2)
+			}
+			first.End(time.Now(), Unreachable, 0, "")
+		}
+		// A trial that is given up leaves its place to the next. Two that go well close it.
+		time.Sleep(4 * time.Second)
+		if try(a, Abandoned) != Granted || try(a, Answered) != Granted || a.status(time.Now()).Health != OnTrial {
+			t.Error("half open")
+		}
+		if try(b, Answered) != Granted || a.status(time.Now()).Health != Well {
+			t.Error("not closed")
+		}
+		// What hung since before the outage ends now, and says nothing.
+		for range 10 {
+			stale := hung
+			stale.target.place.outstanding.Add(1)
+			stale.target.outstanding.Add(1)
+			stale.End(time.Now(), Unreachable, 0, "")
+		}
+		hung.End(time.Now(), Slow, 0, "")
+		if try(a, Answered) != Granted {
+			t.Error("opened by what was sent before the outage")
+		}
+		if n := a.status(time.Now()); n.Outstanding != 0 || n.ServerWork != 0 {
+			t.Errorf("%d and %d calls are left", n.Outstanding, n.ServerWork)
+		}
+	})
+}
+
+// TestModelBreaker: a model that fails leaves the others of its server alone, and a share of failures is enough.
+func TestModelBreaker(t *testing.T) {
+	start := time.Now()
+	tb := New(Config{}, start)
+	a, b := tb.Target(Name{"u", "", "a"}), tb.Target(Name{"u", "", "b"})
+	end := func(o Outcome) {
+		at, r := a.Begin(start, Try{})
+		if r != Granted {
+			t.Fatal("out before its time")
+		}
+		at.End(start, o, 0, "")
+	}
+	for range 10 { // never two in a row: 20 calls, half of them failures
+		end(Answered)
+		end(Slow)
+	}
+	if _, r := a.Begin(start, Try{}); r != IsOut {
+		t.Error("half of all fail, and it is asked on")
+	}
+	if at, r := a.Begin(start, Try{Forced: true}); r != Granted {
+		t.Error("nowhere else to go, and it is not asked")
+	} else {
+		at.First(start)
+		at.End(start, Answered, 0, "")
+	}
+	if at, r := a.Begin(start, Try{}); r != Granted || a.status(start).Health == Well {
+		t.Error("a call that was sent all the same and went well is a trial")
+	} else {
+		at.End(start, Abandoned, 0, "")
+	}
+	if _, r := b.Begin(start, Try{}); r != Granted {
+		t.Error("another model is not asked")
+	}
+}
+
+// TestProbe: probes open and close a server's breaker without a call.
+func TestProbe(t *testing.T) {
+	now := time.Now()
+	tb := New(Config{}, now)
+	a, p := tb.Target(Name{"u", "", "a"}), tb.Place("u", "")
+	for range 5 {
+		p.Probe(now, now, errTest)
+	}
+	if a.status(now).Health != Out {
+		t.Error("well after five probes that failed")
+	}
+	now = now.Add(time.Second)
+	p.Probe(now, now, nil)
+	p.Probe(now, now, nil)
+	if a.status(now).Health != Well {
+		t.Error("out after two that went well")
+	}
+}
+
+type testError struct{}
+
+func (testError) Error() string { return "test" }
+
+var errTest = testError{}
+
+func TestThrottle(t *testing.T) {
+	now := time.Now()
+	tg := New(Config{}, now).Target(Name{"u", "", "a"})
+	throttle := func(wait time.Duration) {
+		a, _ := tg.Begin(now, Try{})
+		a.End(now, Throttled, wait, "")
+	}
+	rests := func(want time.Duration) {
+		t.Helper()
+		if got := tg.status(now).ThrottledUntil; want == 0 && !got.IsZero() || want > 0 && got.Sub(now).Round(time.Microsecond) != want {
+			t.Errorf("throttled for %v, want %v", got.Sub(now), want)
+		}
+	}
+	throttle(7 * time.Second)
+	rests(7 * time.Second)
+	throttle(2 * time.Second) // sooner than the last: that stands
+	rests(7 * time.Second)
+	now = now.Add(8 * time.Second)
+	for _, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+		rests(0)
+		throttle(0)
+		throttle(0) // under way at the same time
+		rests(want * time.Second)
+		now = now.Add(want*time.Second + time.Millisecond)
+	}
+	a, _ := tg.Begin(now, Try{})
+	a.First(now)
+	a.End(now, Answered, 0, "")
+	throttle(0)
+	rests(time.Second)
+	if tg.status(now).Health != Well {
+		t.Error("a target that throttles is there")
+	}
+}
+
+// TestBudget holds random traffic against the rule, counted by hand.
+func TestBudget(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	cfg := BudgetConfig{Ratio: 0.2, Floor: 10}
+	for range 50 {
+		var b budget
+		var firsts, agains []int64 // seconds
+		recent := func(of []int64, now int64) (n int) {
+			for _, s := range of {
+				if s > now-10 {
+					n++
+				}
+			}
+			return n
+		}
+		for second := int64(0); second < 40; second++ {
+			for range r.IntN(40) {
+				if now := second*int64(time.Second) + r.Int64N(1e9); r.IntN(3) > 0 {
+					b.first(now)
+					firsts = append(firsts, second)
+				} else {
+					want := float64(recent(agains, second)+1) <= 0.2*float64(recent(firsts, second))+10
+					if got := b.again(&cfg, now); got != want {
+						t.Fatalf("second %d: again %t, want %t", second, got, want)
+					}
+					if want {
+						agains = append(agains, second)
+					}
+				}
+			}
+			if r.IntN(10) == 0 {
+				second += r.Int64N(15) // quiet
+			}
+		}
+	}
+}
+
+func TestLatency(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 4))
+	var l latency
+	if l.now(1) != 0 || l.quantile(0.5) != 0 {
+		t.Error("known before the first sample")
+	}
+	for i := range 300 {
+		d := time.Duration(r.ExpFloat64() * float64(time.Second))
+		l.add(int64(i)*int64(time.Millisecond), d)
+	}
+	var l2 latency
+	var all []time.Duration
+	for i := range 400 {
+		d := time.Duration(r.ExpFloat64() * float64(time.Second))
+		l2.add(int64(i), d)
+		all = append(all, d)
+	}
+	slices.Sort(all)
+	for _, q := range []float64{0.5, 0.9, 0.95, 0.99} {
+		exact := all[int(q*400)-1]
+		if got := l2.quantile(q); got < exact || got > exact*5/4+4*time.Millisecond {
+			t.Errorf("quantile %v is %v, exactly %v", q, got, exact)
+		}
+	}
+	// Ten equal samples one after another count as much as is needed to follow a change.
+	var c latency
+	c.add(0, time.Second)
+	for range 40 {
+		c.add(1, 2*time.Second)
+	}
+	if m := time.Duration(c.now(1)); m < 1950*time.Millisecond || m > 2*time.Second {
+		t.Errorf("mean %v after a change to 2s", m)
+	}
+	if m := time.Duration(c.now(1 + int64(20*time.Second))); m < 700*time.Millisecond || m > 800*time.Millisecond {
+		t.Errorf("mean %v after 20 s in which nothing was heard, want 2s/e", m)
+	}
+	for i := range c.buckets {
+		if b := bound(i); bucket(b-1) != i || i+1 < len(c.buckets) && bucket(b) != i+1 {
+			t.Errorf("bucket %d ends at %v, which is in bucket %d", i, b, bucket(b))
+		}
+	}
+	for range 3 * maxTotal {
+		c.add(2, time.Hour*1000)
+	}
+	if c.total >= maxTotal || c.quantile(0.5) != bound(len(c.buckets)-1) {
+		t.Errorf("%d samples, median %v", c.total, c.quantile(0.5))
+	}
+}
