@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"outcrop/catalog"
+	"outcrop/routing"
 )
 
 // Tag is one tag.
@@ -50,12 +51,13 @@ type Target struct {
 
 // Route is what a modelId means to a caller in a Region, at one moment.
 type Route struct {
-	Profile *Profile       // nil for a bare foundation model
-	Model   *catalog.Model // the model behind it
-	Scope   string         // the price's scope: "region", "global" or the geography
-	Source  string         // the source Region
-	Targets []Target       // in the order to try: the source Region first where it is a destination
-	ARN     string         // what the call counts as used: the profile's ARN, or the foundation model's
+	Profile *Profile        // nil for a bare foundation model
+	Model   *catalog.Model  // the model behind it
+	Scope   string          // the price's scope: "region", "global" or the geography
+	Source  string          // the source Region
+	Policy  *routing.Policy // how a target is chosen; nil is the default
+	Targets []Target        // the destinations, the source Region first where it is one: a call is served there or nowhere
+	ARN     string          // what the call counts as used: the profile's ARN, or the foundation model's
 
 	// Authorize is every resource that must be allowed, in the order AWS checks them: the profile, then each model
 	// ARN behind it.

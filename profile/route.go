@@ -77,22 +77,32 @@ func (s *Service) entry(p *Profile) *entry {
 	if !ok {
 		return &entry{profile: p}
 	}
-	var destinations []string
+	r := newRoute(p, m, s.destinations(p))
+	var err error
+	if r.Policy, err = policyOf(p.Tags); err != nil {
+		// Create and Tag refuse such a one: it is older than they are, or newer.
+		s.log.Error("the routing of an inference profile cannot be read; it is the default", "profile", p.ARN, "error", err)
+	}
+	return &entry{profile: p, route: r}
+}
+
+// destinations is the Regions in which a call of the application profile p may be served.
+func (s *Service) destinations(p *Profile) []string {
 	switch p.Geo {
 	case "":
-		destinations = []string{p.Region}
+		return []string{p.Region}
 	case catalog.Global:
 		// Its model ARNs do not name the Regions; those of the catalog may grow.
-		destinations = s.catalog.Destinations(catalog.Global+"."+p.ModelID, p.Region)
-	default:
-		// What was copied: a geography's destinations never change.
-		for _, model := range p.Models {
-			if a, err := arn.Parse(model); err == nil {
-				destinations = append(destinations, a.Region)
-			}
+		return s.catalog.Destinations(catalog.Global+"."+p.ModelID, p.Region)
+	}
+	// What was copied: a geography's destinations never change.
+	var regions []string
+	for _, model := range p.Models {
+		if a, err := arn.Parse(model); err == nil {
+			regions = append(regions, a.Region)
 		}
 	}
-	return &entry{profile: p, route: newRoute(p, m, destinations)}
+	return regions
 }
 
 // systemRoute returns the route of a system-defined profile, nil when there is none of that id in region.

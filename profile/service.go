@@ -271,6 +271,9 @@ func (s *Service) Create(ctx context.Context, account, region string, r CreateRe
 		}
 		return nil, fault.New(fault.Validation, "The model source %s cannot be served: this server has no upstream for %s in %s.", p.Source, p.ModelID, places)
 	}
+	if err := s.checkReserved(p, p.Tags); err != nil {
+		return nil, err
+	}
 	if r.Token != "" {
 		p.Token, p.TokenDigest = r.Token, digest(p)
 	}
@@ -596,6 +599,13 @@ func (s *Service) Tags(account, region, resource string) ([]Tag, error) {
 // stays: tags are not among the attributes that it dates.
 func (s *Service) Tag(ctx context.Context, account, region, resource string, tags []Tag) error {
 	if err := checkTags(tags); err != nil {
+		return err
+	}
+	p, err := s.taggable(account, region, resource)
+	if err != nil {
+		return err
+	}
+	if err := s.checkReserved(p, tags); err != nil {
 		return err
 	}
 	return s.edit(ctx, account, region, resource, func(old []Tag) ([]Tag, error) {
