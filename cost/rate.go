@@ -114,6 +114,25 @@ func (r *Rater) Rate(u converse.Usage, model *catalog.Model, scope, sourceRegion
 	return charges
 }
 
+// Blend returns what the model costs by and large when region is called, for whoever compares Regions: in nano-USD, a million
+// tokens of which three are read for each one that is written. ok is false where a price is not known, as of what is not
+// paid by the token.
+func (r *Rater) Blend(model *catalog.Model, scope, region string, at time.Time) (nano int64, ok bool) {
+	p, ok := r.catalog.Price(model.ID, scope, region, at)
+	if !ok || p.Input == nil {
+		return 0, false
+	}
+	in, out := *p.Input, int64(0)
+	if p.Output != nil { // embeddings have none
+		out = *p.Output
+	}
+	return in/4*3 + out/4, true
+}
+
+// LostAttempt is what the usage types of charges end in that are for an attempt whose answer nobody got: see
+// docs/routing.md.
+const LostAttempt = "-lost-attempt"
+
 // What usage types end in.
 const (
 	inputImage   = "input-image"

@@ -44,8 +44,14 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 		}
 		return Count{}, fault.New(fault.Validation, "The provided model doesn't support counting tokens.")
 	}
-	for _, k := range v.candidates(route) {
-		counter, ok := k.Provider.(upstream.TokenCounter)
+	w := v.way(route, c.Start)
+	for i := range w.candidates {
+		k := &w.candidates[i]
+		p, err := v.provider(route, k, c.ID.String())
+		if err != nil {
+			return Count{}, err
+		}
+		counter, ok := p.(upstream.TokenCounter)
 		if !ok {
 			continue
 		}

@@ -7,9 +7,9 @@ import (
 	"outcrop/upstream"
 )
 
-// embed asks one candidate for embeddings and gives the outcome the shape of a stream, so that it is settled like every
-// other call. Whoever is no Embedder may still speak the caller's own format.
-func (r *run) embed(ctx context.Context, p upstream.Provider, req *upstream.Request) (converse.Stream, error) {
+// embed asks p for embeddings, puts them into to, and gives the outcome the shape of a stream, so that it is settled like
+// every other call. Whoever is no Embedder may still speak the caller's own format.
+func embed(ctx context.Context, p upstream.Provider, req *upstream.Request, to **converse.Embeddings) (converse.Stream, error) {
 	e, ok := p.(upstream.Embedder)
 	if !ok || speaks(p, req.Native) {
 		return p.Send(ctx, req)
@@ -24,7 +24,7 @@ func (r *run) embed(ctx context.Context, p upstream.Provider, req *upstream.Requ
 	if req.Native != nil {
 		vectors.Usage.Units = req.Native.Units
 	}
-	r.vectors = vectors
+	*to = vectors
 	return func(yield func(converse.Event, error) bool) {
 		_ = yield(converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant}, nil) &&
 			yield(converse.Event{Kind: converse.Metadata, Usage: vectors.Usage, Estimated: vectors.Estimated}, nil)

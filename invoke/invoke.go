@@ -1,9 +1,9 @@
 // Package invoke is the data plane: one inference request in a straight line.
 //
-// Resolve what the caller named, authorize it, write the intent, try the targets in order until the first event, stream,
-// and settle exactly once however the call ends. The first event commits the target: before it a retryable error moves
-// on to the next, after it the error is the caller's. A call leaves its profile's destinations never, because its
-// targets come from the route and from nowhere else.
+// Resolve what the caller named, authorize it, write the intent, try the targets in the order of package routing until the
+// first event, stream, and settle exactly once however the call ends. The first event commits the target: before it a
+// retryable error moves on to the next, after it the error is the caller's. A call leaves its profile's destinations never:
+// see Invoker.provider.
 package invoke
 
 import (
@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,16 +27,18 @@ import (
 	"outcrop/iam"
 	"outcrop/ledger"
 	"outcrop/profile"
+	"outcrop/routing"
 	"outcrop/upstream"
 )
 
-// Config is what an Invoker is made of. Every field but Logger and Drain is required.
+// Config is what an Invoker is made of. Every field but Routing, Logger and Drain is required.
 type Config struct {
 	Profiles  *profile.Service
 	Guard     *iam.Guard
 	Ledger    *ledger.Ledger
 	Rater     *cost.Rater
-	Upstreams []*upstream.Upstream // in the order in which they are tried within a Region
+	Upstreams []*upstream.Upstream
+	Routing   *routing.Table // nil is one of the defaults
 	Clock     func() time.Time
 	Logger    *slog.Logger
 
@@ -51,6 +54,7 @@ const DefaultDrain = 5 * time.Second
 type Invoker struct {
 	Config
 	running running
+	ways    ways
 }
 
 // New makes an Invoker.
@@ -60,6 +64,9 @@ func New(c Config) *Invoker {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Routing == nil {
+		c.Routing = routing.New(routing.Config{}, c.Clock())
 	}
 	return &Invoker{Config: c}
 }
@@ -90,6 +97,10 @@ type Call struct {
 	// Unread says why there is neither Body nor Embedding, only Native: the answer to the caller where no upstream speaks
 	// Native's format.
 	Unread error
+
+	// Header is the answer's headers, by canonical name. Where the call was served is written there before its first event
+	// or its error. It may be nil.
+	Header map[string][]string
 
 	// Read, where it is set, fills in the fields above once the model is known and the caller has been allowed to call
 	// it: what a body means is its model's vendor's to say.
@@ -187,18 +198,20 @@ func (v *Invoker) Stream(ctx context.Context, c *Call) (*Streaming, error) {
 // run is one call on its way.
 type run struct {
 	*Invoker
-	ctx        context.Context // the caller's
-	call       *Call
-	id         string // the call's, as text
-	route      *profile.Route
-	candidates []candidate
-	life       lifetime // of what is asked of upstreams
+	ctx   context.Context // the caller's
+	call  *Call
+	id    string // the call's, as text
+	route *profile.Route
+	way   *way
+	life  lifetime // of what is asked of upstreams
 
 	settled  bool
 	latency  time.Duration
 	first    time.Duration
-	served   candidate // of the latest attempt; there is always one
+	served   *candidate // of the latest attempt; there is always one
 	attempts int
+	trying   routing.Attempt // at served
+	lost     []lostAttempt
 	usage    converse.Usage
 	told     bool   // usage is the upstream's own
 	whole    bool   // usage is of the whole answer, told or estimated
@@ -207,13 +220,6 @@ type run struct {
 	partial  int    // bytes of output seen, but for that in chunks, which tell their usage
 	stop     string
 	vectors  *converse.Embeddings
-}
-
-// candidate is one upstream for one target.
-type candidate struct {
-	*upstream.Upstream
-	region string
-	model  string // the upstream's name of it
 }
 
 // Speaks reports whether any upstream passes n on as it is. n needs no Body for that.
@@ -258,11 +264,11 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 		return nil, fault.New(fault.Validation, "The model is unsupported for streaming. Use Converse or InvokeModel for model %s.", route.Model.ID)
 	}
 	r := &run{Invoker: v, ctx: ctx, call: c, id: id, route: route, tier: tier}
-	if r.candidates = v.candidates(route); len(r.candidates) == 0 {
+	if r.way = v.way(route, c.Start); len(r.way.candidates) == 0 {
 		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
 	}
 	if c.Body == nil && c.Embedding == nil {
-		if r.candidates = slices.DeleteFunc(r.candidates, func(k candidate) bool { return !speaks(k.Provider, c.Native) }); len(r.candidates) == 0 {
+		if !slices.ContainsFunc(r.way.candidates, func(k candidate) bool { return speaks(k.Provider, c.Native) }) {
 			return nil, c.Unread
 		}
 	}
@@ -328,28 +334,10 @@ func (v *Invoker) authorize(ctx context.Context, c *Call, id string, route *prof
 	return v.Guard.Check(ctx, id, c.Caller, access)
 }
 
-// candidates lists what may be tried, in order: the route's targets, and within each Region the upstreams as configured.
-// An upstream that serves several Regions is one server all the same: it is asked once, in the first of them.
-func (v *Invoker) candidates(route *profile.Route) []candidate {
-	cs := make([]candidate, 0, min(len(route.Targets), len(v.Upstreams)))
-	for _, t := range route.Targets {
-		for _, u := range v.Upstreams {
-			if slices.ContainsFunc(cs, func(c candidate) bool { return c.Upstream == u }) {
-				continue
-			}
-			if name, ok := u.Serves(t.Region, t.ModelID); ok {
-				cs = append(cs, candidate{u, t.Region, name})
-			}
-		}
-		if len(cs) == len(v.Upstreams) {
-			break
-		}
-	}
-	return cs
-}
-
 // errGone says that the consumer of a stream stopped before its end.
 var errGone = errors.New("the caller went away")
+
+var errUnfinished = fault.New(fault.ModelStream, "The model's answer ended before it was complete.")
 
 // events is the call's stream: it tries the candidates, forwards the events of the one that commits, and settles.
 func (r *run) events(yield func(converse.Event, error) bool) {
@@ -359,27 +347,42 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 	defer context.AfterFunc(r.ctx, r.left)()
 	// A consumer that panics must not leave the call open.
 	defer func() {
+		r.trying.End(r.Clock(), routing.Abandoned, 0, "")
 		if !r.settled {
 			_ = r.settle(ledger.Failed, "panic")
 		}
 	}()
 
-	var last error
-	for _, c := range r.candidates {
-		if r.attempts > 0 && (r.ctx.Err() != nil || r.running.isAborted()) {
+	var (
+		buffer [8]routing.Step
+		last   error
+	)
+	t := turns{plan: r.plan(buffer[:0])}
+	for {
+		if last != nil && (r.ctx.Err() != nil || r.running.isAborted()) {
 			break // nobody waits for another attempt
 		}
-		r.attempts++
-		r.served = c
-		committed, err := r.attempt(c, yield)
+		c, a, ok := r.next(&t)
+		if !ok {
+			break
+		}
+		if last != nil {
+			r.lose(r.served, last)
+		}
+		r.serve(c, a)
+		committed, err := r.attempt(&t, yield)
 		if err == nil {
+			r.ended(&r.trying, nil)
 			return
 		}
+		r.ended(&r.trying, err)
 		last = err
-		if k := fault.From(err).Kind; committed || !k.Retryable() || k == fault.ModelTimeout {
-			break // a model that took too long has worked, and would again: one generation is paid for, not several
+		k := fault.From(err).Kind
+		if committed || !k.Retryable() {
+			break
 		}
-		r.Logger.Warn("attempt failed", "request_id", r.id, "upstream", c.Name, "region", c.region, "error", err)
+		t.slow = t.slow || k == fault.ModelTimeout
+		r.Logger.Warn("attempt failed", "request_id", r.id, "upstream", r.served.Name, "region", r.served.region, "error", err)
 	}
 	f := fault.From(last)
 	switch {
@@ -397,21 +400,40 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		}
 	}
 	if !errors.Is(last, errGone) {
+		r.tell()
 		yield(converse.Event{}, f)
 	}
+}
+
+// tell writes into the answer's headers where the call is served, or was tried last.
+func (r *run) tell() {
+	h := r.call.Header
+	if h == nil || r.served == nil {
+		return
+	}
+	values := []string{r.served.region, r.served.Name, strconv.Itoa(r.attempts)}
+	h["X-Outcrop-Served-Region"], h["X-Outcrop-Upstream"], h["X-Outcrop-Attempts"] = values[:1:1], values[1:2:2], values[2:]
 }
 
 // left starts the drain's clock: the caller has gone. It may run beside the call.
 func (r *run) left() { r.life.endAfter() }
 
-// attempt sends the call to one candidate and forwards its events. committed says that an event was seen. A nil error
-// means that the call is settled and done, also when the consumer did not take its last event.
-func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (committed bool, err error) {
+// serve makes the attempt a at c the run's.
+func (r *run) serve(c *candidate, a routing.Attempt) {
+	r.served, r.trying = c, a
 	drain := r.Drain
 	if c.Drain != nil {
 		drain = *c.Drain
 	}
 	r.life.setDrain(drain)
+}
+
+// send asks c. vectors is where the embeddings go that are the answer.
+func (r *run) send(ctx context.Context, c *candidate, vectors **converse.Embeddings) (converse.Stream, error) {
+	p, err := r.provider(r.route, c, r.id)
+	if err != nil {
+		return nil, err
+	}
 	req := &upstream.Request{
 		ID: r.id, Model: c.model, ModelID: r.route.Model.ID, Region: c.region, Stream: r.call.Stream,
 		Body: r.call.Body, Embedding: r.call.Embedding, Native: r.call.Native, Unread: r.call.Unread,
@@ -419,11 +441,23 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 	if p := r.route.Profile; p != nil {
 		req.Profile, req.ProfileName = r.route.ARN, p.Name
 	}
-	var stream converse.Stream
 	if req.Embedding != nil {
-		stream, err = r.embed(&r.life, c.Provider, req)
+		return embed(ctx, p, req, vectors)
+	}
+	return p.Send(ctx, req)
+}
+
+// attempt sends the call to r.served, or to another beside it, and forwards the events of the one that commits, which
+// r.served is then. committed says that an event was seen. A nil error means that the call is settled and done, also when
+// the consumer did not take its last event.
+func (r *run) attempt(t *turns, yield func(converse.Event, error) bool) (committed bool, err error) {
+	var stream converse.Stream
+	if d := r.hedgeDelay(t); d > 0 {
+		race := &race{run: r}
+		defer race.end()
+		stream = race.decide(t, d)
 	} else {
-		stream, err = c.Provider.Send(&r.life, req)
+		stream, err = r.send(&r.life, r.served, &r.vectors)
 	}
 	if err != nil {
 		return false, err
@@ -438,7 +472,10 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 		}
 		if !committed {
 			committed = true
-			r.first = r.Clock().Sub(r.call.Start)
+			now := r.Clock()
+			r.first = now.Sub(r.call.Start)
+			r.trying.First(now)
+			r.tell()
 		}
 		if e.Served != nil && e.Served.Tier != "" {
 			r.tier = word(e.Served.Tier)
@@ -478,7 +515,7 @@ func (r *run) attempt(c candidate, yield func(converse.Event, error) bool) (comm
 	if gone {
 		return true, errGone
 	}
-	return committed, fault.New(fault.ModelStream, "The model's answer ended before it was complete.")
+	return committed, errUnfinished
 }
 
 // settle writes how the call ended, once. It uses no context of the caller's: a settlement outlives him.
@@ -491,7 +528,7 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	r.latency = now.Sub(r.call.Start)
 	s := ledger.Settlement{
 		ID: r.call.ID, Time: now, Status: status, Reason: reason, Service: catalog.Service,
-		Upstream: r.served.Name, Served: r.served.region, Attempts: r.attempts, StopReason: r.stop,
+		Attempts: r.attempts, StopReason: r.stop,
 		Latency: r.latency, FirstEvent: r.first, Usage: r.usage, Estimated: !r.told,
 	}
 	switch {
@@ -508,15 +545,20 @@ func (r *run) settle(status ledger.Status, reason string) error {
 		s.Estimated = false // there is nothing to estimate
 	default:
 		// Something was generated, or may have been, and nobody told how much: no usage is never free.
-		s.Usage = converse.Usage{InputTokens: r.call.estimateInputTokens(), OutputTokens: int64(r.partial+3) / 4}
-		if n := r.call.Native; n != nil {
-			if n.Units.Images > 0 || n.Units.SearchUnits > 0 {
-				s.Usage = converse.Usage{} // these are not paid by the token
-			}
-			s.Usage.Units = n.Units
-		}
+		s.Usage = r.call.estimate(r.partial)
+	}
+	if r.served != nil {
+		s.Upstream, s.Served = r.served.Name, r.served.region
 	}
 	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.tier, r.call.Start)
+	for _, l := range r.lost {
+		s.Estimated = true
+		s.Reason = strings.TrimPrefix(s.Reason+"; an attempt at "+l.Name+" in "+l.region+" was lost: "+l.why, "; ")
+		for _, c := range r.Rater.Rate(r.call.estimate(0), r.route.Model, r.route.Scope, r.route.Source, r.call.tier(), r.call.Start) {
+			c.UsageType += cost.LostAttempt
+			s.Charges = append(s.Charges, c)
+		}
+	}
 	if err := r.Ledger.Settle(context.WithoutCancel(r.ctx), &s); err != nil {
 		r.Logger.Error("settlement failed", "request_id", r.id, "error", err)
 		return fault.Wrap(err, fault.Unavailable, "The answer could not be recorded. Try again.")

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -170,6 +172,7 @@ func TestEndings(t *testing.T) {
 		status    ledger.Status
 		usage     converse.Usage
 		estimated bool
+		lost      int64 // attempts that are charged beside the last, each with its input of 6 tokens
 		attempts  int
 		by        string
 		region    string
@@ -181,7 +184,7 @@ func TestEndings(t *testing.T) {
 		"the second upstream answers": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.Unavailable)), up("b", nil, answer(nil, whole(12, 5)...))},
 			status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, attempts: 2, by: "b", region: "us-east-1"},
 		"an error before the first event moves on": {ups: []*upstream.Upstream{up("a", nil, answer(fault.New(fault.ModelStream, "cut"))), up("b", nil, answer(nil, whole(12, 5)...))},
-			stream: true, status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, attempts: 2, by: "b", region: "us-east-1"},
+			stream: true, status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, lost: 1, estimated: true, attempts: 2, by: "b", region: "us-east-1"},
 		"another Region of the profile answers": {model: "us." + haiku,
 			ups:    []*upstream.Upstream{up("east", []string{"us-east-1"}, refuse(fault.Throttled)), up("west", []string{"us-west-2"}, answer(nil, whole(12, 5)...))},
 			status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, attempts: 2, by: "west", region: "us-west-2"},
@@ -206,16 +209,26 @@ func TestEndings(t *testing.T) {
 		})}, fails: true, err: fault.ModelError, status: ledger.Failed, attempts: 1, by: "a", region: "us-east-1"},
 		"one server is asked once, whatever the Regions": {model: "us." + haiku, ups: []*upstream.Upstream{up("a", nil, refuse(fault.Throttled))},
 			fails: true, err: fault.Throttled, status: ledger.Failed, attempts: 1, by: "a", region: "us-east-1"},
-		"a timeout may have used the input, and is not paid twice": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelTimeout)), up("b", nil, answer(nil, whole(1, 1)...))},
-			fails: true, err: fault.ModelTimeout, status: ledger.Failed, usage: converse.Usage{InputTokens: 6}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
+		"a timeout moves on, and may have used the input": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelTimeout)), up("b", nil, answer(nil, whole(12, 5)...))},
+			status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, lost: 1, estimated: true, attempts: 2, by: "b", region: "us-east-1"},
+		"so does an answer that cannot be read": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelError)), up("b", nil, refuse(fault.ModelTimeout)), up("c", nil, answer(nil, whole(12, 5)...))},
+			status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, lost: 2, estimated: true, attempts: 3, by: "c", region: "us-east-1"},
+		"of two timeouts both may have used the input": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelTimeout)), up("b", nil, refuse(fault.ModelTimeout))},
+			fails: true, err: fault.ModelTimeout, status: ledger.Failed, usage: converse.Usage{InputTokens: 6}, lost: 1, estimated: true, attempts: 2, by: "b", region: "us-east-1"},
+		"a timeout, then a refusal": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelTimeout)), up("b", nil, refuse(fault.Throttled))},
+			fails: true, err: fault.Throttled, status: ledger.Failed, lost: 1, estimated: true, attempts: 2, by: "b", region: "us-east-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if len(c.ups) > 1 {
+				c.ups[len(c.ups)-1].Standby = true // after the others, whatever the dice say
+			}
 			r := newRig(t, c.ups...)
 			model := c.model
 			if model == "" {
 				model = haiku
 			}
 			call := r.call(model, c.stream)
+			call.Header = map[string][]string{}
 			var err error
 			if c.stream {
 				var s *invoke.Streaming
@@ -237,8 +250,21 @@ func TestEndings(t *testing.T) {
 				t.Errorf("entry: status %v usage %+v estimated %t attempts %d upstream %q served %q reason %q", e.Status, e.Usage, e.Estimated, e.Attempts, e.Upstream, e.Served, e.Reason)
 			}
 			// Claude 3 Haiku: 0.25 USD and 1.25 USD a million tokens are 250 and 1250 nano-USD each.
-			if nano, unrated := e.Cost(); nano != 250*c.usage.InputTokens+1250*c.usage.OutputTokens || unrated {
-				t.Errorf("cost %d (unrated %t), want %d", nano, unrated, 250*c.usage.InputTokens+1250*c.usage.OutputTokens)
+			if nano, unrated := e.Cost(); nano != 250*(c.usage.InputTokens+6*c.lost)+1250*c.usage.OutputTokens || unrated {
+				t.Errorf("cost %d (unrated %t), want %d", nano, unrated, 250*(c.usage.InputTokens+6*c.lost)+1250*c.usage.OutputTokens)
+			}
+			lost := int64(0)
+			for _, charge := range e.Charges {
+				if charge.UsageType == "USE1-Claude3Haiku-input-tokens-lost-attempt" {
+					lost += charge.Quantity
+				}
+			}
+			if lost != 6*c.lost {
+				t.Errorf("%d tokens are charged for attempts that were lost, want %d: %+v", lost, 6*c.lost, e.Charges)
+			}
+			wantHeader := map[string][]string{"X-Outcrop-Served-Region": {c.region}, "X-Outcrop-Upstream": {c.by}, "X-Outcrop-Attempts": {strconv.Itoa(c.attempts)}}
+			if !reflect.DeepEqual(call.Header, wantHeader) {
+				t.Errorf("header %v, want %v", call.Header, wantHeader)
 			}
 		})
 	}

@@ -73,7 +73,7 @@ type Settlement struct {
 	ID        uuid.UUID // the Intent's
 	Time      time.Time // when it ended, UTC
 	Status    Status
-	Estimated bool   // Usage is an estimate
+	Estimated bool   // Usage is an estimate, or a charge for an attempt that was lost is one
 	Reason    string // why it failed or was estimated: "" for a completed call with the upstream's own counts
 	Service   string // what Cost Explorer calls SERVICE: "Amazon Bedrock"
 
@@ -85,7 +85,7 @@ type Settlement struct {
 	FirstEvent time.Duration // from the request's arrival to the first event; 0 when there was none
 
 	Usage   converse.Usage
-	Charges []Charge
+	Charges []Charge // for Usage; then for attempts that may have cost something and gave no answer
 }
 
 // Entry is a settled call.

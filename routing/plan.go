@@ -28,10 +28,11 @@ const (
 // Member is one target of a Set, as the Set's route has it.
 type Member struct {
 	*Target
-	Region string  // that it counts as being in
-	Source bool    // it is the Region of the caller
-	Weight float64 // of its upstream; 0 is 1
-	Price  int64   // what it would cost there, for Cost; in any unit that all members share, and below 0 when it is not known
+	Region  string  // that it counts as being in
+	Source  bool    // it is the Region of the caller
+	Weight  float64 // of its upstream; 0 is 1
+	Standby bool    // its upstream is asked only when no other answers
+	Price   int64   // what it would cost there, for Cost; in any unit that all members share, and below 0 when it is not known
 }
 
 // Set is the targets of one route. It is safe for concurrent use.
@@ -93,11 +94,17 @@ func NewSet(p *Policy, ms []Member) *Set {
 			}
 			rank += 2 * at
 		}
+		if m.Standby {
+			rank += standby
+		}
 		s.members[i].Member, s.members[i].rank, s.members[i].weight = m, rank, weight
 		s.members[i].key = mix(m.hash, mulA^uint64(Key(0).Add(m.Region)))
 	}
 	return s
 }
+
+// standby is above every rank of those that are not on standby.
+const standby = 1 << 20
 
 // Policy is the set's.
 func (s *Set) Policy() *Policy { return &s.policy }

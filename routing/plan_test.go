@@ -101,6 +101,8 @@ func TestModes(t *testing.T) {
 			want: "1302", reason: ByPrice},
 		"as cheap as the source": {policy: "cost", n: 3, change: func(i int, m *Member) { m.Price = []int64{2, 9, 2}[i] },
 			want: "021", reason: ByPrice},
+		"standby is the last":  {policy: "default", n: 3, change: func(i int, m *Member) { m.Standby = i == 0 }, state: func(f *field) { f.busy(2, 9) }, want: "120", reason: ByLoad},
+		"also of the cheapest": {policy: "cost", n: 3, change: func(i int, m *Member) { m.Price, m.Standby = int64(i), i == 0 }, want: "120", reason: ByPrice},
 		"weight 0 is the last": {policy: "weighted r1=1 r0=0", n: 2, want: "10", reason: ByWeight},
 	} {
 		t.Run(name, func(t *testing.T) {

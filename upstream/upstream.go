@@ -103,6 +103,9 @@ type Upstream struct {
 	Provider Provider
 	Regions  map[string]bool   // the Regions it serves; nil is all
 	Drain    *time.Duration    // how long it is read on for its usage after its caller has gone; 0 cuts it at once, nil is the Invoker's
+	Regional bool              // it is a server of its own in every Region; else one server, whatever Region it stands for
+	Weight   float64           // its share among its like where routing is by weights; 0 is 1
+	Standby  bool              // it is asked only when no other answers
 	Models   map[string]string // Bedrock model id -> the upstream's own name; key "*" serves every model, value "*" keeps the id; nil serves every model under its id
 }
 

@@ -1,0 +1,224 @@
+package invoke
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"outcrop/converse"
+	"outcrop/fault"
+	"outcrop/profile"
+	"outcrop/routing"
+	"outcrop/upstream"
+)
+
+// candidate is one upstream for one target.
+type candidate struct {
+	*upstream.Upstream
+	region string
+	model  string // the upstream's name of it
+	target *routing.Target
+}
+
+// way is what may be tried for the calls of one route: its candidates, as configured, and the order of the moment.
+type way struct {
+	candidates []candidate
+	set        *routing.Set
+	built      time.Time
+}
+
+// provider is the only way from a call to what answers it, and so where residency is kept: nothing is asked in a Region
+// that is no destination of the call's route. Candidates come from the route; a candidate that does not is a bug, which
+// must cost a call and not a boundary.
+func (v *Invoker) provider(route *profile.Route, c *candidate, id string) (upstream.Provider, error) {
+	if !slices.ContainsFunc(route.Targets, func(t profile.Target) bool { return t.Region == c.region && t.ModelID == c.target.Model }) {
+		v.Logger.Error("a bug: a call was about to leave its destinations; it was refused", "request_id", id, "upstream", c.Name, "region", c.region, "model", c.target.Model, "resource", route.ARN)
+		return nil, fault.New(fault.Internal, "an attempt outside the destinations of %s", route.ARN)
+	}
+	return c.Provider, nil
+}
+
+// ways remembers what is behind routes, which are shared by the calls of a profile until that changes.
+type ways struct {
+	byRoute sync.Map // *profile.Route -> *way
+	count   atomic.Int64
+}
+
+// maxWays bounds what is remembered. When it is full of routes, of which most are of profiles that have changed since, it
+// begins anew.
+const maxWays = 1 << 13
+
+// renewed is how long a way stands: the prices in it have dates.
+const renewed = time.Hour
+
+// way returns what may be tried for route at now.
+func (v *Invoker) way(route *profile.Route, now time.Time) *way {
+	if w, ok := v.ways.byRoute.Load(route); ok && now.Sub(w.(*way).built) < renewed {
+		return w.(*way)
+	}
+	w := v.newWay(route, now)
+	if v.ways.count.Add(1) > maxWays {
+		v.ways.byRoute.Clear()
+		v.ways.count.Store(1)
+	}
+	v.ways.byRoute.Store(route, w)
+	return w
+}
+
+// newWay lists the route's targets, and within each Region the upstreams as configured. An upstream that is one server for
+// several Regions is one candidate, in the first of them.
+func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
+	targets := route.Targets
+	if p := route.Policy; p != nil {
+		targets = slices.Clone(targets)
+		slices.SortStableFunc(targets, func(a, b profile.Target) int { return p.Before(a.Region, b.Region) })
+	}
+	w := &way{built: now}
+	var members []routing.Member
+	for _, t := range targets {
+		for _, u := range v.Upstreams {
+			if !u.Regional && slices.ContainsFunc(w.candidates, func(c candidate) bool { return c.Upstream == u }) {
+				continue
+			}
+			model, ok := u.Serves(t.Region, t.ModelID)
+			if !ok {
+				continue
+			}
+			n := routing.Name{Upstream: u.Name, Model: t.ModelID}
+			if u.Regional {
+				n.Region = t.Region
+			}
+			c := candidate{u, t.Region, model, v.Routing.Target(n)}
+			m := routing.Member{Target: c.target, Region: t.Region, Source: t.Region == route.Source, Weight: u.Weight, Standby: u.Standby, Price: -1}
+			if nano, ok := v.Rater.Blend(route.Model, route.Scope, t.Region, now); ok {
+				m.Price = nano
+			}
+			w.candidates, members = append(w.candidates, c), append(members, m)
+		}
+	}
+	w.set = routing.NewSet(route.Policy, members)
+	return w
+}
+
+// key stands for how the call begins: the profile, the system prompts and the first message.
+func (r *run) key() routing.Key {
+	p, b := r.way.set.Policy(), r.call.Body
+	if b == nil || p.NoAffinity || p.Mode == routing.Latency {
+		return 0
+	}
+	k := routing.Key(0).Add(r.route.ARN)
+	for i := range b.System {
+		if t := b.System[i].Text; t != nil {
+			k = k.Add(*t)
+		}
+	}
+	if len(b.Messages) > 0 {
+		for _, c := range b.Messages[0].Content {
+			if c.Text != nil {
+				k = k.Add(*c.Text)
+			}
+		}
+	}
+	return k
+}
+
+// outcome is what an attempt that ended with err says of its target.
+func (r *run) outcome(err error) routing.Outcome {
+	f := fault.From(err)
+	switch {
+	case f == nil:
+		return routing.Answered
+	case r.ctx.Err() != nil, r.running.isAborted(), r.life.Err() != nil:
+		return routing.Abandoned
+	case !f.Kind.Retryable():
+		return routing.Answered // it has looked at the request, at least
+	}
+	switch f.Kind {
+	case fault.Throttled:
+		return routing.Throttled
+	case fault.ModelTimeout:
+		return routing.Slow
+	case fault.Unavailable:
+		return routing.Unreachable
+	}
+	return routing.Failed
+}
+
+// ended takes in that an attempt has ended with err, nil when all went well.
+func (r *run) ended(a *routing.Attempt, err error) {
+	what, wait := "", time.Duration(0)
+	if f := fault.From(err); f != nil {
+		what, wait = f.Kind.String(), f.RetryAfter
+	}
+	a.End(r.Clock(), r.outcome(err), wait, what)
+}
+
+// turns is a call's way through its plan.
+type turns struct {
+	plan   []routing.Step
+	at     int
+	forced bool // nothing would have the call, and it goes where it may all the same
+	slow   bool // a target did not begin in time
+}
+
+// plan puts the candidates in the order in which they are to be tried.
+func (r *run) plan(dst []routing.Step) []routing.Step {
+	if len(r.way.candidates) == 1 {
+		return append(dst, routing.Step{})
+	}
+	return r.way.set.Plan(dst, r.Clock(), r.key(), r.call.Stream)
+}
+
+// next begins the next attempt, if there is to be one. A call is always sent once. After that it goes where it may do
+// better: not to who has asked to be left alone, not to a second server that is known to be down when a first one has kept
+// it waiting, and not beyond what an upstream's budget has for second attempts.
+func (r *run) next(t *turns) (*candidate, routing.Attempt, bool) {
+	unread := r.call.Body == nil && r.call.Embedding == nil
+	for {
+		for t.at < len(t.plan) {
+			s := &t.plan[t.at]
+			c := &r.way.candidates[s.Index]
+			t.at++
+			down := s.Standing == routing.IsDown
+			if r.attempts > 0 && (s.Standing == routing.Throttles || down && t.slow) || unread && !speaks(c.Provider, r.call.Native) {
+				continue
+			}
+			a, refusal := c.target.Begin(r.Clock(), routing.Try{Stream: r.call.Stream, Again: r.attempts > 0, Forced: down || t.forced})
+			if refusal == routing.Granted {
+				r.attempts++
+				return c, a, true
+			}
+		}
+		if r.attempts > 0 || t.forced {
+			return nil, routing.Attempt{}, false
+		}
+		t.at, t.forced = 0, true
+	}
+}
+
+// lostAttempt is one that may have cost something, and whose answer nobody got.
+type lostAttempt struct {
+	*candidate
+	why string
+}
+
+// lose keeps an attempt at c that failed with err for the settlement, where it may have cost something.
+func (r *run) lose(c *candidate, err error) {
+	if f := fault.From(err); !refused(f) {
+		r.lost = append(r.lost, lostAttempt{c, f.Kind.String()})
+	}
+}
+
+// estimate is what an attempt counts as of which nobody told what it used: the input, as estimated, and what was seen of
+// the output.
+func (c *Call) estimate(partial int) converse.Usage {
+	u := converse.Usage{InputTokens: c.estimateInputTokens(), OutputTokens: int64(partial+3) / 4}
+	if n := c.Native; n != nil {
+		if n.Units.Images > 0 || n.Units.SearchUnits > 0 {
+			u = converse.Usage{} // these are not paid by the token
+		}
+		u.Units = n.Units
+	}
+	return u
+}
