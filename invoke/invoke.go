@@ -31,14 +31,15 @@ import (
 	"outcrop/upstream"
 )
 
-// Config is what an Invoker is made of. Every field but Routing, Logger and Drain is required.
+// Config is what an Invoker is made of. Every field but Routing, Policy, Logger and Drain is required.
 type Config struct {
 	Profiles  *profile.Service
 	Guard     *iam.Guard
 	Ledger    *ledger.Ledger
 	Rater     *cost.Rater
 	Upstreams []*upstream.Upstream
-	Routing   *routing.Table // nil is one of the defaults
+	Routing   *routing.Table  // nil is one of the defaults
+	Policy    *routing.Policy // of routes that have none; nil is the default
 	Clock     func() time.Time
 	Logger    *slog.Logger
 
@@ -66,7 +67,7 @@ func New(c Config) *Invoker {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Routing == nil {
-		c.Routing = routing.New(routing.Config{}, c.Clock())
+		c.Routing = routing.New(routing.Defaults, c.Clock())
 	}
 	return &Invoker{Config: c}
 }

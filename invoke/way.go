@@ -1,6 +1,7 @@
 package invoke
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -69,8 +70,8 @@ func (v *Invoker) way(route *profile.Route, now time.Time) *way {
 // newWay lists the route's targets, and within each Region the upstreams as configured. An upstream that is one server for
 // several Regions is one candidate, in the first of them.
 func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
-	targets := route.Targets
-	if p := route.Policy; p != nil {
+	targets, p := route.Targets, cmp.Or(route.Policy, v.Policy)
+	if p != nil {
 		targets = slices.Clone(targets)
 		slices.SortStableFunc(targets, func(a, b profile.Target) int { return p.Before(a.Region, b.Region) })
 	}
@@ -97,7 +98,7 @@ func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
 			w.candidates, members = append(w.candidates, c), append(members, m)
 		}
 	}
-	w.set = routing.NewSet(route.Policy, members)
+	w.set = routing.NewSet(p, members)
 	return w
 }
 

@@ -263,6 +263,9 @@ func (s *Service) Create(ctx context.Context, account, region string, r CreateRe
 	if err := s.resolveSource(p); err != nil {
 		return nil, err
 	}
+	if err := s.checkReserved(p, p.Tags); err != nil {
+		return nil, err
+	}
 	if missing, all := s.unreached(s.entry(p).route); all {
 		const shown = 5
 		places := strings.Join(missing[:min(len(missing), shown)], ", ")
@@ -270,9 +273,6 @@ func (s *Service) Create(ctx context.Context, account, region string, r CreateRe
 			places += fmt.Sprintf(" and %d more Regions", n)
 		}
 		return nil, fault.New(fault.Validation, "The model source %s cannot be served: this server has no upstream for %s in %s.", p.Source, p.ModelID, places)
-	}
-	if err := s.checkReserved(p, p.Tags); err != nil {
-		return nil, err
 	}
 	if r.Token != "" {
 		p.Token, p.TokenDigest = r.Token, digest(p)

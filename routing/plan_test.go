@@ -22,7 +22,7 @@ func newField(t testing.TB, n int, policy string, change func(i int, m *Member))
 		t.Fatal(err)
 	}
 	f := &field{now: time.Now()}
-	f.Table = New(Config{Rand: numbers(uint64(n))}, f.now)
+	f.Table = New(config(uint64(n)), f.now)
 	ms := make([]Member, n)
 	for i := range ms {
 		region := fmt.Sprintf("r%d", i)

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Config is how targets are judged. What is left out is as in Defaults.
+// Config is how targets are judged. It begins as Defaults.
 type Config struct {
 	Breaker  BreakerConfig
 	Budget   BudgetConfig
@@ -41,26 +41,6 @@ var Defaults = Config{
 	AffinityLoad: 1.25,
 }
 
-// withDefaults fills in what c leaves out.
-func (c Config) withDefaults() Config {
-	d := &Defaults
-	b, e := &c.Breaker, &c.Ejection
-	b.Failures, b.Rate, b.Volume = cmp.Or(b.Failures, d.Breaker.Failures), cmp.Or(b.Rate, d.Breaker.Rate), cmp.Or(b.Volume, d.Breaker.Volume)
-	b.Open, b.MaxOpen = cmp.Or(b.Open, d.Breaker.Open), cmp.Or(b.MaxOpen, d.Breaker.MaxOpen)
-	b.Trials, b.Successes = cmp.Or(b.Trials, d.Breaker.Trials), cmp.Or(b.Successes, d.Breaker.Successes)
-	if c.Budget == (BudgetConfig{}) {
-		c.Budget = d.Budget
-	}
-	e.Share, e.ErrorRate = cmp.Or(e.Share, d.Ejection.Share), cmp.Or(e.ErrorRate, d.Ejection.ErrorRate)
-	e.Latency, e.Time = cmp.Or(e.Latency, d.Ejection.Latency), cmp.Or(e.Time, d.Ejection.Time)
-	c.WarmUp, c.Throttle = cmp.Or(c.WarmUp, d.WarmUp), cmp.Or(c.Throttle, d.Throttle)
-	c.MaxThrottle, c.AffinityLoad = cmp.Or(c.MaxThrottle, d.MaxThrottle), cmp.Or(c.AffinityLoad, d.AffinityLoad)
-	if c.Rand == nil {
-		c.Rand = rand.Uint64
-	}
-	return c
-}
-
 // Table is the state of all targets. It is safe for concurrent use.
 type Table struct {
 	cfg   Config
@@ -74,8 +54,11 @@ type Table struct {
 
 // New makes an empty Table; now is the time it begins at.
 func New(c Config, now time.Time) *Table {
+	if c.Rand == nil {
+		c.Rand = rand.Uint64
+	}
 	return &Table{
-		cfg: c.withDefaults(), start: now,
+		cfg: c, start: now,
 		targets: map[Name]*Target{}, places: map[Name]*Place{}, budgets: map[string]*budget{},
 	}
 }

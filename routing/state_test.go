@@ -8,13 +8,17 @@ import (
 	"time"
 )
 
-// numbers are random, and the same in every run.
-func numbers(seed uint64) func() uint64 { return rand.New(rand.NewPCG(seed, 1)).Uint64 }
+// config is Defaults with numbers that are random, and the same in every run.
+func config(seed uint64) Config {
+	c := Defaults
+	c.Rand = rand.New(rand.NewPCG(seed, 1)).Uint64
+	return c
+}
 
 // TestBreaker walks a breaker through an outage, in the time of a bubble.
 func TestBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tb := New(Config{Rand: numbers(1)}, time.Now())
+		tb := New(config(1), time.Now())
 		a := tb.Target(Name{"a", "us-east-1", "m"})
 		b := tb.Target(Name{"a", "us-east-1", "n"}) // another model of the same server
 		c := tb.Target(Name{"a", "us-west-2", "m"}) // another server of the same upstream
@@ -89,7 +93,7 @@ func TestBreaker(t *testing.T) {
 // TestModelBreaker: a model that fails leaves the others of its server alone, and a share of failures is enough.
 func TestModelBreaker(t *testing.T) {
 	start := time.Now()
-	tb := New(Config{}, start)
+	tb := New(Defaults, start)
 	a, b := tb.Target(Name{"u", "", "a"}), tb.Target(Name{"u", "", "b"})
 	end := func(o Outcome) {
 		at, r := a.Begin(start, Try{})
@@ -124,7 +128,7 @@ func TestModelBreaker(t *testing.T) {
 // TestProbe: probes open and close a server's breaker without a call.
 func TestProbe(t *testing.T) {
 	now := time.Now()
-	tb := New(Config{}, now)
+	tb := New(Defaults, now)
 	a, p := tb.Target(Name{"u", "", "a"}), tb.Place("u", "")
 	for range 5 {
 		p.Probe(now, now, errTest)
@@ -148,7 +152,7 @@ var errTest = testError{}
 
 func TestThrottle(t *testing.T) {
 	now := time.Now()
-	tg := New(Config{}, now).Target(Name{"u", "", "a"})
+	tg := New(Defaults, now).Target(Name{"u", "", "a"})
 	throttle := func(wait time.Duration) {
 		a, _ := tg.Begin(now, Try{})
 		a.End(now, Throttled, wait, "")

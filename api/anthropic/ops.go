@@ -83,7 +83,7 @@ func (in *input) call(c *wire.Call, m *dialect.Messages, unread error) (*invoke.
 		return nil, err
 	}
 	ic := &invoke.Call{
-		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: m.Model, Stream: m.Stream,
+		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: m.Model, Stream: m.Stream, Header: c.Header,
 		Native: &upstream.Native{Format: "anthropic", Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
 	}
 	if in.Betas != "" {

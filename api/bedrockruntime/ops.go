@@ -54,7 +54,7 @@ func call(c *wire.Call, modelID string, body *converse.Request, stream bool) (*i
 	if err != nil {
 		return nil, err
 	}
-	ic := &invoke.Call{ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: modelID, Stream: stream, Body: body}
+	ic := &invoke.Call{ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: modelID, Stream: stream, Body: body, Header: c.Header}
 	if body != nil && body.ServiceTier != nil {
 		ic.Tier = body.ServiceTier.Type
 	}

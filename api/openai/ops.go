@@ -77,7 +77,7 @@ func (in *input) call(c *wire.Call, format, model, tier string) (*invoke.Call, e
 		return nil, err
 	}
 	return &invoke.Call{
-		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: model, Tier: tier,
+		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: model, Tier: tier, Header: c.Header,
 		Native: &upstream.Native{Format: format, Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
 	}, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -21,6 +22,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"outcrop/catalog"
+	"outcrop/routing"
 	upstreamclient "outcrop/upstream/client"
 	"outcrop/upstream/simulated"
 )
@@ -73,6 +75,8 @@ type Config struct {
 	// How long an upstream is read on for its usage after its caller has gone. An upstream's own drain overrides it.
 	UpstreamDrain time.Duration `yaml:"upstream_drain"`
 
+	Routing RoutingConfig `yaml:"routing"`
+
 	// What answers. Without any, simulated models stand behind every model of the catalog in every Region.
 	Upstreams []UpstreamConfig `yaml:"upstreams"`
 
@@ -111,7 +115,54 @@ type CatalogConfig struct {
 	catalog.Facts `yaml:",inline"`
 }
 
-// UpstreamConfig is one upstream. Within a Region, upstreams are tried in the order in which they stand.
+// RoutingConfig is how targets are judged that calls go to: docs/routing.md.
+type RoutingConfig struct {
+	// When a target that fails is left alone. A server that cannot be reached takes all its models with it.
+	Breaker struct {
+		// Failures in a row that open it.
+		Failures int `yaml:"failures"`
+		// Or this share, above 0 to 1, of the calls of the last ten seconds, when they were at least volume.
+		Rate   float64 `yaml:"rate"`
+		Volume int     `yaml:"volume"`
+		// How long it stays open at first. Each time in a row is twice as long, up to max_open.
+		Open    time.Duration `yaml:"open"`
+		MaxOpen time.Duration `yaml:"max_open"`
+		// Calls at once that try after that whether it is well again, and how many must be answered.
+		Trials    int `yaml:"trials"`
+		Successes int `yaml:"successes"`
+	} `yaml:"breaker"`
+
+	// What second attempts, hedges among them, may add to what an upstream is asked: this share of the first attempts of the
+	// last ten seconds, and floor more in ten seconds.
+	RetryBudget struct {
+		Ratio float64 `yaml:"ratio"`
+		Floor int     `yaml:"floor"`
+	} `yaml:"retry_budget"`
+
+	// When a target is left out for a time because the others do so much better.
+	Ejection struct {
+		// Of a profile's targets that may be left out at once, from 0 (never) to 1.
+		Share float64 `yaml:"share"`
+		// By how much its share of errors is above the others'.
+		ErrorRate float64 `yaml:"error_rate"`
+		// How many times the others' median it takes to begin.
+		Latency float64       `yaml:"latency"`
+		Time    time.Duration `yaml:"time"`
+	} `yaml:"ejection"`
+
+	// From when a target is well again until it has its whole share.
+	WarmUp time.Duration `yaml:"warm_up"`
+	// How long a target rests that refused a call for its rate without saying how long. Each time in a row is twice as long, up
+	// to max_throttle.
+	Throttle    time.Duration `yaml:"throttle"`
+	MaxThrottle time.Duration `yaml:"max_throttle"`
+	// Calls that begin alike stay together up to so many times the mean of work under way. At least 1.
+	AffinityLoad float64 `yaml:"affinity_load"`
+	// The policy of calls that no profile's tag outcrop:routing says one for: default, latency, weighted or cost, with options.
+	Policy string `yaml:"policy"`
+}
+
+// UpstreamConfig is one upstream.
 type UpstreamConfig struct {
 	// Unique; it stands in the ledger and in logs.
 	Name string `yaml:"name"`
@@ -141,6 +192,13 @@ type UpstreamConfig struct {
 	// 0s cuts it at once. Default: upstream_drain.
 	Drain *time.Duration `yaml:"drain,omitempty"`
 
+	// Its share among its like where routing is by weights, above 0; or 0: it is asked only when no other answers, whatever the
+	// routing. Default: 1.
+	Weight *float64 `yaml:"weight,omitempty"`
+
+	// Asks the server at times whether it is there. Not of providers bedrock and simulated. Default: never; calls tell enough.
+	Probe *ProbeConfig `yaml:"probe,omitempty"`
+
 	// How the server is reached. Not of provider simulated.
 	ServerConfig `yaml:",inline"`
 
@@ -149,6 +207,15 @@ type UpstreamConfig struct {
 
 	// Of provider simulated.
 	Simulated *SimulatedConfig `yaml:"simulated,omitempty"`
+}
+
+// ProbeConfig is how a server is asked whether it is there: by a GET, with the headers of its calls but without its key. Any
+// answer below 500 will do.
+type ProbeConfig struct {
+	// From the root of the server, as /health.
+	Path string `yaml:"path"`
+	// Between two probes. Default: 5s. One that is not answered within it, or within timeouts.first_token, has failed.
+	Interval time.Duration `yaml:"interval,omitempty"`
 }
 
 // ServerConfig is how an upstream's server is reached. Its keys stand beside the upstream's others.
@@ -263,7 +330,74 @@ func defaults() Config {
 	c.Shutdown.Drain = 30 * time.Second
 	c.Ledger.SyncInterval = 5 * time.Millisecond
 	c.UpstreamDrain = 5 * time.Second
+	c.Routing = defaultRouting()
 	return c
+}
+
+// defaultRouting is package routing's own.
+func defaultRouting() RoutingConfig {
+	d := &routing.Defaults
+	var c RoutingConfig
+	b, r, e := &c.Breaker, &c.RetryBudget, &c.Ejection
+	b.Failures, b.Rate, b.Volume, b.Open, b.MaxOpen = d.Breaker.Failures, d.Breaker.Rate, d.Breaker.Volume, d.Breaker.Open, d.Breaker.MaxOpen
+	b.Trials, b.Successes = d.Breaker.Trials, d.Breaker.Successes
+	r.Ratio, r.Floor = d.Budget.Ratio, d.Budget.Floor
+	e.Share, e.ErrorRate, e.Latency, e.Time = d.Ejection.Share, d.Ejection.ErrorRate, d.Ejection.Latency, d.Ejection.Time
+	c.WarmUp, c.Throttle, c.MaxThrottle, c.AffinityLoad = d.WarmUp, d.Throttle, d.MaxThrottle, d.AffinityLoad
+	c.Policy = routing.Default.String()
+	return c
+}
+
+// routing is c as package routing takes it.
+func (c *RoutingConfig) routing() routing.Config {
+	b, r, e := &c.Breaker, &c.RetryBudget, &c.Ejection
+	return routing.Config{
+		Breaker:  routing.BreakerConfig{Failures: b.Failures, Rate: b.Rate, Volume: b.Volume, Open: b.Open, MaxOpen: b.MaxOpen, Trials: b.Trials, Successes: b.Successes},
+		Budget:   routing.BudgetConfig{Ratio: r.Ratio, Floor: r.Floor},
+		Ejection: routing.EjectionConfig{Share: e.Share, ErrorRate: e.ErrorRate, Latency: e.Latency, Time: e.Time},
+		WarmUp:   c.WarmUp, Throttle: c.Throttle, MaxThrottle: c.MaxThrottle, AffinityLoad: c.AffinityLoad,
+	}
+}
+
+func (c *RoutingConfig) check() error {
+	b, e := &c.Breaker, &c.Ejection
+	for name, n := range map[string]int{"breaker.failures": b.Failures, "breaker.volume": b.Volume, "breaker.trials": b.Trials, "breaker.successes": b.Successes} {
+		if n < 1 {
+			return fmt.Errorf("%s: %d is below 1", name, n)
+		}
+	}
+	for name, d := range map[string]time.Duration{"breaker.open": b.Open, "breaker.max_open": b.MaxOpen, "ejection.time": e.Time, "warm_up": c.WarmUp, "throttle": c.Throttle, "max_throttle": c.MaxThrottle} {
+		if d <= 0 {
+			return fmt.Errorf("%s: %v is not a positive time", name, d)
+		}
+	}
+	for name, share := range map[string]float64{"breaker.rate": b.Rate, "ejection.share": e.Share, "ejection.error_rate": e.ErrorRate, "retry_budget.ratio": c.RetryBudget.Ratio} {
+		if !(share >= 0 && share <= 1) {
+			return fmt.Errorf("%s: %v is not a share from 0 to 1", name, share)
+		}
+	}
+	switch {
+	case b.Rate == 0:
+		return errors.New("breaker.rate: 0 would open at once")
+	case b.MaxOpen < b.Open:
+		return errors.New("breaker.max_open is below breaker.open")
+	case c.MaxThrottle < c.Throttle:
+		return errors.New("max_throttle is below throttle")
+	case c.RetryBudget.Floor < 0:
+		return fmt.Errorf("retry_budget.floor: %d is negative", c.RetryBudget.Floor)
+	case !(e.Latency > 1):
+		return fmt.Errorf("ejection.latency: %v is not above 1", e.Latency)
+	case !(c.AffinityLoad >= 1):
+		return fmt.Errorf("affinity_load: %v is below 1", c.AffinityLoad)
+	}
+	p, err := routing.ParsePolicy(c.Policy)
+	if err == nil && len(p.Regions) > 0 {
+		err = errors.New("Regions are a profile's to name, in its tag outcrop:routing")
+	}
+	if err != nil {
+		return fmt.Errorf("policy: %w", err)
+	}
+	return nil
 }
 
 // maxConfig bounds the configuration file.
@@ -455,6 +589,9 @@ func (c *Config) check() error {
 			return fmt.Errorf("%s: %v is not a positive time", name, d)
 		}
 	}
+	if err := c.Routing.check(); err != nil {
+		return fmt.Errorf("routing.%w", err)
+	}
 	seen := map[string]bool{}
 	for i := range c.Upstreams {
 		u := &c.Upstreams[i]
@@ -481,6 +618,25 @@ func (u *UpstreamConfig) check() error {
 		if !catalog.IsRegion(r) {
 			return fmt.Errorf("regions: %q is not the name of a Region, such as us-east-1 or onprem-tokyo-1", r)
 		}
+	}
+	if w := u.Weight; w != nil && !(*w >= 0 && *w <= 1e6) {
+		return fmt.Errorf("weight: %v is not from 0 to 1000000", *w)
+	}
+	if p := u.Probe; p != nil {
+		switch {
+		case u.Provider == "bedrock" || u.Provider == "simulated":
+			return fmt.Errorf("probe: provider %s has none", u.Provider)
+		case u.BaseURL == "":
+			return errors.New("probe: it asks a server of one's own: base_url is missing")
+		case !strings.HasPrefix(p.Path, "/"):
+			return fmt.Errorf("probe.path: %q does not begin with /", p.Path)
+		case p.Interval < 0 || p.Interval > 0 && p.Interval < 100*time.Millisecond:
+			return fmt.Errorf("probe.interval: %v is below 100ms", p.Interval)
+		}
+		if _, err := url.ParseRequestURI(p.Path); err != nil {
+			return fmt.Errorf("probe.path: %q is no path", p.Path)
+		}
+		p.Interval = cmp.Or(p.Interval, 5*time.Second)
 	}
 	for id, name := range u.Models {
 		// {a.b-v1:0: name} is the key a.b-v1 to the YAML library, and "0: name" its value.

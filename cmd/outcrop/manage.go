@@ -291,6 +291,18 @@ type callLine struct {
 	Unrated      bool              `json:"unrated"`
 }
 
+// servedBy says where a call was served, or tried last, and after how many attempts where it took more than one.
+func servedBy(e *ledger.Entry) string {
+	if e.Upstream == "" {
+		return "-"
+	}
+	s := e.Upstream + "/" + e.Served
+	if e.Attempts > 1 {
+		s += fmt.Sprintf(" (%d attempts)", e.Attempts)
+	}
+	return s
+}
+
 func callsCommand() *cobra.Command {
 	var asJSON bool
 	var since time.Duration
@@ -308,7 +320,7 @@ func callsCommand() *cobra.Command {
 			}
 			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 			if !asJSON {
-				fmt.Fprintln(w, "TIME\tSTATUS\tOPERATION\tPROFILE OR MODEL\tCALLER\tIN\tOUT\tUSD\tMETADATA")
+				fmt.Fprintln(w, "TIME\tSTATUS\tOPERATION\tPROFILE OR MODEL\tCALLER\tIN\tOUT\tUSD\tSERVED BY\tMETADATA")
 			}
 			for e, err := range f.store.Calls(ctx, f.account, from, 0) {
 				if err != nil {
@@ -342,9 +354,9 @@ func callsCommand() *cobra.Command {
 				if e.Estimated {
 					about = "~"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%s\t%[6]s%[8]s\t%s\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s%s\t%[6]s%[8]s\t%s\t%s\t%s\n", e.Intent.Time.Format(time.RFC3339), e.Status, e.Operation, name, e.Principal,
 					about, used(e.Usage.InputTokens, pieces{e.Usage.InputImages, "image"}, pieces{e.Usage.SearchUnits, "search unit"}),
-					used(e.Usage.OutputTokens, pieces{e.Usage.Images, "image"}), usd(nano, unrated, about), pairs(e.Metadata))
+					used(e.Usage.OutputTokens, pieces{e.Usage.Images, "image"}), usd(nano, unrated, about), servedBy(e), pairs(e.Metadata))
 			}
 			return w.Flush()
 		})

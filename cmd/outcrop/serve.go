@@ -26,6 +26,7 @@ import (
 	"outcrop/invoke"
 	"outcrop/ledger"
 	"outcrop/profile"
+	"outcrop/routing"
 	"outcrop/store"
 	"outcrop/upstream"
 	"outcrop/wire"
@@ -50,7 +51,7 @@ type server struct {
 	services *wire.Server
 	ready    atomic.Bool
 
-	background sync.WaitGroup // refresh
+	background sync.WaitGroup // refresh and probes
 	stop       context.CancelFunc
 	closers    []func() error // in the order of opening
 }
@@ -118,10 +119,15 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		defer cancel()
 		return s.ledger.Close(ctx)
 	})
+	table := routing.New(c.Routing.routing(), time.Now())
+	policy, err := routing.ParsePolicy(c.Routing.Policy)
+	if err != nil {
+		return s, fmt.Errorf("routing.policy: %w", err) // check() has refused it
+	}
 	guard := iam.NewGuard(iam.GuardConfig{Clock: time.Now, Record: s.recordDenial})
 	s.invoker = invoke.New(invoke.Config{
 		Profiles: s.profiles, Guard: guard, Ledger: s.ledger, Rater: rater, Upstreams: s.upstream, Clock: time.Now,
-		Logger: s.log, Drain: c.UpstreamDrain,
+		Routing: table, Policy: policy, Logger: s.log, Drain: c.UpstreamDrain,
 	})
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
@@ -136,9 +142,16 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err = s.listen(ctx, s.services); err != nil {
 		return s, err
 	}
-	refresh, stop := context.WithCancel(context.Background())
+	probers, err := probers(&c, table, s.log)
+	if err != nil {
+		return s, err
+	}
+	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
-	s.background.Go(func() { s.refresh(refresh) })
+	s.background.Go(func() { s.refresh(background) })
+	for _, p := range probers {
+		s.background.Go(func() { p.run(background) })
+	}
 	return s, nil
 }
 

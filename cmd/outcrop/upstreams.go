@@ -43,7 +43,10 @@ func upstreams(ctx context.Context, c *Config, log *slog.Logger) ([]*upstream.Up
 
 // place is the upstream without its provider: what it serves, and where.
 func (u *UpstreamConfig) place() *upstream.Upstream {
-	p := &upstream.Upstream{Name: u.Name, Models: u.Models, Drain: u.Drain}
+	p := &upstream.Upstream{Name: u.Name, Models: u.Models, Drain: u.Drain, Regional: u.Provider == "bedrock"}
+	if w := u.Weight; w != nil {
+		p.Weight, p.Standby = *w, *w == 0
+	}
 	if len(u.Regions) > 0 {
 		p.Regions = map[string]bool{}
 		for _, r := range u.Regions {
