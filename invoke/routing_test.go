@@ -1,0 +1,568 @@
+package invoke_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"outcrop/arn"
+	"outcrop/catalog"
+	"outcrop/converse"
+	"outcrop/fault"
+	"outcrop/iam"
+	"outcrop/invoke"
+	"outcrop/ledger"
+	"outcrop/profile"
+	"outcrop/routing"
+	"outcrop/upstream"
+)
+
+func policy(t testing.TB, s string) *routing.Policy {
+	t.Helper()
+	p, err := routing.ParsePolicy(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func refuse(e *fault.Error) scripted {
+	return func(context.Context, *upstream.Request) (converse.Stream, error) { return nil, e }
+}
+
+func answers(context.Context, *upstream.Request) (converse.Stream, error) {
+	return events(nil, whole(12, 5)...), nil
+}
+
+// counting counts what f is asked.
+func counting(n *atomic.Int64, f scripted) scripted {
+	return func(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+		n.Add(1)
+		return f(ctx, r)
+	}
+}
+
+// TestFailover: the source Region has trouble, and another answers every call. How often the source is asked on depends on
+// the trouble.
+func TestFailover(t *testing.T) {
+	const calls = 30
+	for name, c := range map[string]struct {
+		source scripted
+		asked  int64
+	}{
+		"throttled, and says for how long": {refuse(&fault.Error{Kind: fault.Throttled, RetryAfter: time.Hour}), 1},
+		"cannot be reached":                {refuse(fault.New(fault.Unavailable, "no")), 5},
+		"answers 500":                      {refuse(&fault.Error{Kind: fault.ModelError, OriginalStatus: 500}), 5},
+		"is loading the model":             {refuse(fault.New(fault.ModelNotReady, "no")), 5},
+		"does not begin in time":           {refuse(fault.New(fault.ModelTimeout, "no")), 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var source, other atomic.Int64
+			r := newRig(t, up("east", []string{"us-east-1"}, counting(&source, c.source)), up("west", []string{"us-west-2"}, counting(&other, answers)))
+			now := time.Now()
+			r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Clock = func() time.Time { return now } }) // nothing heals
+			for range calls {
+				call := r.call("us."+haiku, true)
+				s, err := r.Stream(t.Context(), call)
+				if err == nil {
+					_, err = converse.Collect(s.Events)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			if source.Load() != c.asked || other.Load() != calls {
+				t.Errorf("the source was asked %d times, want %d; the other %d times", source.Load(), c.asked, other.Load())
+			}
+		})
+	}
+}
+
+// rebuilt is the rig's Invoker with another configuration.
+func rebuilt(r *rig, change func(*invoke.Config)) *invoke.Invoker {
+	c := r.Invoker.Config
+	c.Routing = nil
+	change(&c)
+	return invoke.New(c)
+}
+
+// TestRetryBudget: while one Region answers nothing but errors that no breaker stops, the other has at most its budget of
+// second attempts; what is above it is told to the caller.
+func TestRetryBudget(t *testing.T) {
+	var first, second atomic.Int64
+	r := newRig(t, up("east", []string{"us-east-1"}, counting(&first, refuse(&fault.Error{Kind: fault.ModelError, OriginalStatus: 500}))), up("west", []string{"us-west-2"}, counting(&second, answers)))
+	now := time.Now()
+	cfg := routing.Defaults
+	cfg.Breaker.Failures, cfg.Breaker.Volume, cfg.Ejection.Share = 1<<30, 1<<30, 0
+	r.Invoker = rebuilt(r, func(c *invoke.Config) {
+		c.Clock = func() time.Time { return now }
+		c.Routing = routing.New(cfg, now)
+	})
+	failed := 0
+	for range 40 {
+		if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); err != nil {
+			if !fault.Is(err, fault.ModelError) {
+				t.Fatal(err)
+			}
+			failed++
+		}
+	}
+	// No first attempt goes to the other Region: its budget is the floor.
+	if first.Load() != 40 || second.Load() != 10 || failed != 30 {
+		t.Errorf("%d first attempts, %d second ones, %d failed", first.Load(), second.Load(), failed)
+	}
+}
+
+// TestHedge lets the first target hang or fail: what the other answers is the call's, and what the first may have cost is
+// charged beside it.
+func TestHedge(t *testing.T) {
+	hang := func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	hangLater := func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) {
+		return func(yield func(converse.Event, error) bool) {
+			<-ctx.Done()
+			yield(converse.Event{}, ctx.Err())
+		}, nil
+	}
+	// waiting answers as f once the other has been asked.
+	type gate = chan struct{}
+	waiting := func(g gate, f scripted) scripted {
+		return func(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+			select {
+			case <-g:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+			return f(ctx, r)
+		}
+	}
+	opening := func(g gate, f scripted) scripted {
+		return func(ctx context.Context, r *upstream.Request) (converse.Stream, error) { close(g); return f(ctx, r) }
+	}
+	timeout := refuse(fault.New(fault.ModelTimeout, "no"))
+	for name, c := range map[string]struct {
+		east, west func(gate) scripted
+		err        fault.Kind
+		by         string
+		lost       int64
+	}{
+		"the first hangs":                   {func(gate) scripted { return hang }, func(gate) scripted { return answers }, 0, "west", 1},
+		"the first hangs with its events":   {func(gate) scripted { return hangLater }, func(gate) scripted { return answers }, 0, "west", 1},
+		"the second hangs":                  {func(g gate) scripted { return waiting(g, answers) }, func(g gate) scripted { return opening(g, hang) }, 0, "east", 1},
+		"the first fails beside the second": {func(g gate) scripted { return waiting(g, timeout) }, func(g gate) scripted { return opening(g, answers) }, 0, "west", 1},
+		"the second fails":                  {func(g gate) scripted { return waiting(g, answers) }, func(g gate) scripted { return opening(g, timeout) }, 0, "east", 1},
+		"the second is refused": {func(g gate) scripted {
+			return func(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+				<-g
+				return answers(ctx, r)
+			}
+		}, func(g gate) scripted { return opening(g, refuse(fault.New(fault.Throttled, "no"))) }, 0, "east", -1},
+		"both fail": {func(g gate) scripted { return waiting(g, timeout) }, func(g gate) scripted { return opening(g, timeout) }, fault.ModelTimeout, "", 1},
+	} {
+		for _, stream := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, stream %t", name, stream), func(t *testing.T) {
+				g := make(gate)
+				var running atomic.Int64
+				watched := func(f scripted) scripted {
+					return func(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+						running.Add(1)
+						defer running.Add(-1)
+						return f(ctx, r)
+					}
+				}
+				r := newRig(t, up("east", []string{"us-east-1"}, watched(c.east(g))), up("west", []string{"us-west-2"}, watched(c.west(g))))
+				r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Policy = policy(t, "default hedge=1ms") })
+				call := r.call("us."+haiku, stream)
+				var err error
+				if stream {
+					var s *invoke.Streaming
+					if s, err = r.Stream(t.Context(), call); err == nil {
+						_, err = converse.Collect(s.Events)
+					}
+				} else {
+					_, err = r.Do(t.Context(), call)
+				}
+				if c.err == 0 && err != nil || c.err != 0 && !fault.Is(err, c.err) {
+					t.Fatalf("error %v", err)
+				}
+				if n := running.Load(); n != 0 {
+					t.Errorf("%d attempts run on", n)
+				}
+				es := r.entries(t)
+				if len(es) != 1 {
+					t.Fatalf("%d entries", len(es))
+				}
+				e := es[0]
+				lost := max(c.lost, 0)
+				want := 250*12 + 1250*5 + 250*6*lost
+				if c.err != 0 {
+					want = 250 * 6 * (1 + lost)
+				}
+				nano, unrated := e.Cost()
+				if c.by != "" && e.Upstream != c.by || e.Attempts != 2 || nano != want || unrated || e.Estimated != (c.err != 0 || lost > 0) {
+					t.Errorf("served by %q, %d attempts, %d nano-USD, want %d, estimated %t, reason %q", e.Upstream, e.Attempts, nano, want, e.Estimated, e.Reason)
+				}
+				if lost > 0 && !strings.Contains(e.Reason, "was lost") {
+					t.Errorf("reason %q", e.Reason)
+				}
+				for _, s := range r.Routing.Status(time.Now()) {
+					if s.Outstanding != 0 || s.ServerWork != 0 {
+						t.Errorf("%d and %d calls are left at %s", s.Outstanding, s.ServerWork, s.Upstream)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestHedgeNative: what an event points to is valid until the next one, in a race too; and a consumer that stops early ends
+// both attempts.
+func TestHedgeNative(t *testing.T) {
+	var released sync.WaitGroup
+	chunks := func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) {
+		released.Add(1)
+		return func(yield func(converse.Event, error) bool) {
+			defer released.Done()
+			b := make([]byte, 1)
+			for i := range byte(100) {
+				b[0] = i
+				if !yield(converse.Event{Kind: converse.Chunk, Native: b}, nil) {
+					return
+				}
+			}
+			yield(converse.Event{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: 1}}, nil)
+		}, nil
+	}
+	r := newRig(t, up("east", []string{"us-east-1"}, func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}), up("west", []string{"us-west-2"}, chunks))
+	r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Policy = policy(t, "default hedge=1ms") })
+	for _, stop := range []int{-1, 3} {
+		s, err := r.Stream(t.Context(), r.call("us."+haiku, true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []byte
+		for e, err := range s.Events {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, e.Native...)
+			if len(got) == stop {
+				break
+			}
+		}
+		for i, b := range got {
+			if int(b) != i {
+				t.Fatalf("chunk %d is %d", i, b)
+			}
+		}
+		if want := max(stop, 0); stop < 0 && len(got) != 100 || stop > 0 && len(got) != want {
+			t.Errorf("%d chunks", len(got))
+		}
+		released.Wait()
+	}
+}
+
+// TestOrder: the profile's tag decides who is asked first, and an upstream that serves several Regions counts as in the
+// first of them, unless it has a server in each.
+func TestOrder(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy string
+		ups    []*upstream.Upstream
+		want   string // upstream/Region of the attempts
+	}{
+		"default":           {"", []*upstream.Upstream{up("w", []string{"us-west-2"}, nil), up("e", []string{"us-east-1"}, nil)}, "e/us-east-1 w/us-west-2"},
+		"priority":          {"priority us-west-2 us-east-1", []*upstream.Upstream{up("e", []string{"us-east-1"}, nil), up("w", []string{"us-west-2"}, nil)}, "w/us-west-2 e/us-east-1"},
+		"one server":        {"", []*upstream.Upstream{up("a", nil, nil)}, "a/us-east-1"},
+		"one server, moved": {"priority us-west-2", []*upstream.Upstream{up("a", nil, nil)}, "a/us-west-2"},
+		"a server in each":  {"", []*upstream.Upstream{{Name: "aws", Regional: true}}, "aws/us-east-1 aws/us-west-2"},
+		"each, and standby": {"weighted us-west-2=1 us-east-1=0", []*upstream.Upstream{{Name: "aws", Regional: true}, {Name: "s", Standby: true}}, "aws/us-west-2 aws/us-east-1 s/us-west-2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, u := range c.ups {
+				u.Provider = scripted(func(_ context.Context, r *upstream.Request) (converse.Stream, error) {
+					got = append(got, u.Name+"/"+r.Region)
+					return nil, fault.New(fault.ModelNotReady, "no")
+				})
+			}
+			r := newRig(t, c.ups...)
+			model := "us." + haiku
+			if c.policy != "" {
+				p, err := r.Profiles.Create(t.Context(), account, "us-east-1", profile.CreateRequest{
+					Name: "p", Source: "arn:aws:bedrock:us-east-1:" + account + ":inference-profile/" + model, Tags: []profile.Tag{{Key: profile.RoutingTag, Value: c.policy}},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				model = p.ID
+			}
+			if _, err := r.Do(t.Context(), r.call(model, false)); !fault.Is(err, fault.ModelNotReady) {
+				t.Fatal(err)
+			}
+			if s := strings.Join(got, " "); s != c.want {
+				t.Errorf("%s, want %s", s, c.want)
+			}
+		})
+	}
+}
+
+// TestResidency draws topologies, failures and policies, and drives calls through them: no attempt may be in a Region that
+// AWS does not list for the profile. OUTCROP_RESIDENCY_CASES sets how many calls; a million take some minutes.
+func TestResidency(t *testing.T) {
+	cases := 20_000
+	if s := os.Getenv("OUTCROP_RESIDENCY_CASES"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cases = n
+	}
+	cat, err := catalog.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := newRig(t)
+	handles := newHandles(t, base, cat)
+	var done, attempts, elsewhere, hedged atomic.Int64
+	var allowed sync.Map // id of a call -> the Regions it may be served in
+	watch := func(r *upstream.Request) {
+		attempts.Add(1)
+		h, _ := allowed.Load(r.ID)
+		if h == nil || !slices.Contains(h.(*handle).regions, r.Region) || r.ModelID != h.(*handle).model {
+			t.Errorf("an attempt for %s in %s: %+v", r.ModelID, r.Region, h)
+		} else if r.Region != h.(*handle).source {
+			elsewhere.Add(1)
+		}
+	}
+	var wg sync.WaitGroup
+	for seed := range uint64(8) {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(seed, 18))
+			for done.Load() < int64(cases) && !t.Failed() {
+				v, now := topology(base, handles, r, watch)
+				for range 16 {
+					h := handles[r.IntN(len(handles))]
+					now.Add(r.Int64N(int64(2 * time.Second)))
+					call := base.call(h.name, r.IntN(2) == 0)
+					call.Caller = &iam.Caller{Account: account, ARN: "arn:aws:iam::" + account + ":root", Root: true, Region: h.source}
+					allowed.Store(call.ID.String(), h)
+					ctx, cancel := context.WithCancel(context.Background())
+					if r.IntN(20) == 0 {
+						cancel()
+					}
+					if r.IntN(10) == 0 {
+						_, _ = v.CountTokens(ctx, call)
+					} else if call.Stream {
+						if s, err := v.Stream(ctx, call); err == nil {
+							leave := r.IntN(10) == 0
+							for range s.Events {
+								if leave {
+									break
+								}
+							}
+						}
+					} else {
+						_, _ = v.Do(ctx, call)
+					}
+					cancel()
+					allowed.Delete(call.ID.String())
+					done.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for e, err := range base.store.Calls(t.Context(), account, time.Time{}, 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(e.Reason, "another began before it") {
+			hedged.Add(1)
+		}
+	}
+	t.Logf("%d calls, %d attempts, %d of them outside the source Region, %d hedges", done.Load(), attempts.Load(), elsewhere.Load(), hedged.Load())
+	if n := done.Load(); attempts.Load() < n || elsewhere.Load() < n/10 {
+		t.Error("too few attempts to prove anything")
+	}
+}
+
+// handle is what a caller may name, with the Regions that AWS lists for it.
+type handle struct {
+	name, source, model string
+	regions             []string
+}
+
+// newHandles are system-defined profiles of several geographies and Regions, bare models, and application profiles with
+// routing of every kind.
+func newHandles(t *testing.T, r *rig, cat *catalog.Catalog) []*handle {
+	var hs []*handle
+	draw := rand.New(rand.NewPCG(5, 5))
+	for _, source := range []string{"us-east-1", "us-west-2", "eu-central-1", "ap-northeast-1"} {
+		for i, p := range cat.Profiles(source) {
+			if i%3 != 0 {
+				continue
+			}
+			m, ok := cat.Model(p.ModelID)
+			if !ok || !m.Streaming || !slices.Contains(m.OutputModalities, "TEXT") {
+				continue
+			}
+			h := &handle{p.ID, source, p.ModelID, cat.Destinations(p.ID, source)}
+			if !strings.HasPrefix(p.ID, "global.") { // whose ARNs name no Regions
+				var shown []string
+				for _, model := range cat.ProfileModels(p.ID, source) {
+					a, err := arn.Parse(model)
+					if err != nil {
+						t.Fatal(err)
+					}
+					shown = append(shown, a.Region)
+				}
+				h.regions = shown
+			}
+			hs = append(hs, h)
+			a, b := h.regions[draw.IntN(len(h.regions))], h.regions[0]
+			policies := []string{"latency", "weighted", "cost hedge=1ms", "default hedge=1ms affinity=off", "priority " + a, "weighted " + a + "=3"}
+			if a != b {
+				policies = append(policies, "weighted "+a+"=1 "+b+"=3 hedge=1ms", "priority "+a+" "+b+" hedge=p50")
+			}
+			made, err := r.Profiles.Create(t.Context(), account, source, profile.CreateRequest{
+				Name: "p", Source: "arn:aws:bedrock:" + source + ":" + account + ":inference-profile/" + p.ID,
+				Tags: []profile.Tag{{Key: profile.RoutingTag, Value: policies[draw.IntN(len(policies))]}},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			hs = append(hs, &handle{made.ID, source, p.ModelID, h.regions})
+		}
+		for i, m := range cat.Models(source) {
+			if i%7 == 0 && m.Streaming && cat.OnDemand(m.ID, source) && slices.Contains(m.OutputModalities, "TEXT") {
+				hs = append(hs, &handle{m.ID, source, m.ID, []string{source}})
+			}
+		}
+	}
+	if len(hs) < 40 {
+		t.Fatalf("%d handles", len(hs))
+	}
+	return hs
+}
+
+// topology is an Invoker on base's ledger with upstreams at random, each of which fails at random, and its clock.
+func topology(base *rig, handles []*handle, r *rand.Rand, watch func(*upstream.Request)) (*invoke.Invoker, *atomic.Int64) {
+	regions := map[string]bool{"sa-east-1": true}
+	for _, h := range handles {
+		for _, to := range h.regions {
+			regions[to] = true
+		}
+	}
+	names := slices.Sorted(func(yield func(string) bool) {
+		for n := range regions {
+			if !yield(n) {
+				return
+			}
+		}
+	})
+	var ups []*upstream.Upstream
+	for i := range 1 + r.IntN(5) {
+		u := &upstream.Upstream{Name: fmt.Sprint("u", i), Regional: r.IntN(2) == 0, Standby: r.IntN(6) == 0, Weight: float64(r.IntN(3))}
+		if r.IntN(3) > 0 {
+			u.Regions = map[string]bool{}
+			for range 1 + r.IntN(len(names)) {
+				u.Regions[names[r.IntN(len(names))]] = true
+			}
+		}
+		u.Provider = &moody{watch: watch, mood: r.Uint64N(100)}
+		ups = append(ups, u)
+	}
+	now := new(atomic.Int64)
+	start := time.Now()
+	return rebuilt(base, func(c *invoke.Config) {
+		c.Upstreams = ups
+		c.Clock = func() time.Time { return start.Add(time.Duration(now.Load())) }
+		c.Drain = time.Millisecond
+	}), now
+}
+
+// moody fails the more often the higher its mood is, in every way there is.
+type moody struct {
+	watch func(*upstream.Request)
+	mood  uint64
+}
+
+func (m *moody) Close() error { return nil }
+
+func (m *moody) CountTokens(_ context.Context, r *upstream.Request) (int64, error) {
+	m.watch(r)
+	if rand.Uint64N(100) < m.mood {
+		return 0, fault.New(fault.Unavailable, "no")
+	}
+	return 1, nil
+}
+
+func (m *moody) Send(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+	m.watch(r)
+	if rand.Uint64N(100) >= m.mood {
+		return events(nil, whole(12, 5)...), nil
+	}
+	kinds := []fault.Kind{fault.Throttled, fault.Unavailable, fault.ModelError, fault.ModelTimeout, fault.ModelNotReady, fault.ModelStream, fault.Internal, fault.Validation}
+	err := &fault.Error{Kind: kinds[rand.IntN(len(kinds))], OriginalStatus: 500 * rand.IntN(2), RetryAfter: time.Duration(rand.Int64N(int64(3 * time.Second)))}
+	switch rand.IntN(6) {
+	case 0:
+		return events(err), nil
+	case 1:
+		return events(err, start(), text("hello")), nil
+	case 2: // long enough for a hedge
+		select {
+		case <-ctx.Done():
+		case <-time.After(3 * time.Millisecond):
+		}
+		return nil, err
+	}
+	return nil, err
+}
+
+// TestEmbeddingsHedge: the answer is that of the target which began first.
+func TestEmbeddingsHedge(t *testing.T) {
+	slow := embedder{func(ctx context.Context) (*converse.Embeddings, error) { <-ctx.Done(); return nil, ctx.Err() }}
+	quick := embedder{func(context.Context) (*converse.Embeddings, error) {
+		return &converse.Embeddings{Usage: converse.Usage{InputTokens: 7}}, nil
+	}}
+	const model = "amazon.titan-embed-text-v2:0"
+	r := newRig(t, &upstream.Upstream{Name: "slow", Provider: slow}, &upstream.Upstream{Name: "quick", Provider: quick, Standby: true})
+	r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Policy = policy(t, "default hedge=1ms") })
+	call := r.call(model, false)
+	call.Body, call.Embedding = nil, &converse.EmbeddingRequest{Inputs: []converse.EmbeddingInput{}}
+	a, err := r.Do(t.Context(), call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Embeddings == nil || a.Usage.InputTokens != 7 {
+		t.Errorf("%+v", a)
+	}
+	if es := r.entries(t); len(es) != 1 || es[0].Upstream != "quick" || es[0].Status != ledger.Completed || es[0].Attempts != 2 {
+		t.Errorf("%+v", es)
+	}
+}
+
+type embedder struct {
+	embed func(context.Context) (*converse.Embeddings, error)
+}
+
+func (embedder) Close() error { return nil }
+func (embedder) Send(context.Context, *upstream.Request) (converse.Stream, error) {
+	return nil, fault.New(fault.Validation, "no")
+}
+func (e embedder) Embed(ctx context.Context, _ *upstream.Request) (*converse.Embeddings, error) {
+	return e.embed(ctx)
+}
