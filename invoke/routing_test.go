@@ -283,8 +283,10 @@ func TestOrder(t *testing.T) {
 		ups    []*upstream.Upstream
 		want   string // upstream/Region of the attempts
 	}{
-		"default":           {"", []*upstream.Upstream{up("w", []string{"us-west-2"}, nil), up("e", []string{"us-east-1"}, nil)}, "e/us-east-1 w/us-west-2"},
-		"priority":          {"priority us-west-2 us-east-1", []*upstream.Upstream{up("e", []string{"us-east-1"}, nil), up("w", []string{"us-west-2"}, nil)}, "w/us-west-2 e/us-east-1"},
+		"default":  {"", []*upstream.Upstream{up("w", []string{"us-west-2"}, nil), up("e", []string{"us-east-1"}, nil)}, "e/us-east-1 w/us-west-2"},
+		"priority": {"priority us-west-2 us-east-1", []*upstream.Upstream{up("e", []string{"us-east-1"}, nil), up("w", []string{"us-west-2"}, nil)}, "w/us-west-2 e/us-east-1"},
+		"named before all": {"priority us-east-1", []*upstream.Upstream{up("all", []string{"us-east-1"}, nil), {Name: "one", Regions: map[string]bool{"us-east-1": true}, Models: map[string]string{haiku: "claude"}}, up("w", []string{"us-west-2"}, nil)},
+			"one/us-east-1 w/us-west-2 all/us-east-1"},
 		"one server":        {"", []*upstream.Upstream{up("a", nil, nil)}, "a/us-east-1"},
 		"one server, moved": {"priority us-west-2", []*upstream.Upstream{up("a", nil, nil)}, "a/us-west-2"},
 		"a server in each":  {"", []*upstream.Upstream{{Name: "aws", Regional: true}}, "aws/us-east-1 aws/us-west-2"},

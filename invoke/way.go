@@ -91,7 +91,7 @@ func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
 				n.Region = t.Region
 			}
 			c := candidate{u, t.Region, model, v.Routing.Target(n)}
-			m := routing.Member{Target: c.target, Region: t.Region, Source: t.Region == route.Source, Weight: u.Weight, Standby: u.Standby, Price: -1}
+			m := routing.Member{Target: c.target, Region: t.Region, Source: t.Region == route.Source, Weight: u.Weight, Standby: u.Standby || v.named(u, t), Price: -1}
 			if nano, ok := v.Rater.Blend(route.Model, route.Scope, t.Region, now); ok {
 				m.Price = nano
 			}
@@ -100,6 +100,18 @@ func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
 	}
 	w.set = routing.NewSet(p, members)
 	return w
+}
+
+// named reports whether another upstream than u serves t and names its model in so many words, while u serves it as it serves
+// every model: u is then only for when the other does not answer.
+func (v *Invoker) named(u *upstream.Upstream, t profile.Target) bool {
+	if _, ok := u.Models[t.ModelID]; ok {
+		return false
+	}
+	return slices.ContainsFunc(v.Upstreams, func(o *upstream.Upstream) bool {
+		_, ok := o.Models[t.ModelID]
+		return ok && !o.Standby && (o.Regions == nil || o.Regions[t.Region])
+	})
 }
 
 // key stands for how the call begins: the profile, the system prompts and the first message.

@@ -192,6 +192,9 @@ func TestMessages(t *testing.T) {
 	if id := h.Get("request-id"); len(id) != 36 || id != h.Get("x-amzn-requestid") || h.Get("Content-Type") != "application/json" {
 		t.Errorf("headers %v", h)
 	}
+	if h.Get("X-Outcrop-Served-Region") != "us-east-1" || h.Get("X-Outcrop-Upstream") != "a" || h.Get("X-Outcrop-Attempts") != "1" {
+		t.Errorf("headers %v", h)
+	}
 	// It is in the ledger like every other call.
 	if err := r.ledger.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -218,6 +221,9 @@ func TestStream(t *testing.T) {
 	r := newRig(t, up)
 	up.events = hello()
 	status, h, body := r.post(t, "/anthropic/v1/messages?beta=true", ask+`,"stream":true}`)
+	if h.Get("X-Outcrop-Served-Region") != "us-east-1" || h.Get("X-Outcrop-Upstream") != "a" || h.Get("X-Outcrop-Attempts") != "1" {
+		t.Errorf("headers %v", h)
+	}
 	if status != 200 || h.Get("Content-Type") != "text/event-stream; charset=utf-8" || h.Get("request-id") == "" {
 		t.Fatalf("%d %v %s", status, h, body)
 	}

@@ -92,6 +92,9 @@ func TestMetadata(t *testing.T) {
 		if w.Code != http.StatusOK {
 			t.Fatalf("%s: %d %s", c.operation, w.Code, w.Body)
 		}
+		if h := w.Header(); h.Get("X-Outcrop-Served-Region") != "us-east-1" || h.Get("X-Outcrop-Upstream") != "a" || h.Get("X-Outcrop-Attempts") != "1" {
+			t.Errorf("%s: headers %v", c.operation, h)
+		}
 		if got := m.calls(t)[c.operation].Metadata; !reflect.DeepEqual(got, sorted) {
 			t.Errorf("%s: the ledger has %v", c.operation, got)
 		}

@@ -226,6 +226,9 @@ func TestChat(t *testing.T) {
 		if id := h.Get("X-Request-Id"); len(id) != 36 || id != h.Get("X-Amzn-Requestid") || !strings.Contains(body, strings.ReplaceAll(id, "-", "")) {
 			t.Errorf("request id %q of %s", id, body)
 		}
+		if h.Get("X-Outcrop-Served-Region") != "us-east-1" || h.Get("X-Outcrop-Upstream") != "a" || h.Get("X-Outcrop-Attempts") != "1" {
+			t.Errorf("headers %v", h)
+		}
 		if q := up.asked; q.Stream || *q.Body.Messages[0].Content[0].Text != "Hello" || *q.Body.InferenceConfig.MaxTokens != 7 {
 			t.Errorf("asked %+v", q.Body)
 		}
@@ -264,6 +267,9 @@ func TestChatStream(t *testing.T) {
 	want := chunk(choice(`{"role":"assistant","content":"","refusal":null}`, `null`)) + chunk(choice(`{"content":"Hello"}`, `null`)) + chunk(choice(`{"content":"!"}`, `null`)) +
 		chunk(choice(`{}`, `"stop"`)) + chunk(`],"usage":{"prompt_tokens":30,"completion_tokens":15,"total_tokens":45,"prompt_tokens_details":{"cached_tokens":5}}`) + "data: [DONE]\n\n"
 	status, h, body := r.post(t, "/openai/v1/chat/completions", ask+`,"stream":true,"stream_options":{"include_usage":true}}`)
+	if h.Get("X-Outcrop-Served-Region") != "us-east-1" || h.Get("X-Outcrop-Upstream") != "a" || h.Get("X-Outcrop-Attempts") != "1" {
+		t.Errorf("headers %v", h)
+	}
 	if status != 200 || h.Get("Content-Type") != "text/event-stream; charset=utf-8" || masked(body) != want || !up.asked.Stream {
 		t.Errorf("%d %v\n%s\nwant\n%s", status, h, masked(body), want)
 	}
