@@ -102,6 +102,7 @@ func TestRetryBudget(t *testing.T) {
 	now := time.Now()
 	cfg := routing.Defaults
 	cfg.Breaker.Failures, cfg.Breaker.Volume, cfg.Ejection.Share = 1<<30, 1<<30, 0
+	cfg.Budget.Floor = 10
 	r.Invoker = rebuilt(r, func(c *invoke.Config) {
 		c.Clock = func() time.Time { return now }
 		c.Routing = routing.New(cfg, now)
@@ -115,8 +116,8 @@ func TestRetryBudget(t *testing.T) {
 			failed++
 		}
 	}
-	// No first attempt goes to the other Region: its budget is the floor.
-	if first.Load() != 40 || second.Load() != 10 || failed != 30 {
+	// Each call earns a fifth: after the 12th the floor is used up, and from the 13th on one in five may fall to the other.
+	if first.Load() != 40 || second.Load() != 18 || failed != 22 {
 		t.Errorf("%d first attempts, %d second ones, %d failed", first.Load(), second.Load(), failed)
 	}
 }

@@ -197,7 +197,11 @@ func (r *run) next(t *turns) (*candidate, routing.Attempt, bool) {
 			if r.attempts > 0 && (s.Standing == routing.Throttles || down && t.slow) || unread && !speaks(c.Provider, r.call.Native) {
 				continue
 			}
-			a, refusal := c.target.Begin(r.Clock(), routing.Try{Stream: r.call.Stream, Again: r.attempts > 0, Forced: down || t.forced})
+			try := routing.Try{Stream: r.call.Stream, Again: r.attempts > 0, Forced: down || t.forced}
+			if t.at < len(t.plan) {
+				try.Next = r.way.candidates[t.plan[t.at].Index].target
+			}
+			a, refusal := c.target.Begin(r.Clock(), try)
 			if refusal == routing.Granted {
 				r.attempts++
 				return c, a, true

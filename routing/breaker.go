@@ -168,33 +168,35 @@ func (w *window) sum(now int64) (good, bad int) {
 	return good, bad
 }
 
-// BudgetConfig bounds how much second attempts may add to what an upstream is asked.
+// BudgetConfig bounds how much second attempts may add to what an upstream is asked: every call earns a part of one for the
+// upstream that it would fall to. All upstreams together have so many at most as all calls have earned, beside the floors.
+// Source of the defaults: https://twitter.github.io/finagle/docs/com/twitter/finagle/service/RetryBudget$.html
 type BudgetConfig struct {
-	Ratio float64 // of the first attempts of the last ten seconds
+	Ratio float64 // of the calls of the last ten seconds that would fall to it
 	Floor int     // and so many more in ten seconds
 }
 
-// budget counts one upstream's attempts: good are the first ones, bad the others.
+// budget counts for one upstream: good are the calls that would fall to it, bad those that did.
 type budget struct {
-	mu       sync.Mutex
-	attempts window
+	mu    sync.Mutex
+	calls window
 }
 
-// first counts a first attempt.
-func (b *budget) first(now int64) {
+// earn counts a call that would fall to the upstream.
+func (b *budget) earn(now int64) {
 	b.mu.Lock()
-	b.attempts.add(now, true)
+	b.calls.add(now, true)
 	b.mu.Unlock()
 }
 
-// again reports whether one more attempt after another target's is within c, and counts it then.
-func (b *budget) again(c *BudgetConfig, now int64) bool {
+// spend reports whether one more attempt after another target's is within c, and counts it then.
+func (b *budget) spend(c *BudgetConfig, now int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	first, again := b.attempts.sum(now)
-	if float64(again+1) > c.Ratio*float64(first)+float64(c.Floor) {
+	earned, spent := b.calls.sum(now)
+	if float64(spent+1) > c.Ratio*float64(earned)+float64(c.Floor) {
 		return false
 	}
-	b.attempts.add(now, false)
+	b.calls.add(now, false)
 	return true
 }

@@ -33,7 +33,7 @@ type Config struct {
 // Defaults is the Config for servers of which nothing is known.
 var Defaults = Config{
 	Breaker:      BreakerConfig{Failures: 5, Rate: 0.5, Volume: 20, Open: 500 * time.Millisecond, MaxOpen: 4 * time.Second, Trials: 1, Successes: 2},
-	Budget:       BudgetConfig{Ratio: 0.2, Floor: 10},
+	Budget:       BudgetConfig{Ratio: 0.2, Floor: 100},
 	Ejection:     EjectionConfig{Share: 0.5, ErrorRate: 0.2, Latency: 5, Time: 10 * time.Second},
 	WarmUp:       3 * time.Second,
 	Throttle:     time.Second,
@@ -152,8 +152,9 @@ type Failure struct {
 // Try is what kind of attempt one is.
 type Try struct {
 	Stream bool
-	Again  bool // it comes after another, or beside it
-	Forced bool // to be sent whatever the breakers say: there is nowhere else to go
+	Again  bool    // it comes after another, or beside it
+	Forced bool    // to be sent whatever the breakers say: there is nowhere else to go
+	Next   *Target // of a first attempt: where the call falls to should it fail; nil is nowhere
 }
 
 // Refusal is why an attempt may not be made.
@@ -189,11 +190,12 @@ func (t *Target) Begin(now time.Time, y Try) (Attempt, Refusal) {
 	if !ok && !y.Forced {
 		return Attempt{}, IsOut
 	}
-	if !y.Again {
-		t.budget.first(at)
-	} else if !t.budget.again(&cfg.Budget, at) {
+	switch {
+	case y.Again && !t.budget.spend(&cfg.Budget, at):
 		a.release()
 		return Attempt{}, NoBudget
+	case !y.Again && y.Next != nil:
+		y.Next.budget.earn(at)
 	}
 	t.outstanding.Add(1)
 	t.place.outstanding.Add(1)

@@ -203,11 +203,11 @@ func TestBudget(t *testing.T) {
 		for second := int64(0); second < 40; second++ {
 			for range r.IntN(40) {
 				if now := second*int64(time.Second) + r.Int64N(1e9); r.IntN(3) > 0 {
-					b.first(now)
+					b.earn(now)
 					firsts = append(firsts, second)
 				} else {
 					want := float64(recent(agains, second)+1) <= 0.2*float64(recent(firsts, second))+10
-					if got := b.again(&cfg, now); got != want {
+					if got := b.spend(&cfg, now); got != want {
 						t.Fatalf("second %d: again %t, want %t", second, got, want)
 					}
 					if want {

@@ -132,8 +132,8 @@ type RoutingConfig struct {
 		Successes int `yaml:"successes"`
 	} `yaml:"breaker"`
 
-	// What second attempts, hedges among them, may add to what an upstream is asked: this share of the first attempts of the
-	// last ten seconds, and floor more in ten seconds.
+	// What second attempts, hedges among them, may add to what an upstream is asked in ten seconds: this share of the calls that
+	// would fall to it if they failed, and floor more.
 	RetryBudget struct {
 		Ratio float64 `yaml:"ratio"`
 		Floor int     `yaml:"floor"`

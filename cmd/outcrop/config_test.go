@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -94,15 +95,23 @@ func TestDocumented(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, example, _ := strings.Cut(string(text), "```yaml\n")
-		example, rest, ok := strings.Cut(example, "```")
-		if !ok {
-			t.Fatalf("%s has no example", page)
+		var blocks []string
+		for _, after := range strings.Split(string(text), "```yaml\n")[1:] {
+			block, _, _ := strings.Cut(after, "```")
+			blocks = append(blocks, block)
 		}
-		_, server, _ := strings.Cut(rest, "```yaml\n")
-		server, rest, _ = strings.Cut(server, "```")
-		_, vendors, _ := strings.Cut(rest, "```yaml\n")
-		vendors, _, _ = strings.Cut(vendors, "```")
+		if len(blocks) < 5 {
+			t.Fatalf("%s has %d examples", page, len(blocks))
+		}
+		example, choice, server, judged, vendors := blocks[0], blocks[1], blocks[2], blocks[3], blocks[4]
+		routed := Config{}
+		if err := decodeConfig([]byte(judged), &routed); !strings.HasPrefix(fmt.Sprint(err), "listen:") || routed.Routing != defaults().Routing { // nothing but this section is there
+			t.Errorf("%s: routing: %v, %+v", page, err, routed.Routing)
+		}
+		chosen := Config{}
+		if _ = decodeConfig([]byte(choice), &chosen); len(chosen.Upstreams) != 1 || *chosen.Upstreams[0].Weight != 3 || chosen.Upstreams[0].Probe == nil {
+			t.Errorf("%s: an upstream's routing: %+v", page, chosen.Upstreams)
+		}
 		others := defaults()
 		if err := decodeConfig([]byte(vendors), &others); err != nil || len(others.Upstreams) != 2 || others.Upstreams[1].Bedrock == nil {
 			t.Fatalf("%s: the vendors' upstreams: %v", page, err)
