@@ -359,10 +359,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		last   error
 	)
 	t := turns{plan: r.plan(buffer[:0])}
-	for {
-		if last != nil && (r.ctx.Err() != nil || r.running.isAborted()) {
-			break // nobody waits for another attempt
-		}
+	for last == nil || r.ctx.Err() == nil && !r.running.isAborted() { // else nobody waits for another attempt
 		c, a, ok := r.next(&t)
 		if !ok {
 			break

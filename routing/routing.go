@@ -180,14 +180,13 @@ type Attempt struct {
 func (t *Target) Begin(now time.Time, y Try) (Attempt, Refusal) {
 	at, cfg := t.table.since(now), &t.table.cfg
 	a := Attempt{target: t, began: at, stream: y.Stream}
-	ok := false
-	if ok, a.home = t.place.health.take(&cfg.Breaker, at); ok {
-		if ok, a.model = t.health.take(&cfg.Breaker, at); !ok && a.home {
-			t.place.health.release()
-			a.home = false
-		}
+	there, home := t.place.health.take(&cfg.Breaker, at)
+	ok := there
+	if a.home = home; there {
+		ok, a.model = t.health.take(&cfg.Breaker, at)
 	}
 	if !ok && !y.Forced {
+		a.release()
 		return Attempt{}, IsOut
 	}
 	switch {

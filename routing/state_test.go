@@ -57,7 +57,7 @@ func TestBreaker(t *testing.T) {
 			if try(a, Answered) != IsOut {
 				t.Errorf("asked before %d ms", open)
 			}
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			first, r1 := a.Begin(time.Now(), Try{})
 			_, r2 := b.Begin(time.Now(), Try{})
 			if r1 != Granted || r2 != IsOut {
@@ -185,13 +185,13 @@ func TestThrottle(t *testing.T) {
 	}
 }
 
-// TestBudget holds random traffic against the rule, counted by hand.
+// TestBudget holds random traffic latert the rule, counted by hand.
 func TestBudget(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	cfg := BudgetConfig{Ratio: 0.2, Floor: 10}
 	for range 50 {
 		var b budget
-		var firsts, agains []int64 // seconds
+		var firsts, later []int64 // seconds
 		recent := func(of []int64, now int64) (n int) {
 			for _, s := range of {
 				if s > now-10 {
@@ -206,12 +206,12 @@ func TestBudget(t *testing.T) {
 					b.earn(now)
 					firsts = append(firsts, second)
 				} else {
-					want := float64(recent(agains, second)+1) <= 0.2*float64(recent(firsts, second))+10
+					want := float64(recent(later, second)+1) <= 0.2*float64(recent(firsts, second))+10
 					if got := b.spend(&cfg, now); got != want {
 						t.Fatalf("second %d: again %t, want %t", second, got, want)
 					}
 					if want {
-						agains = append(agains, second)
+						later = append(later, second)
 					}
 				}
 			}

@@ -58,7 +58,7 @@ func probers(c *Config, table *routing.Table, log *slog.Logger) ([]*prober, erro
 
 // run probes until ctx ends.
 func (p *prober) run(ctx context.Context) {
-	defer p.client.Close()
+	defer func() { _ = p.client.Close() }() // it never fails
 	tick := time.NewTicker(p.every)
 	defer tick.Stop()
 	for {
