@@ -326,6 +326,9 @@ func TestOrder(t *testing.T) {
 // AWS does not list for the profile. OUTCROP_RESIDENCY_CASES sets how many calls; a million take some minutes.
 func TestResidency(t *testing.T) {
 	cases := 20_000
+	if raceEnabled {
+		cases = 2_000 // the detector makes each ten times as long
+	}
 	if s := os.Getenv("OUTCROP_RESIDENCY_CASES"); s != "" {
 		n, err := strconv.Atoi(s)
 		if err != nil {
