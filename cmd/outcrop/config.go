@@ -306,6 +306,16 @@ type SimulatedConfig struct {
 		// The answer breaks after some events.
 		Cut float64 `yaml:"cut"`
 	} `yaml:"faults"`
+
+	// Prompts are cached up to a cachePoint.
+	Cache struct {
+		// From when a prefix was used last. Default: 5m.
+		TTL time.Duration `yaml:"ttl,omitempty"`
+		// Of the shortest prefix that is cached. Default: 1024.
+		MinTokens int64 `yaml:"min_tokens,omitempty"`
+		// Prefixes end at every turn, too, as with servers that cache unasked.
+		Automatic bool `yaml:"automatic,omitempty"`
+	} `yaml:"cache,omitempty"`
 }
 
 // LatencyConfig is a distribution of waits.
@@ -709,6 +719,9 @@ func (s *SimulatedConfig) check() error {
 	if sum > 1 {
 		return fmt.Errorf("simulated.faults: the shares add up to %v", sum)
 	}
+	if s.Cache.TTL < 0 || s.Cache.MinTokens < 0 {
+		return errors.New("simulated.cache: ttl and min_tokens cannot be negative")
+	}
 	for name, l := range map[string]LatencyConfig{"first_token": s.Latency.FirstToken, "per_token": s.Latency.PerToken} {
 		switch l.Distribution {
 		case "", "fixed", "normal", "lognormal":
@@ -886,5 +899,6 @@ func (u *UpstreamConfig) simulated() simulated.Config {
 		Latency: simulated.Latency{FirstToken: wait(s.Latency.FirstToken), PerToken: wait(s.Latency.PerToken)},
 		Faults: simulated.Faults{Throttle: s.Faults.Throttle, Error: s.Faults.Error, Timeout: s.Faults.Timeout,
 			Reset: s.Faults.Reset, Cut: s.Faults.Cut},
+		Cache: simulated.Cache{TTL: s.Cache.TTL, MinTokens: s.Cache.MinTokens, Automatic: s.Cache.Automatic},
 	}
 }

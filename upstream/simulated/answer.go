@@ -16,6 +16,7 @@ import (
 type answer struct {
 	blocks   []block
 	tokens   int
+	usage    converse.Usage
 	stop     string
 	sequence string
 }

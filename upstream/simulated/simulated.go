@@ -30,6 +30,8 @@ type Config struct {
 	Seed    int64
 	Latency Latency
 	Faults  Faults
+	Cache   Cache
+	Clock   func() time.Time // of the cache; nil is time.Now
 }
 
 // Latency is how long the model takes.
@@ -59,6 +61,7 @@ type Faults struct {
 type Provider struct {
 	cfg   Config
 	calls atomic.Uint64 // numbers the calls: latency and faults are drawn from it
+	cache *prefixes
 }
 
 // New makes a Provider.
@@ -82,7 +85,13 @@ func New(cfg Config) (*Provider, error) {
 			return nil, fmt.Errorf("simulated: a wait cannot be negative")
 		}
 	}
-	return &Provider{cfg: cfg}, nil
+	if cfg.Cache.TTL < 0 || cfg.Cache.MinTokens < 0 {
+		return nil, fmt.Errorf("simulated: a cache cannot have less than nothing")
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+	return &Provider{cfg: cfg, cache: newPrefixes(cfg.Cache, cfg.Clock)}, nil
 }
 
 // Close does nothing: there is no connection.
@@ -113,6 +122,8 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	}
 	cut := within(f.Cut)
 	a := compose(r.Body, r.ModelID, p.seed(r))
+	a.usage = p.cache.use(r.Body, r.ModelID)
+	a.usage.OutputTokens = int64(a.tokens)
 	return p.stream(ctx, r, a, cut, draw), nil
 }
 
@@ -203,8 +214,7 @@ func (p *Provider) stream(ctx context.Context, r *upstream.Request, a *answer, c
 		if !yield(converse.Event{Kind: converse.MessageStop, StopReason: a.stop, StopSequence: a.sequence, More: true}, nil) {
 			return
 		}
-		usage := converse.Usage{InputTokens: r.Body.EstimateInputTokens(), OutputTokens: int64(a.tokens)}
-		yield(converse.Event{Kind: converse.Metadata, Usage: usage, Served: served(r.Body)}, nil)
+		yield(converse.Event{Kind: converse.Metadata, Usage: a.usage, Served: served(r.Body)}, nil)
 	}
 }
 

@@ -180,13 +180,13 @@ func satisfies(t *testing.T, root, schema any, v any) bool {
 	if e, ok := s["enum"].([]any); ok && !slices.Contains(e, v) {
 		return false
 	}
-	for _, all := range list(s["allOf"]) {
+	for _, all := range elements(s["allOf"]) {
 		if !satisfies(t, root, all, v) {
 			return false
 		}
 	}
 	for _, key := range []string{"oneOf", "anyOf"} {
-		if of := list(s[key]); of != nil && !slices.ContainsFunc(of, func(o any) bool { return satisfies(t, root, o, v) }) {
+		if of := elements(s[key]); of != nil && !slices.ContainsFunc(of, func(o any) bool { return satisfies(t, root, o, v) }) {
 			return false
 		}
 	}
@@ -199,7 +199,7 @@ func satisfies(t *testing.T, root, schema any, v any) bool {
 	}
 	switch v := v.(type) {
 	case map[string]any:
-		for _, r := range list(s["required"]) {
+		for _, r := range elements(s["required"]) {
 			if _, ok := v[r.(string)]; !ok {
 				return false
 			}
@@ -259,7 +259,7 @@ func satisfies(t *testing.T, root, schema any, v any) bool {
 	return true
 }
 
-func list(v any) []any { l, _ := v.([]any); return l }
+func elements(v any) []any { l, _ := v.([]any); return l }
 
 func isA(kind string, v any) bool {
 	switch v := v.(type) {
