@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	control "github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
@@ -30,7 +28,7 @@ import (
 var three = []string{"us-east-1", "us-east-2", "us-west-2"}
 
 const (
-	threeProfile = "us.amazon.nova-lite-v1:0"
+	threeProfile = "inference-profile/us.amazon.nova-lite-v1:0"
 	firstToken   = time.Second // for which the gateway waits
 )
 
@@ -116,12 +114,16 @@ func newWorld(t *testing.T, s scenario, l lengths) *world {
 	return w
 }
 
-// routed makes an application profile on a system-defined one, with a routing policy unless that is "".
+// routed makes an application profile of a model or a system-defined profile, with a routing policy unless that is "".
 func (s *server) routed(name, of, policy string) (arn string) {
 	s.t.Helper()
+	source := "arn:aws:bedrock:" + three[0] + ":" + account + ":" + of
+	if strings.HasPrefix(of, "foundation-model/") {
+		source = "arn:aws:bedrock:" + three[0] + "::" + of
+	}
 	in := &bedrock.CreateInferenceProfileInput{
 		InferenceProfileName: &name,
-		ModelSource:          &control.InferenceProfileModelSourceMemberCopyFrom{Value: "arn:aws:bedrock:" + three[0] + ":" + account + ":inference-profile/" + of},
+		ModelSource:          &control.InferenceProfileModelSourceMemberCopyFrom{Value: source},
 	}
 	if policy != "" {
 		in.Tags = []control.Tag{{Key: aws.String("outcrop:routing"), Value: &policy}}
@@ -208,20 +210,17 @@ func (w *world) call(began time.Time, i int) (c sent) {
 		}
 	}
 	c.total = time.Since(at)
-	header := http.Header{}
-	if resp, ok := awsmiddleware.GetRawResponse(meta).(*smithyhttp.Response); ok {
-		header = resp.Header
-	}
+	said := header(meta)
 	if err != nil {
 		c.fault, c.text = "no answer", err.Error()
 		if resp, ok := errors.AsType[*smithyhttp.ResponseError](err); ok && resp.Response != nil {
-			header = resp.Response.Header
+			said = resp.Response.Header
 		}
 		if api, ok := errors.AsType[smithy.APIError](err); ok {
 			c.fault = api.ErrorCode()
 		}
 	}
-	c.attempts, _ = strconv.Atoi(header.Get("X-Outcrop-Attempts"))
+	c.attempts, _ = strconv.Atoi(said.Get("X-Outcrop-Attempts"))
 	return c
 }
 
@@ -446,6 +445,15 @@ func (r *ran) check(times bool) {
 	unbegun, begun := faults(later)
 	if before, cut := faults(r.between(0, r.sickAt)); len(before)+len(cut) > 0 {
 		t.Errorf("while all was well: %v %v", before, cut)
+	}
+	for i := range later {
+		if c := &later[i]; c.fault == "" && c.attempts == 0 {
+			t.Error("the answers do not say how many attempts there were")
+			break
+		}
+	}
+	if was := share(r.between(0, r.sickAt), func(c *sent) bool { return r.isSick(c.region) }); was < 0.15 {
+		t.Errorf("%v had %.0f%% of the calls while all was well: nothing is tested", r.sick, 100*was)
 	}
 	if len(begun) > 0 && !r.cuts && !r.dead && !r.flaps {
 		t.Errorf("streams that had begun were broken: %v", begun)
