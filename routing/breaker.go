@@ -71,41 +71,43 @@ func (b *breaker) take(c *BreakerConfig, now int64) (ok, trial bool) {
 func (b *breaker) release() { b.trials.Add(-1) }
 
 // record takes in how a call ended that was sent at began. What was sent before the breaker opened says nothing of what
-// came after: calls that hung then end long after the target is well again.
-func (b *breaker) record(c *BreakerConfig, began, now int64, ok bool) {
+// came after: calls that hung then end long after the target is well again. closes says that this has closed the breaker.
+func (b *breaker) record(c *BreakerConfig, began, now int64, ok bool) (closes bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if began < b.since {
-		return
+		return false
 	}
 	b.window.add(now, ok)
 	if b.state.Load() == closed {
 		if ok {
 			b.streak = 0
-			return
+			return false
 		}
 		b.streak++
 		good, bad := b.window.sum(now)
 		if b.streak >= c.Failures || good+bad >= c.Volume && float64(bad) >= c.Rate*float64(good+bad) {
 			b.open(c, now)
 		}
-		return
+		return false
 	}
 	if !ok {
 		if b.state.Load() == halfOpen {
 			b.open(c, now)
 		}
-		return
+		return false
 	}
 	if b.state.Load() == open { // sent although it was open: there was nowhere else to go
 		b.state.Store(halfOpen)
 		b.successes = 0
 	}
-	if b.successes++; b.successes >= c.Successes {
-		b.state.Store(closed)
-		b.healed.Store(now)
-		b.streak, b.times, b.window = 0, 0, window{}
+	if b.successes++; b.successes < c.Successes {
+		return false
 	}
+	b.state.Store(closed)
+	b.healed.Store(now)
+	b.streak, b.times, b.window = 0, 0, window{}
+	return true
 }
 
 // open opens b for longer than the last time. mu is held.

@@ -373,6 +373,9 @@ func (s *Set) judge(now int64) {
 		if float64(out+1) > c.Share*float64(len(s.members)) {
 			return
 		}
+		if ok, trial, _ := m.admits(now); !ok || trial {
+			continue // its breaker sees to it, and what came of it since is what it is out for
+		}
 		if m.ejected.Load() > now || !(s.fails(m, c, now) || s.isSlow(m, 0, c, now) || s.isSlow(m, 1, c, now)) {
 			continue
 		}

@@ -37,7 +37,7 @@ var Defaults = Config{
 	Ejection:     EjectionConfig{Share: 0.5, ErrorRate: 0.2, Latency: 5, Time: 10 * time.Second},
 	WarmUp:       3 * time.Second,
 	Throttle:     time.Second,
-	MaxThrottle:  30 * time.Second,
+	MaxThrottle:  8 * time.Second,
 	AffinityLoad: 1.25,
 }
 
@@ -228,9 +228,14 @@ func (a *Attempt) First(now time.Time) {
 }
 
 func (a *Attempt) well(at int64) {
-	c := &a.target.table.cfg.Breaker
-	a.target.health.record(c, a.began, at, true)
-	a.target.place.health.record(c, a.began, at, true)
+	t := a.target
+	c := &t.table.cfg.Breaker
+	// What calls waited for while it was out says nothing of what they will wait for now.
+	if t.health.record(c, a.began, at, true) {
+		t.latency[0].forget()
+		t.latency[1].forget()
+	}
+	t.place.health.record(c, a.began, at, true)
 	a.release()
 }
 
@@ -256,7 +261,6 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 	}
 	at := t.table.since(now)
 	c := &t.table.cfg
-	took := time.Duration(at - a.began)
 	t.outstanding.Add(-1)
 	t.place.outstanding.Add(-1)
 	switch o {
@@ -266,13 +270,13 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 		}
 	case Abandoned:
 		if !a.first {
-			t.waited(at, took, a.stream)
+			a.waited(at)
 		}
 	case Throttled:
 		a.well(at) // it is there, and answers at once
 		t.rest(at, wait)
 	case Slow:
-		t.waited(at, took, a.stream)
+		a.waited(at)
 		t.health.record(&c.Breaker, a.began, at, false)
 	case Failed:
 		t.health.record(&c.Breaker, a.began, at, false)
@@ -288,11 +292,16 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 	}
 }
 
-// waited takes in that the first event took longer than d, where that is news.
-func (t *Target) waited(now int64, d time.Duration, stream bool) {
+// waited takes in that the first event has not come until now, where that is news. Of a call that was sent before the target
+// was out, or while it was, it is not.
+func (a *Attempt) waited(now int64) {
+	t, d := a.target, time.Duration(now-a.began)
+	if a.began < t.health.healed.Load() {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if l := &t.latency[kind(stream)]; float64(d) > l.now(now) {
+	if l := &t.latency[kind(a.stream)]; float64(d) > l.now(now) {
 		l.add(now, d)
 	}
 }

@@ -168,7 +168,7 @@ func TestThrottle(t *testing.T) {
 	throttle(2 * time.Second) // sooner than the last: that stands
 	rests(7 * time.Second)
 	now = now.Add(8 * time.Second)
-	for _, want := range []time.Duration{1, 2, 4, 8, 16, 30, 30} {
+	for _, want := range []time.Duration{1, 2, 4, 8, 8} {
 		rests(0)
 		throttle(0)
 		throttle(0) // under way at the same time
@@ -268,5 +268,59 @@ func TestLatency(t *testing.T) {
 	}
 	if c.total >= maxTotal || c.quantile(0.5) != bound(len(c.buckets)-1) {
 		t.Errorf("%d samples, median %v", c.total, c.quantile(0.5))
+	}
+}
+
+// TestAfterOutage: a target that was out for long, with calls that hung and trials that failed, has its share back once it
+// has answered and warmed up. Nothing of the outage makes it an outlier among the others.
+func TestAfterOutage(t *testing.T) {
+	for name, how := range map[string]Outcome{"hung": Slow, "failed": Failed, "unreachable": Unreachable} {
+		t.Run(name, func(t *testing.T) {
+			f := newField(t, 3, "weighted", nil)
+			f.now = f.now.Add(time.Hour)
+			each(f, func(i int) { f.serve(i, 100, 20*time.Millisecond) })
+			var hung []Attempt
+			for range 60 {
+				a, _ := f.targets[2].Begin(f.now, Try{Stream: true})
+				hung = append(hung, a)
+			}
+			end := func(as []Attempt) {
+				for i := range as {
+					as[i].End(f.now, how, 0, "test")
+				}
+			}
+			f.now = f.now.Add(time.Second)
+			end(hung[:50])
+			for range 40 { // 20 s, in which every trial fails
+				f.now = f.now.Add(500 * time.Millisecond)
+				f.serve(0, 20, 20*time.Millisecond)
+				f.serve(1, 20, 20*time.Millisecond)
+				if a, refusal := f.targets[2].Begin(f.now, Try{Stream: true}); refusal == Granted {
+					f.now = f.now.Add(time.Second)
+					end([]Attempt{a})
+				}
+				f.plan(0)
+			}
+			for range 10 {
+				f.now = f.now.Add(500 * time.Millisecond)
+				if a, refusal := f.targets[2].Begin(f.now, Try{Stream: true}); refusal == Granted {
+					a.First(f.now.Add(20 * time.Millisecond))
+					a.End(f.now.Add(30*time.Millisecond), Answered, 0, "")
+				}
+			}
+			f.now = f.now.Add(time.Second)
+			end(hung[50:]) // some ask for patience to the last
+			f.now = f.now.Add(3 * time.Second)
+			first := 0
+			for range 900 {
+				p := f.plan(0)
+				if p[0].Index == 2 {
+					first++
+				}
+			}
+			if s := f.targets[2].status(f.now); first < 250 || s.Health != Well || s.Streamed > time.Second/2 {
+				t.Errorf("it goes first %d times of 900; %+v", first, s)
+			}
+		})
 	}
 }
