@@ -299,11 +299,11 @@ func (r *ran) touched(c *sent) bool { return c.attempts > 1 || c.fault != "" || 
 
 const step = 100 * time.Millisecond
 
-// ejected is the time from the fault until the sick Regions get less than 1% of the calls of every second.
+// ejected is the time from the fault until the sick Regions get less than 1% each of the calls of every second.
 func (r *ran) ejected() (time.Duration, bool) {
 	at := r.sickAt
 	for t := r.sickAt; t+time.Second <= r.healAt; t += step {
-		if share(r.between(t, t+time.Second), r.touched) >= 0.01 {
+		if share(r.between(t, t+time.Second), r.touched) >= 0.01*float64(len(r.sick)) {
 			at = t + step
 		}
 	}
@@ -443,8 +443,10 @@ func (r *ran) check(times bool) {
 	t := r.t
 	later := r.between(r.sickAt, r.total())
 	unbegun, begun := faults(later)
-	if before, cut := faults(r.between(0, r.sickAt)); len(before)+len(cut) > 0 {
-		t.Errorf("while all was well: %v %v", before, cut)
+	for _, c := range r.between(0, r.sickAt) {
+		if c.fault != "" && c.at+c.total < r.sickAt {
+			t.Errorf("while all was well: %s", c.text)
+		}
 	}
 	for i := range later {
 		if c := &later[i]; c.fault == "" && c.attempts == 0 {

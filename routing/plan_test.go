@@ -205,7 +205,7 @@ func TestAffinity(t *testing.T) {
 	key := Key(0).Add("the same beginning")
 	for i := range 400 {
 		p := f.plan(key)
-		if most := 1.25*float64(i+1)/4 + 1; float64(p[0].Outstanding+1) > most {
+		if most := f.Table.cfg.AffinityLoad*float64(i+1)/4 + 1; float64(p[0].Outstanding+1) > most {
 			t.Fatalf("call %d goes to a target with %d under way, more than %.1f", i, p[0].Outstanding, most)
 		}
 		f.busy(p[0].Index, 1)

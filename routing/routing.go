@@ -38,7 +38,7 @@ var Defaults = Config{
 	WarmUp:       3 * time.Second,
 	Throttle:     time.Second,
 	MaxThrottle:  8 * time.Second,
-	AffinityLoad: 1.25,
+	AffinityLoad: 1.4,
 }
 
 // Table is the state of all targets. It is safe for concurrent use.
