@@ -55,6 +55,7 @@ var arrows = map[string][]string{
 	"api/bedrockruntime": {"wire", "invoke", "upstream", "catalog", "dialect/*", "converse", "fault"},
 	"api/costexplorer":   {"wire", "cost", "iam", "ledger", "fault"},
 	"api/openai":         {"wire", "invoke", "upstream", "profile", "catalog", "iam", "dialect/openai", "converse", "fault"},
+	"api/outcrop":        {"wire", "invoke", "profile", "catalog", "iam", "arn", "fault"},
 	"api/sts":            {"wire", "fault"},
 	"cmd/outcrop":        {"*"},
 }

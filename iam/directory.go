@@ -63,6 +63,8 @@ type snapshot struct {
 	keys     map[string]*credential
 	bearers  map[string]*longTermKey // by alias
 	policies map[policyKey]*policy.Policy
+
+	principals []Caller // root and the users of every account, as without a request
 }
 
 type policyKey struct{ account, user, name, document string }
@@ -103,6 +105,19 @@ func (d *Directory) Refresh(ctx context.Context) error {
 		return nil
 	}
 	return d.load(ctx)
+}
+
+// Principals returns who may call in account, as a request from region with an access key would be: root first, then the
+// users. It is for whoever asks a Guard what they may do; what a policy asks of the request itself is not there.
+func (d *Directory) Principals(account, region string) []Caller {
+	var out []Caller
+	for _, c := range d.current.Load().principals {
+		if c.Account == account {
+			c.Region = region
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 func (d *Directory) load(ctx context.Context) error {
@@ -171,6 +186,15 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 			c.policies = attached[who]
 		}
 		return c, true
+	}
+	for _, a := range st.Accounts {
+		root, _ := callerOf(a.ID, "", "")
+		s.principals = append(s.principals, root)
+	}
+	for i := range st.Users {
+		if c, ok := callerOf(st.Users[i].Account, st.Users[i].Name, ""); ok {
+			s.principals = append(s.principals, c)
+		}
 	}
 	for i := range st.Keys {
 		k := &st.Keys[i]

@@ -6,6 +6,8 @@
 //	outcrop check-config   print a configuration file as the server understands it
 //	outcrop users, keys    manage principals
 //	outcrop calls          print the ledger's entries
+//	outcrop routes         show where calls go, and why
+//	outcrop explain        explain a profile on one page
 //	outcrop verify         prove the ledger's totals
 //	outcrop catalog        read and compare the catalog
 //	outcrop bench-profile  compare how fast two profiles answer
@@ -95,7 +97,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), verifyCommand(), catalogCommand(), benchProfileCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), routesCommand(), explainCommand(), verifyCommand(), catalogCommand(), benchProfileCommand())
 	tellUsage(root)
 	return root
 }

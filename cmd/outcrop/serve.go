@@ -20,6 +20,7 @@ import (
 	"outcrop/api/bedrockruntime"
 	"outcrop/api/costexplorer"
 	openaiapi "outcrop/api/openai"
+	outcropapi "outcrop/api/outcrop"
 	"outcrop/api/sts"
 	"outcrop/cost"
 	"outcrop/iam"
@@ -133,6 +134,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		Services: []*wire.Service{
 			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), costexplorer.New(s.store, time.Now), sts.New(),
 			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
+			outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
 		},
 		Authenticator: s.people.Authenticator(), Guard: guard, Clock: time.Now, Logger: s.log,
 	})
