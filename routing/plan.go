@@ -174,7 +174,10 @@ func (p *Step) Why() string {
 	if p.Trial {
 		why += ", on trial"
 	}
-	return fmt.Sprintf("%s (%d under way, first event in %v)", why, p.Outstanding, p.Latency.Round(time.Millisecond))
+	if p.Latency == 0 {
+		return fmt.Sprintf("%s (%d under way)", why, p.Outstanding)
+	}
+	return fmt.Sprintf("%s (%d under way, first event in %v)", why, p.Outstanding, p.Latency.Round(100*time.Microsecond))
 }
 
 // Plan appends the set's members to dst, each once, in the order in which a call is to try them. It allocates nothing when

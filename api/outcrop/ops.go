@@ -4,6 +4,8 @@ package outcrop
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,11 +50,18 @@ type api struct {
 func (a *api) listRoutes(_ context.Context, _ *wire.Call, _ *listRoutesInput) (*Routes, error) {
 	out := &Routes{Targets: []Target{}}
 	seen := map[string]bool{}
+	regions := map[string][]string{}
+	for _, u := range a.Invoker.Upstreams {
+		regions[u.Name] = slices.Sorted(maps.Keys(u.Regions))
+	}
 	for _, s := range a.Invoker.Targets() {
 		t := Target{
-			Upstream: s.Upstream, Region: s.Region, ModelID: s.Model, Health: s.Health.String(), OutUntil: s.OutUntil, ThrottledUntil: s.ThrottledUntil,
+			Upstream: s.Upstream, Regions: regions[s.Upstream], ModelID: s.Model, Health: s.Health.String(), OutUntil: s.OutUntil, ThrottledUntil: s.ThrottledUntil,
 			InFlight: s.Outstanding, ServerInFlight: s.ServerWork, FirstEvent: millis(s.Streamed), Whole: millis(s.Whole),
 			ErrorRate: s.ErrorRate, Calls: s.Calls,
+		}
+		if s.Region != "" { // a server of its own in each Region
+			t.Regions = []string{s.Region}
 		}
 		if !s.Failure.At.IsZero() {
 			t.LastFailure = &Failure{s.Failure.At, s.Failure.What}

@@ -13,7 +13,7 @@ type Routes struct {
 // Target is the live state of one target. Times are milliseconds, 0 and left out where they are not known.
 type Target struct {
 	Upstream       string    `json:"upstream"`
-	Region         string    `json:"region,omitzero"` // of an upstream that is a server of its own in each Region
+	Regions        []string  `json:"regions,omitempty"` // that it stands for; none is all
 	ModelID        string    `json:"modelId"`
 	Health         string    `json:"health"` // well, on trial, out
 	OutUntil       time.Time `json:"outUntil,omitzero"`

@@ -125,7 +125,7 @@ func routesCommand() *cobra.Command {
 
 func printTargets(out io.Writer, all *outcropapi.Routes, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "UPSTREAM\tREGION\tMODEL\tHEALTH\tIN FLIGHT\tFIRST EVENT\tWHOLE ANSWER\tERRORS, 10 S\tLAST FAILURE")
+	fmt.Fprintln(w, "UPSTREAM\tREGIONS\tMODEL\tHEALTH\tIN FLIGHT\tFIRST EVENT\tWHOLE ANSWER\tERRORS, 10 S\tLAST FAILURE")
 	for _, t := range all.Targets {
 		health := t.Health
 		switch {
@@ -142,7 +142,7 @@ func printTargets(out io.Writer, all *outcropapi.Routes, now time.Time) error {
 		if t.Calls > 0 {
 			errs = fmt.Sprintf("%.1f%% of %d", 100*t.ErrorRate, t.Calls)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Upstream, cmp.Or(t.Region, "-"), t.ModelID, health, t.InFlight, ms(t.FirstEvent), ms(t.Whole), errs, last)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Upstream, cmp.Or(strings.Join(t.Regions, ","), "all"), t.ModelID, health, t.InFlight, ms(t.FirstEvent), ms(t.Whole), errs, last)
 	}
 	if err := w.Flush(); err != nil {
 		return err
