@@ -106,10 +106,10 @@ func affinity(t *testing.T, c conversations) (one, all *warmth) {
 	return one, all
 }
 
-// TestAffinity: behind three Regions a conversation finds what has been cached of it nearly as often as behind one.
-func TestAffinity(t *testing.T) {
-	c := conversations{many: 240, turns: 5, atOnce: 12}
-	one, all := affinity(t, c)
+// playAffinity holds three Regions to what one has: behind them a conversation finds what has been cached of it nearly as
+// often.
+func playAffinity(t *testing.T) (one, all *warmth) {
+	one, all = affinity(t, conversations{many: 240, turns: 5, atOnce: 12})
 	t.Logf("one Region: %.1f%% of the input from the cache; three: %.1f%%, calls %v", 100*one.share(), 100*all.share(), all.served)
 	if one.share() < 0.5 {
 		t.Errorf("one Region reads %.2f of the input from its cache: nothing is tested", one.share())
@@ -120,4 +120,5 @@ func TestAffinity(t *testing.T) {
 	if s := all.skew(len(three)); s >= 1.5 {
 		t.Errorf("the busiest Region had %.2f times its fair share: %v", s, all.served)
 	}
+	return one, all
 }

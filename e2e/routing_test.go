@@ -535,27 +535,46 @@ func TestRouting(t *testing.T) {
 			}
 		}
 	}
-	var played []*ran
+	wanted := func(name string, short bool) bool {
+		return which == "" && short || which == "all" || slices.Contains(strings.Split(which, ","), name)
+	}
+	var m measured
 	for _, s := range scenarios {
-		if which == "" && !s.short || which != "" && which != "all" && !slices.Contains(strings.Split(which, ","), s.name) {
+		if !wanted(s.name, s.short) {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
 			r := newWorld(t, s, l).run()
-			played = append(played, r)
+			m.scenarios = append(m.scenarios, r)
 			t.Logf("%s\n%s", strings.Join(r.row(), " | "), r.picture())
 			r.check(which != "")
 		})
 	}
+	if wanted("affinity", true) {
+		t.Run("affinity", func(t *testing.T) { m.one, m.all = playAffinity(t) })
+	}
 	if os.Getenv("UPDATE") != "" {
-		updateTables(t, played)
+		if which != "all" {
+			t.Fatal("UPDATE needs SCENARIOS=all")
+		}
+		m.update(t)
 	}
 }
 
-// The table's head, in each language of the documentation.
-var tableHeads = map[string]string{
-	"routing.md":    "| scenario | what happens | calls | errors, not begun | errors, begun | added p50 | added p99 | to eject | to recover | attempts a call | asked of survivors, a call |",
-	"routing.ja.md": "| シナリオ | 起きること | 呼び出し | 開始前のエラー | 開始後のエラー | p50 の増分 | p99 の増分 | 除外まで | 復帰まで | 試行/呼び出し | 生存 Region への要求/呼び出し |",
+// measured is what goes into the documentation.
+type measured struct {
+	scenarios []*ran
+	one, all  *warmth
+}
+
+// Each language's pages and their words.
+var pages = []struct{ file, intro, head, affinity string }{
+	{"routing.md", "%.0f calls a second.\n",
+		"| scenario | what happens | calls | errors, not begun | errors, begun | added p50 | added p99 | to eject | to recover | attempts a call | asked of survivors, a call |",
+		"**Affinity**: conversations of five turns, twelve at once, behind simulated models that cache prompts: one Region reads %.1f%% of the input from its cache, three Regions read %.1f%% (%.0f%% of the former), and the busiest of them has %.2f times its fair share of the calls.\n"},
+	{"routing.ja.md", "毎秒 %.0f 回の呼び出し。\n",
+		"| シナリオ | 起きること | 呼び出し | エラー、開始前 | エラー、開始後 | p50 の増分 | p99 の増分 | 除外まで | 復帰まで | 試行/呼び出し | 生存 Region への要求/呼び出し |",
+		"**アフィニティ**: 5 ターンの会話を同時に 12、プロンプトをキャッシュするシミュレートモデルで。1 つの Region では入力の %.1f%% がキャッシュから読まれ、3 つの Region では %.1f%%（前者の %.0f%%）、最も忙しい Region の呼び出しは公平な割合の %.2f 倍です。\n"},
 }
 
 const (
@@ -563,31 +582,39 @@ const (
 	tableEnd   = "<!-- make scenarios: to here -->\n"
 )
 
-// updateTables writes the table into the documentation.
-func updateTables(t *testing.T, played []*ran) {
-	for file, head := range tableHeads {
-		path := filepath.Join("..", "docs", file)
+// update writes the measurements into the documentation.
+func (m *measured) update(t *testing.T) {
+	if t.Failed() {
+		t.Log("what has failed is not written down")
+		return
+	}
+	for _, page := range pages {
+		path := filepath.Join("..", "docs", page.file)
 		text, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		before, rest, ok := strings.Cut(string(text), tableBegin)
-		_, after, ok2 := strings.Cut(rest, tableEnd)
-		if !ok || !ok2 {
+		_, after, ended := strings.Cut(rest, tableEnd)
+		if !ok || !ended {
 			t.Fatalf("%s has no place for the table", path)
 		}
 		var b strings.Builder
-		b.WriteString(before + tableBegin + "\n" + head + "\n|" + strings.Repeat(" --- |", strings.Count(head, "|")-1) + "\n")
-		for _, r := range played {
+		b.WriteString(before + tableBegin + "\n")
+		fmt.Fprintf(&b, page.intro, m.scenarios[0].rate)
+		b.WriteString("\n" + page.head + "\n|" + strings.Repeat(" --- |", strings.Count(page.head, "|")-1) + "\n")
+		for _, r := range m.scenarios {
 			row := r.row()
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", row[0], r.what, strings.Join(row[1:], " | "))
 		}
+		b.WriteString("\n")
+		fmt.Fprintf(&b, page.affinity, 100*m.one.share(), 100*m.all.share(), 100*m.all.share()/m.one.share(), m.all.skew(len(three)))
 		b.WriteString("\n```\n")
-		for _, r := range played {
+		for _, r := range m.scenarios {
 			fmt.Fprintf(&b, "%s\n%s\n", r.name, r.picture())
 		}
 		b.WriteString("```\n\n" + tableEnd + after)
-		if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+		if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
