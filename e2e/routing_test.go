@@ -374,7 +374,7 @@ func (r *ran) survivors() float64 {
 
 // row is the scenario's line in the table.
 func (r *ran) row() []string {
-	well, sick := r.between(0, r.sickAt), r.between(r.sickAt, r.healAt)
+	well, sick := r.between(r.before/3, r.sickAt), r.between(r.sickAt, r.healAt) // without the start of everything
 	added := func(q float64) string {
 		if len(sick) == 0 || quantile(sick, q) == 0 {
 			return "-"
@@ -497,6 +497,7 @@ func (r *ran) check(times bool) {
 			t.Errorf("the survivors were asked %.2f times for each call", n)
 		}
 	}
+	r.gateway.manage("verify")
 	if len(r.between(r.healAt, r.total())) == 0 || r.calls[len(r.calls)-1].fault != "" {
 		t.Error("the last call failed")
 	}
