@@ -236,3 +236,37 @@ func BenchmarkGuard(b *testing.B) {
 		})
 	}
 }
+
+// TestPrincipals: what a Guard says of a principal that nobody has authenticated is what it says of the same one's request.
+func TestPrincipals(t *testing.T) {
+	d, authenticated := alice(t, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":"`+modelARN+`",
+		"Condition":{"StringEquals":{"aws:username":"alice","aws:RequestedRegion":"us-east-1"}}}]}`)
+	_, err := d.CreateUser(t.Context(), account, "bob")
+	must(t, err)
+	g := iam.NewGuard(iam.GuardConfig{})
+	all := d.Principals(account, "us-east-1")
+	if len(all) != 3 || !all[0].Root || all[1].ARN != authenticated.ARN || all[2].UserName != "bob" {
+		t.Fatalf("%+v", all)
+	}
+	for i, want := range [][2]bool{{true, true}, {true, false}, {false, false}} {
+		for j, resource := range []string{modelARN, profileARN} {
+			access := []iam.Access{{Action: "bedrock:InvokeModel", Resource: resource}}
+			err := g.Check(t.Context(), "id", &all[i], access)
+			if (err == nil) != want[j] || err != nil && !fault.Is(err, fault.AccessDenied) {
+				t.Errorf("%s on %s: %v", all[i].ARN, resource, err)
+			}
+			if i != 1 {
+				continue
+			}
+			if same := g.Check(t.Context(), "id", &authenticated, access); fmt.Sprint(same) != fmt.Sprint(err) {
+				t.Errorf("it says %v, of a request %v", err, same)
+			}
+		}
+	}
+	if elsewhere := d.Principals(account, "eu-west-1"); g.Check(t.Context(), "id", &elsewhere[1], []iam.Access{{Action: "bedrock:InvokeModel", Resource: modelARN}}) == nil {
+		t.Error("the Region of a principal is not the one that is asked for")
+	}
+	if strangers := d.Principals("999999999999", "us-east-1"); len(strangers) != 0 {
+		t.Errorf("of an account that is not there: %+v", strangers)
+	}
+}
