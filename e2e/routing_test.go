@@ -352,9 +352,15 @@ func faults(calls []sent) (unbegun, begun map[string]int) {
 	return unbegun, begun
 }
 
-// attempts is how many attempts there were for each call, as the gateway says, from the fault on.
+// attempts is how many attempts there were for each call, as the gateway says, from the fault on. Where every Region is
+// dead the ten seconds before it count, too: it is by them that second attempts are bounded, and there is nobody else to
+// be spared.
 func (r *ran) attempts() float64 {
-	n, calls := 0, r.between(r.sickAt, r.total())
+	from := r.sickAt
+	if r.allDead {
+		from -= 10 * time.Second
+	}
+	n, calls := 0, r.between(from, r.total())
 	for _, c := range calls {
 		n += max(c.attempts, 1)
 	}
