@@ -142,7 +142,7 @@ func printTargets(out io.Writer, all *outcropapi.Routes, now time.Time) error {
 		if t.Calls > 0 {
 			errs = fmt.Sprintf("%.1f%% of %d", 100*t.ErrorRate, t.Calls)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Upstream, cmp.Or(strings.Join(t.Regions, ","), "all"), t.ModelID, health, t.InFlight, ms(t.FirstEvent), ms(t.Whole), errs, last)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", t.Upstream, cmp.Or(strings.Join(t.Regions, ","), "all"), t.ModelID, health, t.InFlight, known(t.FirstEvent), known(t.Whole), errs, last)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -153,12 +153,12 @@ func printTargets(out io.Writer, all *outcropapi.Routes, now time.Time) error {
 	return nil
 }
 
-// ms is a time in milliseconds for people to read.
-func ms(v float64) string {
-	if v == 0 {
+// known is a time in milliseconds for people to read, where there is one.
+func known(t float64) string {
+	if t == 0 {
 		return "-"
 	}
-	return time.Duration(v * float64(time.Millisecond)).Round(100 * time.Microsecond).String()
+	return ms(t) + " ms"
 }
 
 func printIdentity(out io.Writer, id *outcropapi.Identity) {
