@@ -10,13 +10,11 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
@@ -143,26 +141,15 @@ func (b *profileBench) run(ctx context.Context, args []string) error {
 }
 
 // connect reads what `outcrop env` prints from the environment.
-func (b *profileBench) connect() error {
-	get := func(names ...string) string {
-		for _, n := range names {
-			if v := os.Getenv(n); v != "" {
-				return v
-			}
-		}
-		return ""
+func (b *profileBench) connect() (err error) {
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: b.concurrency}
+	if b.client, err = environmentClient(&http.Client{Transport: transport, Timeout: 10 * time.Minute}); err != nil {
+		return err
 	}
-	endpoint := strings.TrimSuffix(get("AWS_ENDPOINT_URL"), "/")
-	credentials := aws.Credentials{AccessKeyID: get("AWS_ACCESS_KEY_ID"), SecretAccessKey: get("AWS_SECRET_ACCESS_KEY"), SessionToken: get("AWS_SESSION_TOKEN")}
-	if endpoint == "" || credentials.AccessKeyID == "" || credentials.SecretAccessKey == "" {
-		return errors.New(`AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not all set: eval "$(outcrop env)" first`)
-	}
-	b.region = cmp.Or(b.region, get("AWS_REGION", "AWS_DEFAULT_REGION"))
+	b.region = cmp.Or(b.region, environmentRegion())
 	if b.region == "" {
 		return errors.New("which Region? Name one with --region or AWS_REGION")
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: b.concurrency}
-	b.client = &client{endpoint, credentials, &http.Client{Transport: transport, Timeout: 10 * time.Minute}}
 	return nil
 }
 

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,6 +24,23 @@ type client struct {
 	url         string
 	credentials aws.Credentials
 	http        *http.Client
+}
+
+// environmentClient calls the server that `outcrop env` has put into the environment, with the credentials from there.
+func environmentClient(h *http.Client) (*client, error) {
+	c := &client{url: strings.TrimSuffix(os.Getenv("AWS_ENDPOINT_URL"), "/"), http: h}
+	c.credentials = aws.Credentials{
+		AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY"), SessionToken: os.Getenv("AWS_SESSION_TOKEN"),
+	}
+	if c.url == "" || c.credentials.AccessKeyID == "" || c.credentials.SecretAccessKey == "" {
+		return nil, errors.New(`AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not all set: eval "$(outcrop env)" first`)
+	}
+	return c, nil
+}
+
+// environmentRegion is the Region that AWS's clients would take from the environment, "" for none.
+func environmentRegion() string {
+	return cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
 }
 
 // maxAnswer bounds what the client reads of an answer.

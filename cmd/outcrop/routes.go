@@ -15,7 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
 	outcropapi "outcrop/api/outcrop"
@@ -60,15 +59,12 @@ func (r *remote) get(ctx context.Context, path, profile string, query url.Values
 
 // connect finds the server, and the Region that is meant.
 func (r *remote) connect(ctx context.Context) (c *client, region string, err error) {
-	c = &client{http: &http.Client{Timeout: time.Minute}}
-	if at := os.Getenv("AWS_ENDPOINT_URL"); at != "" && r.data == "" && r.config == "" {
-		c.url = strings.TrimSuffix(at, "/")
-		c.credentials = aws.Credentials{AccessKeyID: os.Getenv("AWS_ACCESS_KEY_ID"), SecretAccessKey: os.Getenv("AWS_SECRET_ACCESS_KEY")}
-		if c.credentials.AccessKeyID == "" || c.credentials.SecretAccessKey == "" {
-			return nil, "", errors.New("AWS_ENDPOINT_URL is set, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not")
-		}
-		return c, cmp.Or(r.region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"), defaults().Region), nil
+	h := &http.Client{Timeout: time.Minute}
+	if os.Getenv("AWS_ENDPOINT_URL") != "" && r.data == "" && r.config == "" {
+		c, err = environmentClient(h)
+		return c, cmp.Or(r.region, environmentRegion(), defaults().Region), err
 	}
+	c = &client{http: h}
 	config, err := loadConfig(r.config)
 	if err != nil {
 		return nil, "", err
