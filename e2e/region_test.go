@@ -28,7 +28,7 @@ const (
 	isWell      = "well"
 	isSilent    = "silent"     // it takes calls and never answers
 	isThrottled = "throttled"  // 429
-	isWaiting   = "waiting"    // 429 with Retry-After: 1
+	isWaiting   = "waiting"    // 429 with Retry-After: 2
 	isFailing   = "failing"    // 500
 	cutsBefore  = "cut-before" // the connection breaks after the status, before the first event
 	cutsAfter   = "cut-after"  // it breaks after the first events of a stream; a whole answer is not broken
@@ -58,6 +58,10 @@ func serveRegion(spec string) error {
 	if err != nil {
 		return err
 	}
+	go func() {
+		io.Copy(io.Discard, os.Stdin) // it ends with the test, however that ends
+		os.Exit(1)
+	}()
 	var behaviour atomic.Value
 	behaviour.Store(isWell)
 	mux := http.NewServeMux()
@@ -93,7 +97,7 @@ func answerAs(behaviour, name string, w http.ResponseWriter, r *http.Request, st
 		<-r.Context().Done()
 		return
 	case isWaiting:
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", "2")
 		fallthrough
 	case isThrottled:
 		http.Error(w, `{"error":{"message":"Rate limit reached","type":"rate_limit_error"}}`, http.StatusTooManyRequests)
@@ -144,8 +148,9 @@ type region struct {
 	address string
 	reached string // the file
 
-	mu  sync.Mutex
-	cmd *exec.Cmd // nil while it is dead
+	mu    sync.Mutex
+	cmd   *exec.Cmd // nil while it is dead
+	stdin io.Closer
 }
 
 // startRegion starts a Region on a port of its own, which it keeps.
@@ -177,6 +182,10 @@ func (r *region) start() {
 	cmd := exec.Command(self)
 	cmd.Env = append(environ(r.t), regionEnv+"="+r.name+"="+r.address+"="+r.reached)
 	cmd.Stderr = os.Stderr
+	if r.stdin, err = cmd.StdinPipe(); err != nil {
+		r.t.Error(err)
+		return
+	}
 	if err := cmd.Start(); err != nil {
 		r.t.Error(err)
 		return

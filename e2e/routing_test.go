@@ -69,7 +69,7 @@ var scenarios = []scenario{
 		fault: func(w *world) { w.each(func(r *region) { r.freeze(true) }) }, heal: func(w *world) { w.each(func(r *region) { r.freeze(false) }) }},
 	{name: "silent", what: "takes calls, never answers", policy: shared, sick: three[1:2], fault: behave(isSilent), heal: behave(isWell), dead: true},
 	{name: "429", what: "429", policy: shared, sick: three[1:2], fault: behave(isThrottled), heal: behave(isWell), dead: true},
-	{name: "429-retry-after", what: "429 with Retry-After: 1", policy: shared, sick: three[1:2], fault: behave(isWaiting), heal: behave(isWell), dead: true},
+	{name: "429-retry-after", what: "429 with Retry-After: 2", policy: shared, sick: three[1:2], fault: behave(isWaiting), heal: behave(isWell), dead: true},
 	{name: "500", what: "500", policy: shared, sick: three[1:2], fault: behave(isFailing), heal: behave(isWell), dead: true, short: true},
 	{name: "cut-before", what: "the connection breaks before the first event", policy: shared, sick: three[1:2], fault: behave(cutsBefore), heal: behave(isWell), dead: true},
 	{name: "cut-after", what: "streams break after their first events", policy: shared, sick: three[1:2], fault: behave(cutsAfter), heal: behave(isWell), cuts: true},
@@ -297,23 +297,26 @@ func share(calls []sent, f func(*sent) bool) float64 {
 // touched says that a call went to a sick Region, whoever answered it.
 func (r *ran) touched(c *sent) bool { return c.attempts > 1 || c.fault != "" || r.isSick(c.region) }
 
-const step = 100 * time.Millisecond
+// Shares are taken of the calls of two seconds: of one there are too few to tell one in a hundred from chance.
+const (
+	window = 2 * time.Second
+	step   = 100 * time.Millisecond
+)
 
-// ejected is the time from the fault until the sick Regions get less than 1% each of the calls of every second.
+// ejected is the time from the fault until the sick Regions get less than 1% each of the calls, in any two seconds.
 func (r *ran) ejected() (time.Duration, bool) {
 	at := r.sickAt
-	for t := r.sickAt; t+time.Second <= r.healAt; t += step {
-		if share(r.between(t, t+time.Second), r.touched) >= 0.01*float64(len(r.sick)) {
+	for t := r.sickAt; t+window <= r.healAt; t += step {
+		if share(r.between(t, t+window), r.touched) >= 0.01*float64(len(r.sick)) {
 			at = t + step
 		}
 	}
-	return at - r.sickAt, at+time.Second <= r.healAt
+	return at - r.sickAt, at+window <= r.healAt
 }
 
 // recovered is the time from the healing until the sick Regions have 80% of the share that they had, in two seconds.
 func (r *ran) recovered() (time.Duration, bool) {
 	was := share(r.between(0, r.sickAt), func(c *sent) bool { return r.isSick(c.region) })
-	const window = 2 * time.Second
 	for t := r.healAt; t+window <= r.total(); t += step {
 		if share(r.between(t, t+window), func(c *sent) bool { return r.isSick(c.region) }) >= 0.8*was {
 			return t - r.healAt, true
