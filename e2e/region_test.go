@@ -148,9 +148,8 @@ type region struct {
 	address string
 	reached string // the file
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd // nil while it is dead
-	stdin io.Closer
+	mu  sync.Mutex
+	cmd *exec.Cmd // nil while it is dead
 }
 
 // startRegion starts a Region on a port of its own, which it keeps.
@@ -182,7 +181,7 @@ func (r *region) start() {
 	cmd := exec.Command(self)
 	cmd.Env = append(environ(r.t), regionEnv+"="+r.name+"="+r.address+"="+r.reached)
 	cmd.Stderr = os.Stderr
-	if r.stdin, err = cmd.StdinPipe(); err != nil {
+	if _, err := cmd.StdinPipe(); err != nil { // which ends with this process
 		r.t.Error(err)
 		return
 	}
