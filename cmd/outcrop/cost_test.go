@@ -115,7 +115,7 @@ func TestStreamAllocates(t *testing.T) {
 	}
 	r := newRig(t)
 	for _, c := range streamRoutes {
-		if objects, size := r.perEvent(t, &c, false, 5); objects > 0.1 || size > 256 {
+		if objects, size := r.perEvent(t, &c, false, 5); objects > 0.1 || size > 400 {
 			t.Errorf("%s: %.3f allocations and %.0f bytes an event", c.name, objects, size)
 		}
 	}

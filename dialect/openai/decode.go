@@ -2,6 +2,7 @@ package openai
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"errors"
 	"strconv"
@@ -43,6 +44,8 @@ type Decoder struct {
 	// Fields has the request's additionalModelResponseFieldPaths. They lead into the whole answer or, of a stream, into the
 	// chunk that ends it and those behind it.
 	Fields converse.Fields
+
+	Tier string // that the answer counts as served in where the server says none, as Converse names it
 
 	in    scanner
 	part  part // the chunk at hand
@@ -229,7 +232,7 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 }
 
 // Served returns what the server has said of the service, nil where it has said nothing.
-func (d *Decoder) Served() *converse.Served { return converse.ServedTier(d.tier) }
+func (d *Decoder) Served() *converse.Served { return converse.ServedTier(cmp.Or(d.tier, d.Tier)) }
 
 // Usage returns what is known of the usage. Where the server has not told it, or told a part of it that cannot be, it is
 // estimated: input is called for the number of input tokens, and the output's are estimated from what came.

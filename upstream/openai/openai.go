@@ -205,15 +205,20 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 func (x *exchange) compose() (body []byte, err error) {
 	p, r := x.p, x.req
 	translated, native := dialect.AppendRequest, dialect.AppendNative
+	tier := ""
+	if r.Body == nil || r.Body.Tier() != "" {
+		tier = "default" // a server that says nothing of tiers has passed the wish over, and is not paid as if it had not
+	}
 	if p.cfg.API == Responses {
 		translated, native = dialect.AppendResponsesRequest, dialect.AppendNativeResponses
 		d := new(dialect.ResponsesDecoder)
+		d.Tier = tier
 		if r.Body != nil {
 			d.Fields.Paths = r.Body.AdditionalModelResponseFieldPaths
 		}
 		x.dec = d
 	} else {
-		d := new(dialect.Decoder)
+		d := &dialect.Decoder{Tier: tier}
 		if r.Body != nil {
 			if c := r.Body.InferenceConfig; c != nil {
 				d.Stop = c.StopSequences

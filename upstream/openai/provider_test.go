@@ -481,3 +481,35 @@ func TestCaptures(t *testing.T) {
 		}
 	}
 }
+
+// TestTier: a wish for a tier that the server does not answer, as those do that know none, was not granted.
+func TestTier(t *testing.T) {
+	for answer, want := range map[string]string{
+		``:                       "default",
+		`"service_tier":null,`:   "default",
+		`"service_tier":"flex",`: "flex",
+	} {
+		p := open(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			io.WriteString(w, `{`+answer+`"choices":[{"index":0,"message":{"role":"assistant","content":"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`)
+		}), nil)
+		r := upstreamtest.Request(false, nil)
+		r.Body.ServiceTier = &converse.ServiceTier{Type: "flex"}
+		stream, err := p.Send(t.Context(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for e, err := range stream {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Served != nil {
+				got = e.Served.Tier
+			}
+		}
+		if got != want {
+			t.Errorf("%q: served in %q, want %q", answer, got, want)
+		}
+	}
+}
