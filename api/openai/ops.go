@@ -109,8 +109,10 @@ func (s *service) chat(ctx context.Context, c *wire.Call, in *input) (*output, i
 	}
 	info.Model = st.ModelID
 	enc := q.NewStream(info)
-	return nil, stream(st.Events, &event{}, "[DONE]", func(e *converse.Event, emit func(string, []byte)) {
-		enc.Encode(e, func(chunk []byte) { emit("", chunk) })
+	return nil, stream(st.Events, &event{}, "[DONE]", func(e *converse.Event, passed bool, emit func(string, []byte)) {
+		if !passed || e.Estimated { // the usage that was asked for, and that the server did not tell
+			enc.Encode(e, func(chunk []byte) { emit("", chunk) })
+		}
 	}), nil
 }
 
@@ -137,7 +139,11 @@ func (s *service) responses(ctx context.Context, c *wire.Call, in *input) (*outp
 	}
 	info.Model = st.ModelID
 	enc := q.NewStream(info)
-	return nil, stream(st.Events, &event{response: enc}, "", enc.Encode), nil
+	return nil, stream(st.Events, &event{response: enc}, "", func(e *converse.Event, passed bool, emit func(string, []byte)) {
+		if !passed {
+			enc.Encode(e, emit)
+		}
+	}), nil
 }
 
 // whole serves a call that is not streamed.
@@ -173,7 +179,7 @@ func (s *service) embeddings(ctx context.Context, c *wire.Call, in *input) (*out
 
 // stream encodes the events of an answer, or passes on those that are of the format already, and ends with last unless that
 // is empty. What an event makes waits for the next while another is ready, which may be one that makes nothing.
-func stream(events converse.Stream, out *event, last string, encode func(*converse.Event, func(name string, data []byte))) iter.Seq2[*event, error] {
+func stream(events converse.Stream, out *event, last string, encode func(e *converse.Event, passed bool, emit func(name string, data []byte))) iter.Seq2[*event, error] {
 	return func(yield func(*event, error) bool) {
 		waiting, gone, passed := false, false, false
 		send := func(more bool) {
@@ -196,8 +202,8 @@ func stream(events converse.Stream, out *event, last string, encode func(*conver
 			case e.Native != nil:
 				passed = true
 				put(e.Name, e.Native)
-			case !passed: // else Metadata, of which nothing is said
-				encode(&e, put)
+			default: // passed: it is Metadata, the end of what was passed on
+				encode(&e, passed, put)
 			}
 			if !e.More {
 				send(false)

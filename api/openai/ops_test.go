@@ -365,6 +365,22 @@ func TestPassedOn(t *testing.T) {
 	}
 }
 
+// TestUntoldUsage: who asks for the usage at a stream's end gets it, also where the server does not tell it.
+func TestUntoldUsage(t *testing.T) {
+	up := &scripted{speaks: "openai-chat"}
+	r := newRig(t, up)
+	for _, told := range []bool{true, false} {
+		up.events = []converse.Event{{Kind: converse.Chunk, Native: []byte(`{"x":1}`)}, {Kind: converse.Metadata, Usage: converse.Usage{InputTokens: 3, OutputTokens: 2}, Estimated: !told}}
+		for _, options := range []string{"", `,"stream_options":{"include_usage":true}`} {
+			_, _, body := r.post(t, "/v1/chat/completions", ask+`,"stream":true`+options+`}`)
+			got := strings.Count(body, `"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5`)
+			if want := !told && options != ""; (got == 1) != want || !strings.HasSuffix(body, "data: [DONE]\n\n") {
+				t.Errorf("told %t, asked %q: %q", told, options, body)
+			}
+		}
+	}
+}
+
 func TestModels(t *testing.T) {
 	r := newRig(t, &scripted{})
 	p, err := r.profiles.Create(t.Context(), account, "us-east-1", profile.CreateRequest{Name: "team-a", Source: "arn:aws:bedrock:us-east-1::foundation-model/" + gpt})

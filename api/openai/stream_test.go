@@ -24,7 +24,7 @@ func TestNothingIsHeldBack(t *testing.T) {
 			}
 		}
 	}
-	encode := func(e *converse.Event, emit func(string, []byte)) {
+	encode := func(e *converse.Event, _ bool, emit func(string, []byte)) {
 		if e.Kind != converse.BlockStop {
 			emit("", []byte("{}"))
 		}
