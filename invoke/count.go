@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"slices"
 
 	"outcrop/fault"
 	"outcrop/upstream"
@@ -33,6 +34,10 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 	if err := v.authorize(ctx, c, c.ID.String(), route, c.Tier); err != nil {
 		return Count{}, err
 	}
+	uncounted := fault.New(fault.Validation, "The provided model doesn't support counting tokens.")
+	if !slices.Contains(route.Model.OutputModalities, "TEXT") {
+		return Count{}, uncounted
+	}
 	if c.Read != nil {
 		if err := c.Read(route.Model); err != nil {
 			return Count{}, err
@@ -42,7 +47,7 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 		if c.Unread != nil {
 			return Count{}, c.Unread
 		}
-		return Count{}, fault.New(fault.Validation, "The provided model doesn't support counting tokens.")
+		return Count{}, uncounted
 	}
 	w := v.way(route, c.Start)
 	for i := range w.candidates {

@@ -81,3 +81,15 @@ func TestCountManyValues(t *testing.T) {
 		t.Errorf("a long text: %d", got)
 	}
 }
+
+// Of models that answer with something else than text nothing is counted.
+func TestCountOfNoText(t *testing.T) {
+	t.Parallel()
+	g := startGateway(t, nil)
+	for _, model := range []string{"amazon.titan-image-generator-v2:0", "cohere.embed-english-v3"} {
+		status, _, told := g.post(t, "/model/"+model+"/count-tokens", `{"input":{"invokeModel":{"body":"e30="}}}`)
+		if status != http.StatusBadRequest || !strings.Contains(string(told), "The provided model doesn't support counting tokens.") {
+			t.Errorf("%s: %d %s", model, status, told)
+		}
+	}
+}
