@@ -46,9 +46,6 @@ func (l *latency) add(now int64, d time.Duration) {
 	}
 }
 
-// forget makes the mean unknown.
-func (l *latency) forget() { l.mean.Store(0) }
-
 // now returns the mean, 0 when it is not known. It fades while nothing is heard.
 func (l *latency) now(now int64) float64 {
 	mean := math.Float64frombits(l.mean.Load())

@@ -49,7 +49,8 @@ type member struct {
 	key    uint64
 
 	ejected atomic.Int64 // until when
-	samples atomic.Int64 // of latency when it was ejected
+	back    atomic.Int64 // the last ejected of which it is known that it is over
+	samples atomic.Int64 // of latency when it was ejected, or was back
 }
 
 // NewSet makes a Set of ms, which are in the order that decides where nothing else does. They are of one Table. A nil
@@ -379,7 +380,15 @@ func (s *Set) judge(now int64) {
 		if ok, trial, _ := m.admits(now); !ok || trial {
 			continue // its breaker sees to it, and what came of it since is what it is out for
 		}
-		if m.ejected.Load() > now || !(s.fails(m, c, now) || s.isSlow(m, 0, c, now) || s.isSlow(m, 1, c, now)) {
+		until := m.ejected.Load()
+		if until > now {
+			continue
+		}
+		if m.back.Swap(until) != until { // it is judged by what it does from now on
+			m.forget()
+			m.samples.Store(m.latency[0].count.Load() + m.latency[1].count.Load())
+		}
+		if !s.fails(m, c, now) && !s.isSlow(m, 0, c, now) && !s.isSlow(m, 1, c, now) {
 			continue
 		}
 		m.samples.Store(m.latency[0].count.Load() + m.latency[1].count.Load())

@@ -268,23 +268,24 @@ func TestEjection(t *testing.T) {
 	for name, c := range map[string]struct {
 		state func(f *field)
 		out   int // of four
+		later int // when their time is over, and there is nothing new
 	}{
-		"alike": {func(f *field) { each(f, func(i int) { f.serve(i, 20, time.Second) }) }, 0},
+		"alike": {func(f *field) { each(f, func(i int) { f.serve(i, 20, time.Second) }) }, 0, 0},
 		"one is slow": {func(f *field) {
 			each(f, func(i int) { f.serve(i, 20, 200*time.Millisecond) })
 			f.serve(1, 60, 2*time.Second)
-		}, 1},
+		}, 1, 0},
 		"one is slow, in little": {func(f *field) {
 			each(f, func(i int) { f.serve(i, 20, time.Millisecond) })
 			f.serve(1, 60, 50*time.Millisecond)
-		}, 0},
+		}, 0, 0},
 		"one fails a third": {func(f *field) {
 			each(f, func(i int) { f.serve(i, 20, time.Second) })
 			for range 5 {
 				f.fail(1, 2, Failed)
 				f.serve(1, 1, time.Second)
 			}
-		}, 1},
+		}, 1, 0},
 		"all fail a third": {func(f *field) {
 			each(f, func(i int) {
 				for range 7 {
@@ -292,14 +293,14 @@ func TestEjection(t *testing.T) {
 					f.fail(i, 1, Failed)
 				}
 			})
-		}, 0},
-		"too few calls to say": {func(f *field) { f.serve(0, 1, 10*time.Millisecond); f.serve(1, 4, 10*time.Second) }, 0},
+		}, 0, 0},
+		"too few calls to say": {func(f *field) { f.serve(0, 1, 10*time.Millisecond); f.serve(1, 4, 10*time.Second) }, 0, 0},
 		"three are slow, two may be out": {func(f *field) {
 			f.serve(0, 20, 10*time.Millisecond)
 			f.serve(1, 20, 100*time.Second)
 			f.serve(2, 20, 10*time.Second)
 			f.serve(3, 20, time.Second)
-		}, 2},
+		}, 2, 1}, // the third, for whom there was no room
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newField(t, 4, "weighted", nil)
@@ -319,12 +320,48 @@ func TestEjection(t *testing.T) {
 			if n := count(); n != c.out {
 				t.Errorf("%d are left out, want %d", n, c.out)
 			}
-			// After its time, and without anything new, nobody is.
 			f.now = f.now.Add(10*time.Second + time.Millisecond)
-			if n := count(); n != 0 {
-				t.Errorf("%d are left out still", n)
+			c.out = c.later
+			if n := count(); n != c.later {
+				t.Errorf("%d are left out later, want %d", n, c.later)
 			}
 		})
+	}
+}
+
+// TestAfterEjection: a target that was slow is back for good when it is fast again, and not when it is not.
+func TestAfterEjection(t *testing.T) {
+	for name, c := range map[string]struct {
+		then time.Duration
+		out  bool
+	}{"fast again": {15 * time.Millisecond, false}, "still slow": {400 * time.Millisecond, true}} {
+		f := newField(t, 3, "weighted", nil)
+		f.now = f.now.Add(time.Hour)
+		out := func() bool {
+			for _, s := range f.plan(0) {
+				if s.Index == 2 && s.Standing == Ejected {
+					return true
+				}
+			}
+			return false
+		}
+		each(f, func(i int) { f.serve(i, 50, 15*time.Millisecond) })
+		f.serve(2, 50, 400*time.Millisecond)
+		if !out() {
+			t.Fatal("it is not left out")
+		}
+		f.serve(2, 20, 400*time.Millisecond) // were under way
+		f.now = f.now.Add(10*time.Second + time.Millisecond)
+		f.plan(0)
+		for range 3 {
+			for i, d := range []time.Duration{15 * time.Millisecond, 15 * time.Millisecond, c.then} {
+				f.serve(i, 3, d)
+			}
+			f.now = f.now.Add(time.Second)
+		}
+		if out() != c.out {
+			t.Errorf("%s: left out %v", name, !c.out)
+		}
 	}
 }
 

@@ -232,8 +232,7 @@ func (a *Attempt) well(at int64) {
 	c := &t.table.cfg.Breaker
 	// What calls waited for while it was out says nothing of what they will wait for now.
 	if t.health.record(c, a.began, at, true) {
-		t.latency[0].forget()
-		t.latency[1].forget()
+		t.forget()
 	}
 	t.place.health.record(c, a.began, at, true)
 	a.release()
@@ -289,6 +288,15 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 		t.mu.Lock()
 		t.failure = Failure{now, what}
 		t.mu.Unlock()
+	}
+}
+
+// forget makes the mean latencies unknown.
+func (t *Target) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.latency {
+		t.latency[i].mean.Store(0)
 	}
 }
 
