@@ -385,7 +385,7 @@ func (r *ran) survivors() float64 {
 func (r *ran) row() []string {
 	well, sick := r.between(r.before/3, r.sickAt), r.between(r.sickAt, r.healAt) // without the start of everything
 	added := func(q float64) string {
-		if len(sick) == 0 || quantile(sick, q) == 0 {
+		if r.allDead || quantile(sick, q) == 0 {
 			return "-"
 		}
 		d := quantile(sick, q) - quantile(well, q)
