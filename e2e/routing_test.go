@@ -498,7 +498,8 @@ func (r *ran) check(times bool) {
 			}
 		}
 	}
-	if n := r.attempts(); n > 1.2 {
+	// Few calls of which all fail are within the floor of what an upstream may be asked again: docs/routing.md, retry budget.
+	if n := r.attempts(); n > 1.2 && (times || !r.allDead) {
 		t.Errorf("%.2f attempts for each call", n)
 	}
 	if !r.allDead {
