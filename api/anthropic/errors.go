@@ -1,6 +1,8 @@
 package anthropic
 
 import (
+	"strings"
+
 	"outcrop/converse"
 	"outcrop/fault"
 	"outcrop/wire"
@@ -39,7 +41,7 @@ func exception(k fault.Kind) (wire.Exception, bool) {
 
 // appendError appends the API's envelope, which is also the data of the event that ends a broken stream.
 func appendError(dst []byte, f *wire.Failure) []byte {
-	message := f.Message
+	message := strings.ReplaceAll(f.Message, "additionalModelRequestFields.", "") // which are members of the body here
 	if f.Kind == fault.MissingToken {
 		message = "x-api-key header is required"
 	}

@@ -1,9 +1,12 @@
 package anthropic
 
 import (
+	"strings"
 	"testing"
 
 	"outcrop/fault"
+
+	"outcrop/wire"
 )
 
 // TestExceptions: every kind that a caller of this API can meet has one of the API's types, with its status.
@@ -50,5 +53,13 @@ func TestModelName(t *testing.T) {
 		if got := modelName(id); got != want {
 			t.Errorf("%s is %s, want %s", id, got, want)
 		}
+	}
+}
+
+// TestRefusedByName: what an upstream of another vendor cannot be asked for is named as the caller wrote it.
+func TestRefusedByName(t *testing.T) {
+	said := appendError(nil, &wire.Failure{Message: `additionalModelRequestFields.tools: upstream "a" takes none.`})
+	if !strings.Contains(string(said), `"message":"tools: upstream \"a\" takes none."`) {
+		t.Errorf("%s", said)
 	}
 }
