@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"outcrop/converse"
 	"outcrop/ledger"
 	"outcrop/upstream"
@@ -168,7 +170,7 @@ func (v *vendor) to(t testing.TB, provider string, models map[string]string) Ups
 type recorder struct {
 	upstream.Provider
 	mu    sync.Mutex
-	asked *converse.Request
+	asked []byte // the request as JSON: it refers to its body, whose buffer serves others when the call is over
 }
 
 func (r *recorder) Send(ctx context.Context, q *upstream.Request) (converse.Stream, error) {
@@ -176,7 +178,9 @@ func (r *recorder) Send(ctx context.Context, q *upstream.Request) (converse.Stre
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.asked = q.Body
+		if r.asked, err = json.Marshal(q.Body, json.Deterministic(true)); err != nil {
+			return nil, err
+		}
 	}
 	return stream, err
 }
