@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
 	"outcrop/ledger"
@@ -178,7 +179,7 @@ func (r *recorder) Send(ctx context.Context, q *upstream.Request) (converse.Stre
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if r.asked, err = json.Marshal(q.Body, json.Deterministic(true)); err != nil {
+		if r.asked, err = json.Marshal(q.Body, json.Deterministic(true), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
 			return nil, err
 		}
 	}
