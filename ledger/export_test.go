@@ -20,14 +20,15 @@ func SettlementSize(s *Settlement) int { return len(appendSettlement(nil, s)) }
 // IntentSize returns how many bytes in takes in the journal.
 func IntentSize(in *Intent) int { return len(appendIntent(nil, in)) }
 
-// SegmentEnd returns where the whole records at the start of a segment's file end.
+// SegmentEnd returns where the whole records at the start of a segment's file end, without the mark of a clean stop.
 func SegmentEnd(b []byte) int {
 	_, end, err := parseHeader(b)
-	for err == nil {
+	for at := end; err == nil; {
 		var n int
-		_, _, n, err = parseFrame(b[end:])
-		if err == nil {
-			end += n
+		var typ byte
+		typ, _, n, err = parseFrame(b[at:])
+		if at += n; err == nil && typ != typeMark {
+			end = at
 		}
 	}
 	return end

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"io"
 	"os"
 	"runtime"
 	"sync"
@@ -182,6 +183,9 @@ func (f osFile) writeAt(b []byte, off int64, alone bool) (n int, err error) {
 		m, _, errno := syscall.RawSyscall6(unix.SYS_PWRITE64, fd, uintptr(unsafe.Pointer(&b[n])), uintptr(len(b)-n), uintptr(off)+uintptr(n), 0, 0)
 		switch errno {
 		case 0:
+			if m == 0 { // to try again could go on for ever
+				return n, &os.PathError{Op: "write", Path: f.Name(), Err: io.ErrShortWrite}
+			}
 			n += int(m)
 		case syscall.EINTR:
 		default:

@@ -490,6 +490,19 @@ func (j *journal) forget(pos Position) error {
 	}
 }
 
+// seal ends a journal that is wholly on disk with a mark that says so: a start that finds a record before it damaged
+// does not take it for one that was being written. The mark is no record: it has no position, and nobody misses one that
+// could not be written. The caller is alone and holds mu.
+func (j *journal) seal() {
+	if j.failed != nil || j.dead != nil || len(j.tail) > 0 || j.marked == j.synced {
+		return
+	}
+	if _, err := j.active.writeAt(appendMark(nil, j.synced), j.offset(j.synced), false); err != nil {
+		return
+	}
+	_ = j.active.Sync()
+}
+
 // close refuses what is new, syncs what is there as long as ctx allows, and waits for the journal's goroutines.
 func (j *journal) close(ctx context.Context) error {
 	j.mu.Lock()
@@ -507,6 +520,8 @@ func (j *journal) close(ctx context.Context) error {
 	j.acquire()
 	if err != nil {
 		err = fmt.Errorf("journal: %d bytes of records are not on disk: %w", len(j.tail), err)
+	} else {
+		j.seal()
 	}
 	if j.dead == nil {
 		j.dead = errClosed

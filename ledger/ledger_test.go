@@ -398,6 +398,7 @@ func TestTornTail(t *testing.T) {
 				if len(b) == end {
 					t.Error("the segment has no zeros for records to come")
 				}
+				// Without the mark of a clean stop it is what a crash leaves.
 				b = append(c.damage(b[:end:end], ledger.IntentSize(second)), make([]byte, zeros)...)
 				if err := os.WriteFile(last, b, 0o600); err != nil {
 					t.Fatal(err)

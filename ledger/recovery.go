@@ -196,7 +196,7 @@ func (r *recovered) findEnd(d disk, logger *slog.Logger) error {
 	}
 	first := rd.offset()
 	limit := last.base + Position(size-first)
-	r.synced = last.base
+	r.synced, r.end = last.base, last.base
 	for {
 		pos, offset := rd.pos, rd.offset()
 		typ, payload, err := rd.next(limit)
@@ -210,6 +210,8 @@ func (r *recovered) findEnd(d disk, logger *slog.Logger) error {
 					return &corrupt{last.path, offset, err}
 				}
 				r.synced = max(r.synced, synced) // one that came along in a tail may be older
+			} else {
+				r.end = rd.pos
 			}
 			continue
 		}
@@ -231,7 +233,9 @@ func (r *recovered) findEnd(d disk, logger *slog.Logger) error {
 			"file", damage.path, "offset", damage.offset, "bytes", size-damage.offset, "reason", damage.err)
 		break
 	}
-	r.end = rd.pos
+	// Marks behind the last record, as a clean stop leaves one, have told what they had to: the next segment begins where
+	// they stood.
+	r.synced = min(r.synced, r.end)
 	r.tail = make([]byte, r.end-r.synced)
 	if n, err := f.ReadAt(r.tail, first+int64(r.synced-last.base)); n < len(r.tail) {
 		return err
