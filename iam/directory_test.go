@@ -3,6 +3,7 @@ package iam_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -396,6 +397,13 @@ func TestKeyFile(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 		if _, err := iam.OpenSealer(filepath.Join(dir, name), true); err == nil || !strings.Contains(err.Error(), "must hold 32 bytes, raw or in base64") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for mode, open := range map[os.FileMode]bool{0o600: true, 0o400: true, 0o640: true, 0o604: false, 0o644: false, 0o602: false} {
+		must(t, os.Chmod(path, mode))
+		_, err := iam.OpenSealer(path, true)
+		if open && err != nil || !open && (err == nil || !strings.Contains(err.Error(), fmt.Sprintf("mode %04o", mode)) || !strings.Contains(err.Error(), "chmod 600")) {
+			t.Errorf("mode %v: %v", mode, err)
 		}
 	}
 	if _, err := iam.OpenSealer(filepath.Join(dir, "no", "such", "folder"), true); err == nil {

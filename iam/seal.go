@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 )
 
 // Sealer keeps secrets unreadable at rest: AES-256-GCM under the key of a key file. SigV4 needs the secret itself, so
@@ -23,7 +24,8 @@ const (
 	sealFormat = 1 // the first byte of what Seal returns, then the nonce, then the ciphertext
 )
 
-// OpenSealer reads the key file at path: 32 bytes, raw or in base64. Where there is none, create makes one, random and
+// OpenSealer reads the key file at path: 32 bytes, raw or in base64, of a mode that lets nobody in but its owner and its
+// group. Where there is none, create makes one, random and
 // of mode 0600: only for a database that holds no sealed secret yet, since no new key opens the secrets of another.
 // Losing the file loses every secret sealed with it; it is kept apart from backups of the database.
 func OpenSealer(path string, create bool) (*Sealer, error) {
@@ -61,6 +63,12 @@ func readKeyFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read the key file: %w", err)
 	}
 	defer f.Close()
+	// A group may read it: that is how containers are given their secrets. Windows has other permissions than these.
+	if info, err := f.Stat(); err != nil {
+		return nil, fmt.Errorf("read the key file: %w", err)
+	} else if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("the key file %s has mode %04o: every user of this machine can use it; chmod 600 it", path, mode)
+	}
 	b, err := io.ReadAll(io.LimitReader(f, 4096))
 	if err != nil {
 		return nil, fmt.Errorf("read the key file: %w", err)
