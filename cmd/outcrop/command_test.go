@@ -145,6 +145,27 @@ func TestArguments(t *testing.T) {
 	}
 }
 
+// TestEmptyArguments: a variable that is not set is not the default.
+func TestEmptyArguments(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"serve", "--listen", ""}, "--listen is empty"},
+		{[]string{"serve", "--data="}, "--data is empty"},
+		{[]string{"demo", "--exit", "--data", ""}, "--data is empty"},
+		{[]string{"users", "list", "--config", ""}, "--config is empty"},
+		{[]string{"env", "--region", ""}, "--region is empty"},
+		{[]string{"serve", "--listen", "4141"}, `listen: "4141" is not of the form HOST:PORT`},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := run(ctx, c.args...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v, want %q", c.args, err, c.want)
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	conflict := fault.New(fault.Conflict, "User with name a already exists.")
 	for _, c := range []struct {
@@ -268,7 +289,7 @@ func TestBearerKeys(t *testing.T) {
 		t.Error(out)
 	}
 	keys("activate", key.UserName, key.ServiceSpecificCredentialId)
-	if out := keys("create", key.UserName, "--bearer"); !strings.Contains(out, "Expires       never") || !strings.Contains(out, "APIKey        ABSK") {
+	if out := keys("create", key.UserName, "--bearer"); !strings.Contains(out, "Expires       never") || !strings.Contains(out, "APIKey        ABSK") || !strings.Contains(out, "\nexport AWS_BEARER_TOKEN_BEDROCK=ABSK") {
 		t.Error(out)
 	}
 	keys("delete", key.UserName, key.ServiceSpecificCredentialId)
@@ -279,6 +300,14 @@ func TestBearerKeys(t *testing.T) {
 		if _, err := printed(t, append(append([]string{"keys"}, args...), "--data", dir)...); err == nil {
 			t.Errorf("keys %v went well", args)
 		}
+	}
+	for _, args := range [][]string{{"create", key.UserName, "--bearer", "--days", "0"}, {"create", key.UserName, "--days", "0"}} {
+		if _, err := printed(t, append(append([]string{"keys"}, args...), "--data", dir)...); err == nil || !strings.Contains(err.Error(), "--days") {
+			t.Errorf("keys %v: %v", args, err)
+		}
+	}
+	if out := keys("create", key.UserName); !strings.Contains(out, "\nexport AWS_ACCESS_KEY_ID=AKIA") || !strings.Contains(out, " AWS_SECRET_ACCESS_KEY=") {
+		t.Errorf("how the key is used is not told:\n%s", out)
 	}
 	if out, err := printed(t, "users", "list", "--data", dir); err != nil || strings.Count(out, "BedrockAPIKey-") != 2 { // the name and the ARN of one
 		t.Errorf("%s %v", out, err)

@@ -575,7 +575,7 @@ var accountID = regexp.MustCompile(`^[0-9]{12}$`)
 // check finds what is well-formed and still cannot be meant.
 func (c *Config) check() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return fmt.Errorf("listen: %q is not of the form HOST:PORT, as 127.0.0.1:4141", c.Listen)
 	}
 	if !accountID.MatchString(c.AccountID) {
 		return fmt.Errorf("account_id: %q: must be 12 digits in quotes, as \"000000000000\"", c.AccountID)
@@ -722,9 +722,10 @@ func (s *SimulatedConfig) check() error {
 	if s.Cache.TTL < 0 || s.Cache.MinTokens < 0 {
 		return errors.New("simulated.cache: ttl and min_tokens cannot be negative")
 	}
-	for name, l := range map[string]LatencyConfig{"first_token": s.Latency.FirstToken, "per_token": s.Latency.PerToken} {
+	for name, l := range map[string]*LatencyConfig{"first_token": &s.Latency.FirstToken, "per_token": &s.Latency.PerToken} {
+		l.Distribution = cmp.Or(l.Distribution, "fixed")
 		switch l.Distribution {
-		case "", "fixed", "normal", "lognormal":
+		case "fixed", "normal", "lognormal":
 		default:
 			return fmt.Errorf("simulated.latency.%s.distribution: %q is none of fixed, normal, lognormal", name, l.Distribution)
 		}
@@ -747,9 +748,13 @@ func (u *UpstreamConfig) apiKey() (string, error) {
 	case u.APIKeyFile != "":
 		text, err := os.ReadFile(u.APIKeyFile)
 		if err != nil {
-			return "", fmt.Errorf("upstream %s: %w", u.Name, err)
+			return "", fmt.Errorf("upstream %s: api_key_file: %w", u.Name, err)
 		}
-		return strings.TrimSpace(string(text)), nil
+		key := strings.TrimSpace(string(text))
+		if key == "" {
+			return "", fmt.Errorf("upstream %s: api_key_file: %s is empty", u.Name, u.APIKeyFile)
+		}
+		return key, nil
 	}
 	return "", nil
 }
@@ -774,6 +779,18 @@ func defaultData() (string, error) {
 		return filepath.Join(d, "outcrop"), nil
 	}
 	return filepath.Join(home, ".local", "share", "outcrop"), nil
+}
+
+// certificates are those that the server shows: one, or none where it does not speak TLS.
+func (c *Config) certificates() ([]tls.Certificate, error) {
+	if c.TLS.CertFile == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.TLS.CertFile, c.TLS.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	return []tls.Certificate{cert}, nil
 }
 
 // checkServer checks what does not depend on secrets and files, and puts in the defaults that depend on nothing.

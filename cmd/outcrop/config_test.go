@@ -156,6 +156,9 @@ func TestRoundTrip(t *testing.T) {
 	if err := decodeConfig(text, &again); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}
+	if d := again.Upstreams[0].Simulated.Latency.PerToken.Distribution; d != "fixed" || strings.Contains(string(text), "distribution: \"\"") {
+		t.Errorf("the default distribution is not printed:\n%s", text)
+	}
 	if again.Shutdown.Drain != 90*time.Second || again.Upstreams[0].Simulated.Latency.FirstToken.Value != 5*time.Millisecond || again.Upstreams[0].Simulated.Seed != 3 {
 		t.Errorf("%+v", again)
 	}
@@ -243,6 +246,61 @@ func TestShellQuote(t *testing.T) {
 }
 
 // FuzzConfig: any file is a configuration or an error.
+// TestCheckConfigAsServe: what check-config takes, serve takes; but that variables may be set only where the server runs.
+func TestCheckConfigAsServe(t *testing.T) {
+	const role = "arn:aws:iam::123456789012:role/outcrop"
+	for name, c := range map[string]struct {
+		text  string
+		want  string // the error; "" is none
+		warns string
+	}{
+		"a certificate":     {text: "tls: {cert_file: no.pem, key_file: no.key}\n", want: "tls: open no.pem"},
+		"an authority":      {text: "upstreams: [{name: a, provider: anthropic, tls: {ca_file: no.pem}}]\n", want: "upstream a: tls.ca_file: open no.pem"},
+		"one to show":       {text: "upstreams: [{name: a, provider: bedrock, tls: {cert_file: no.pem, key_file: no.key}}]\n", want: "upstream a: tls.cert_file: open no.pem"},
+		"a key's file":      {text: "upstreams: [{name: a, provider: anthropic, api_key_file: no.key}]\n", want: "upstream a: api_key_file: open no.key"},
+		"an empty key":      {text: "upstreams: [{name: a, provider: anthropic, api_key_file: " + file(t, "empty", "\n") + "}]\n", want: "is empty"},
+		"a key in two":      {text: "upstreams: [{name: a, provider: anthropic, api_key_file: " + file(t, "two", "a\nb\n") + "}]\n", want: "upstream a: "},
+		"a profile's ARN":   {text: "upstreams: [{name: a, provider: bedrock, bedrock: {profiles: {support: 'arn:aws:bedrock:x'}}}]\n", want: `upstream a: profiles: support: "arn:aws:bedrock:x" is not the ARN of an inference profile`},
+		"our profile's ARN": {text: "upstreams: [{name: a, provider: bedrock, bedrock: {profiles: {'arn:aws:bedrock:x': 'arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc'}}}]\n", want: `upstream a: profiles: "arn:aws:bedrock:x" is not`},
+		"a role's ARN":      {text: "upstreams: [{name: a, provider: bedrock, bedrock: {assume_role: {arn: outcrop}}}]\n", want: "upstream a: "},
+		"a role":            {text: "upstreams: [{name: a, provider: bedrock, bedrock: {assume_role: {arn: '" + role + "'}}}]\n"},
+		"a key's variable":  {text: "upstreams: [{name: a, provider: anthropic, api_key_env: OUTCROP_TEST_UNSET}]\n", warns: "upstreams[0] (a): api_key_env: OUTCROP_TEST_UNSET is not set here"},
+		"a key of Bedrock":  {text: "upstreams: [{name: a, provider: bedrock, api_key_env: OUTCROP_TEST_UNSET}]\n", warns: "upstreams[0] (a): api_key_env: OUTCROP_TEST_UNSET is not set here"},
+		"a header's":        {text: "upstreams: [{name: a, provider: anthropic, headers_env: {X-A: OUTCROP_TEST_UNSET}}]\n", warns: "upstreams[0] (a): headers_env: X-A: OUTCROP_TEST_UNSET is not set here"},
+		"a file after it":   {text: "upstreams: [{name: a, provider: anthropic, api_key_env: OUTCROP_TEST_UNSET, tls: {ca_file: no.pem}}]\n", want: "upstream a: tls.ca_file: open no.pem"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := file(t, "outcrop.yaml", c.text)
+			var out, warnings strings.Builder
+			cmd := command()
+			cmd.SetArgs([]string{"check-config", path})
+			cmd.SetOut(&out)
+			cmd.SetErr(&warnings)
+			err := cmd.ExecuteContext(t.Context())
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%v, want %q", err, c.want)
+				}
+				cfg, err := loadConfig(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				cfg.Listen = "127.0.0.1:0"
+				if _, err := New(t.Context(), cfg, t.TempDir(), io.Discard); err == nil {
+					t.Error("the server starts with it")
+				}
+				return
+			}
+			if err != nil || !strings.Contains(warnings.String(), c.warns) || c.warns == "" && warnings.Len() > 0 {
+				t.Errorf("%v, warned of %q, want %q", err, warnings.String(), c.warns)
+			}
+			if !strings.Contains(out.String(), "- name: a\n") {
+				t.Errorf("printed:\n%s", out.String())
+			}
+		})
+	}
+}
+
 func FuzzConfig(f *testing.F) {
 	f.Add("listen: 127.0.0.1:1\nupstreams:\n- name: a\n")
 	f.Add("a: &a [*a]\n")

@@ -99,6 +99,15 @@ func command() *cobra.Command {
 	}
 	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), routesCommand(), explainCommand(), verifyCommand(), catalogCommand(), benchProfileCommand())
 	tellUsage(root)
+	// --data "$UNSET" means another folder than the default one.
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range []string{"listen", "data", "config", "region", "user"} {
+			if f := cmd.Flags().Lookup(name); f != nil && f.Changed && f.Value.String() == "" {
+				return fmt.Errorf("--%s is empty: give it a value, or leave it out", name)
+			}
+		}
+		return nil
+	}
 	return root
 }
 
@@ -157,8 +166,10 @@ func checkConfigCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check-config FILE",
 		Short: "Print a configuration file as the server understands it, with every default",
-		Long:  "Print a configuration file as the server understands it, with every default. The catalog that it makes is put together\nand checked; what it probably does not mean (unknown Regions and models, Regions without an upstream) is warned of.",
-		Args:  cobra.ExactArgs(1),
+		Long: "Print a configuration file as the server understands it, with every default. What the server does with it at its start is\n" +
+			"done: every file that it names is read, its upstreams are made, its catalog is put together. Only of environment variables\n" +
+			"that are not set in this shell it is warned, and of what it probably does not mean: unknown Regions and models, Regions\nwithout an upstream.",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := loadConfig(args[0])
 			if err != nil {
@@ -168,11 +179,18 @@ func checkConfigCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
+			unset, err := c.rehearse(cmd.Context())
+			if err != nil {
+				return fmt.Errorf("%s: %w", args[0], err)
+			}
 			if c.Data, err = dataFolder("", &c); err != nil {
 				return err
 			}
 			for _, d := range c.doubts(cat) {
 				fmt.Fprintln(cmd.ErrOrStderr(), "outcrop: warning:", d)
+			}
+			for _, u := range unset {
+				fmt.Fprintln(cmd.ErrOrStderr(), "outcrop: warning:", u, "is not set here; the server does not start without it")
 			}
 			text, err := yaml.Marshal(c)
 			if err != nil {

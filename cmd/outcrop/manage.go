@@ -121,20 +121,23 @@ func keysCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "Manage the access keys and the API keys of users"}
 	var asJSON, bearer bool
 	var days int
-	create := folderFlags(&cobra.Command{
+	var create *cobra.Command
+	create = folderFlags(&cobra.Command{
 		Use: "create [USER]", Args: cobra.MaximumNArgs(1), Short: "Make an access key or an API key; its secret is shown this once",
 		Long: "Make an access key, or with --bearer a long-term API key for AWS_BEARER_TOKEN_BEDROCK; its secret is shown this once.\n\n" +
 			"An API key without USER is made as the console of AWS makes one: for a new user BedrockAPIKey-xxxx, with an inline policy " +
 			limitedAccess + " that allows calling models and managing profiles.",
 	}, func(ctx context.Context, f *folder, args []string) error {
-		switch {
+		switch expires := create.Flags().Changed("days"); {
+		case bearer && expires && days == 0:
+			return errors.New("--days 0 would end it at once; leave --days out for a key that does not expire")
 		case bearer:
 			user := ""
 			if len(args) > 0 {
 				user = args[0]
 			}
 			return createBearer(ctx, f, user, days, asJSON)
-		case days != 0:
+		case expires:
 			return errors.New("--days is for --bearer: access keys do not expire")
 		case len(args) == 0:
 			return errors.New("whose key? Name a user")
@@ -147,6 +150,7 @@ func keysCommand() *cobra.Command {
 			return printJSON(struct{ AccessKeyId, SecretAccessKey string }{key.ID, key.Secret})
 		}
 		fmt.Printf("AccessKeyId      %s\nSecretAccessKey  %s\n", key.ID, key.Secret)
+		fmt.Printf("\nTo use it, after eval \"$(outcrop env)\":\nexport AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n", shellQuote(key.ID), shellQuote(key.Secret))
 		return nil
 	})
 	create.Flags().BoolVar(&asJSON, "json", false, "print JSON")
@@ -251,6 +255,7 @@ func createBearer(ctx context.Context, f *folder, user string, days int, asJSON 
 		expires = key.ExpiresAt.Format(time.RFC3339)
 	}
 	fmt.Printf("UserName      %s\nCredentialId  %s\nExpires       %s\nAPIKey        %s\n", key.User, key.ID, expires, token)
+	fmt.Printf("\nTo use it, after eval \"$(outcrop env)\":\nexport AWS_BEARER_TOKEN_BEDROCK=%s\n", shellQuote(token))
 	return nil
 }
 

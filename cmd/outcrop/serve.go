@@ -209,13 +209,13 @@ func (s *server) listen(ctx context.Context, handler http.Handler) error {
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: 250},
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
-	if t := s.config.TLS; t.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return fmt.Errorf("tls: %w", err)
-		}
+	certificates, err := s.config.certificates()
+	if err != nil {
+		return err
+	}
+	if len(certificates) > 0 {
 		protocols.SetHTTP2(true)
-		other.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+		other.TLSConfig = &tls.Config{Certificates: certificates, MinVersion: tls.VersionTLS12}
 	}
 	s.http = &http1.Server{
 		Handler: routed, Other: other, ErrorLog: errorLog,

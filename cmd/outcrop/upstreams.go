@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"os"
+	"slices"
 
 	"outcrop/upstream"
 	"outcrop/upstream/anthropic"
@@ -39,6 +42,38 @@ func upstreams(ctx context.Context, c *Config, log *slog.Logger) ([]*upstream.Up
 		us = append(us, u)
 	}
 	return us, nil
+}
+
+// rehearse does what a start does with what c names: it reads every file and makes every provider, and gives them up again.
+// Environment variables are another shell's: those that are not set here are returned, each with what it is for.
+func (c *Config) rehearse(ctx context.Context) (unset []string, err error) {
+	if _, err := c.certificates(); err != nil {
+		return nil, err
+	}
+	trial := *c
+	trial.Upstreams = slices.Clone(c.Upstreams)
+	for i := range trial.Upstreams {
+		u := &trial.Upstreams[i]
+		at := fmt.Sprintf("upstreams[%d] (%s)", i, u.Name)
+		if u.APIKeyEnv != "" && os.Getenv(u.APIKeyEnv) == "" {
+			unset = append(unset, fmt.Sprintf("%s: api_key_env: %s", at, u.APIKeyEnv))
+			u.APIKeyEnv = ""
+		}
+		set := map[string]string{}
+		for _, header := range slices.Sorted(maps.Keys(u.HeadersEnv)) {
+			if env := u.HeadersEnv[header]; os.Getenv(env) == "" {
+				unset = append(unset, fmt.Sprintf("%s: headers_env: %s: %s", at, header, env))
+			} else {
+				set[header] = env
+			}
+		}
+		u.HeadersEnv = set
+	}
+	us, err := upstreams(ctx, &trial, slog.New(slog.DiscardHandler))
+	for _, u := range us {
+		err = errors.Join(err, u.Provider.Close())
+	}
+	return unset, err
 }
 
 // place is the upstream without its provider: what it serves, and where.

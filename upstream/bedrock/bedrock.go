@@ -130,6 +130,9 @@ func (c *Config) check() error {
 		return errors.New("an API key and AWS credentials exclude each other")
 	}
 	for from, to := range c.Profiles {
+		if strings.HasPrefix(from, "arn:") && !profileARN.MatchString(from) {
+			return fmt.Errorf("profiles: %q is not the ARN of an inference profile", from)
+		}
 		if !profileARN.MatchString(to) {
 			return fmt.Errorf("profiles: %s: %q is not the ARN of an inference profile", from, to)
 		}
