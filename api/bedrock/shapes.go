@@ -32,8 +32,9 @@ type createInferenceProfileOutput struct {
 	Status string `json:"status"`
 }
 
+// identifierInput takes names too, which may have spaces and underscores: its pattern is AWS's or that of a name.
 type identifierInput struct {
-	Identifier string `json:"-" uri:"inferenceProfileIdentifier" required:"true" min:"1" max:"2048" pattern:"^(arn:aws(|-us-gov|-cn|-iso|-iso-b):bedrock:(|[0-9a-z-]{0,20}):(|[0-9]{12}):(inference-profile|application-inference-profile)/)?[a-zA-Z0-9-:.]+$"`
+	Identifier string `json:"-" uri:"inferenceProfileIdentifier" required:"true" min:"1" max:"2048" pattern:"^((arn:aws(|-us-gov|-cn|-iso|-iso-b):bedrock:(|[0-9a-z-]{0,20}):(|[0-9]{12}):(inference-profile|application-inference-profile)/)?[a-zA-Z0-9-:.]+|([0-9a-zA-Z][ _-]?)+)$"`
 }
 
 type inferenceProfile struct {
