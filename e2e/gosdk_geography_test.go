@@ -80,9 +80,10 @@ func TestUnservedAtStart(t *testing.T) {
 	}
 	s.stop()
 	s = start(t, options{data: s.data, config: config("eu-west-1")})
-	if log := s.err.String(); !strings.Contains(log, "no upstream serves the profile") || !strings.Contains(log, "lonely") || !strings.Contains(log, *made.InferenceProfileArn) {
-		t.Errorf("after:\n%s", log)
-	}
+	eventually(t, "the log names the profile", func() bool {
+		log := s.err.String()
+		return strings.Contains(log, "no upstream serves the profile") && strings.Contains(log, "lonely") && strings.Contains(log, *made.InferenceProfileArn)
+	})
 }
 
 // TestCatalogDiffStatus: scripts tell by the exit status whether a catalogue is the same, another, or could not be read.

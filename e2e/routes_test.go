@@ -150,8 +150,14 @@ func TestRoutes(t *testing.T) {
 	if c := e.Callers[0]; !c.Invoke.Allowed || c.Stream.Allowed || c.Principal != "arn:aws:iam::"+account+":user/alice" || err == nil || c.Stream.Why == "" || !strings.Contains(err.Error(), c.Stream.Why) {
 		t.Errorf("it explains %+v; the call is answered %v", c, err)
 	}
+	eventually(t, "the call is in the log", func() bool { return strings.Contains(s.err.String(), "operation=ConverseStream") })
 	if n := strings.Count(s.err.String(), "action=bedrock:InvokeModelWithResponseStream"); n != 1 {
 		t.Errorf("%d denials of streams are logged; one was tried, others were asked about", n)
+	}
+
+	s.manage("users", "create", "bob") // beside the server, which hears of it at once
+	if out := outcrop(t, env, "explain", "team", "--user", "bob", "--json"); out.code != 0 {
+		t.Errorf("a user who has just been made: exit code %d: %s", out.code, out.stderr)
 	}
 
 	page := s.manage("explain", "team")

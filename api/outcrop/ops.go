@@ -145,6 +145,9 @@ func (a *api) explain(ctx context.Context, c *wire.Call, in *explainInput) (*Exp
 	for _, r := range route.Authorize {
 		out.Resources = append(out.Resources, r.ARN)
 	}
+	if err := a.People.Refresh(ctx); err != nil { // what an administrator has just changed is what is asked about
+		return nil, err
+	}
 	for _, who := range a.People.Principals(c.Caller.Account, c.Caller.Region) {
 		if in.User != nil && who.UserName != *in.User {
 			continue
