@@ -13,6 +13,7 @@ type latency struct {
 	mean  atomic.Uint64 // float64 of nanoseconds; 0 is not known
 	at    atomic.Int64  // of the last sample
 	count atomic.Int64  // samples ever
+	known atomic.Int64  // samples that the mean is of
 
 	buckets [80]uint16 // of samples from 2^(i/4) ms, roughly
 	total   int        // in the buckets
@@ -23,6 +24,7 @@ const (
 	leastShare = 0.1                       // of a sample in the mean, when they are not
 	idleTime   = float64(20 * time.Second) // how fast what is known of an idle target fades, so that it is asked again
 	maxTotal   = 512                       // samples that the distribution remembers, about
+	recentTime = int64(20 * time.Second)   // for how long what was heard says how a target does now
 )
 
 func (l *latency) add(now int64, d time.Duration) {
@@ -36,6 +38,7 @@ func (l *latency) add(now int64, d time.Duration) {
 	l.mean.Store(math.Float64bits(max(mean, 1)))
 	l.at.Store(now)
 	l.count.Add(1)
+	l.known.Add(1)
 	l.buckets[bucket(d)]++
 	if l.total++; l.total >= maxTotal {
 		l.total = 0
@@ -53,6 +56,21 @@ func (l *latency) now(now int64) float64 {
 		mean *= math.Exp(-float64(idle) / idleTime)
 	}
 	return mean
+}
+
+// recent returns the mean as it was heard, 0 when it is of too few samples, or of none of late. It is what targets are compared
+// by: a mean that fades is a wish to ask again, and says nothing of how fast a target is.
+func (l *latency) recent(now int64) float64 {
+	if l.known.Load() < fewSamples || now-l.at.Load() > recentTime {
+		return 0
+	}
+	return math.Float64frombits(l.mean.Load())
+}
+
+// forget makes the mean unknown.
+func (l *latency) forget() {
+	l.mean.Store(0)
+	l.known.Store(0)
 }
 
 // bucket is the place of d among the buckets: four for each doubling.

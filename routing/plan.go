@@ -17,7 +17,8 @@ type EjectionConfig struct {
 	Time      time.Duration // that it is left out
 }
 
-// fewest calls of the last ten seconds, or samples of latency since it was left out last, that a target is judged by.
+// fewest calls of the last ten seconds, or samples of latency since it was left out last, that a target is judged by; and of
+// those that it is compared with.
 const (
 	fewCalls   = 10
 	fewSamples = 5
@@ -415,14 +416,14 @@ func (s *Set) fails(m *member, c *EjectionConfig, now int64) bool {
 
 // isSlow reports whether m takes so much longer than the others that it is left out.
 func (s *Set) isSlow(m *member, kind int, c *EjectionConfig, now int64) bool {
-	own := m.latency[kind].now(now)
+	own := m.latency[kind].recent(now)
 	if own == 0 || m.latency[0].count.Load()+m.latency[1].count.Load() < m.samples.Load()+fewSamples {
 		return false
 	}
 	var buffer [32]float64
 	others := buffer[:0]
 	for i := range s.members {
-		if l := s.members[i].latency[kind].now(now); &s.members[i] != m && l > 0 {
+		if l := s.members[i].latency[kind].recent(now); &s.members[i] != m && l > 0 {
 			others = append(others, l)
 		}
 	}

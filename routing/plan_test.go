@@ -365,6 +365,29 @@ func TestAfterEjection(t *testing.T) {
 	}
 }
 
+// TestIdleIsNoReference: a target that is as slow as models are is not left out because another has had next to nothing to do:
+// what is known of that one is old, or is of a single short answer.
+func TestIdleIsNoReference(t *testing.T) {
+	for name, c := range map[string]struct {
+		n int           // calls that the other has answered, in a moment of failover
+		d time.Duration // each
+	}{"as slow, long ago": {20, 2 * time.Second}, "one short answer": {1, 50 * time.Millisecond}} {
+		t.Run(name, func(t *testing.T) {
+			f := newField(t, 2, "default", nil)
+			f.now = f.now.Add(time.Hour)
+			f.serve(0, 50, 2*time.Second)
+			f.serve(1, c.n, c.d)
+			for second := range 300 {
+				f.now = f.now.Add(time.Second)
+				if p := f.plan(0); p[0].Index != 0 {
+					t.Fatalf("after %d s the source is %s", second, p[1].Why())
+				}
+				f.serve(0, 5, 2*time.Second)
+			}
+		})
+	}
+}
+
 func each(f *field, do func(i int)) {
 	for i := range f.targets {
 		do(i)

@@ -296,7 +296,7 @@ func (t *Target) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.latency {
-		t.latency[i].mean.Store(0)
+		t.latency[i].forget()
 	}
 }
 
