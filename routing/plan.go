@@ -138,6 +138,7 @@ const (
 	ByPrice              // it costs the least
 	ByReturn             // it is the first that may be asked again
 	ByAffinityNow        // calls that begin alike would be sent to another, which has too much to do
+	ToLearn              // nothing is known of how fast it is, and one call is to find out
 )
 
 // Step is one target of a plan, with the figures that it was judged by.
@@ -172,6 +173,7 @@ func (p *Step) Why() string {
 		OnlyOne: "the only one of its kind", ByAffinity: "calls that begin alike go there", BySource: "in the caller's Region",
 		ByLoad: "less to do than another", ByLatency: "the fastest to begin", ByPriority: "listed before", ByWeight: "drawn by weight",
 		ByPrice: "the cheapest", ByReturn: "the first to come back", ByAffinityNow: "the one that calls like it go to has too much to do",
+		ToLearn: "to find out how fast it is",
 	}[p.Reason]
 	if p.Trial {
 		why += ", on trial"
@@ -214,7 +216,7 @@ func (s *Set) Plan(dst []Step, now time.Time, key Key, stream bool) []Step {
 		}
 		switch s.policy.Mode {
 		case Latency:
-			p.score, p.Reason = cmp.Or(float64(p.Latency), least), ByLatency
+			p.score, p.Reason = m.pace(p, k, least)
 		case Weighted:
 			p.score, p.Reason = m.draw(uint64(key), t.cfg.Rand), ByWeight
 		default:
@@ -266,6 +268,23 @@ func (m *member) step(i int, t *Table, now int64, kind int) Step {
 	}
 	p.Wait = time.Duration(max(p.until-now, 0))
 	return p
+}
+
+// pace is the place of m, of which p is known, in the order of Latency. least is the fastest's, 0 where none is known. What is
+// not known, or has faded, one call at a time finds out: were they all to, they would all wait for what may be slow.
+func (m *member) pace(p *Step, kind int, least float64) (float64, Reason) {
+	underWay := m.outstanding[kind].Load()
+	switch mean := math.Float64frombits(m.latency[kind].mean.Load()); {
+	case mean > 0 && underWay > 0:
+		return mean, ByLatency
+	case mean > 0:
+		return float64(p.Latency), ByLatency
+	case underWay == 0:
+		return 0, ToLearn
+	case least == 0: // none is known: to each its part
+		return float64(underWay), ToLearn
+	}
+	return math.MaxFloat64, ToLearn
 }
 
 // draw is the time that m takes in a race of exponential clocks of the members' weights: the least wins, so often as its

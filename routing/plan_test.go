@@ -146,6 +146,71 @@ func TestTwoChoices(t *testing.T) {
 	}
 }
 
+// TestLatencyLearns: in the mode latency, targets of which nothing is known yet, or nothing any more, are found out, by one call
+// at a time; then the fastest has nearly all. Streams and whole answers are learnt of apart.
+func TestLatencyLearns(t *testing.T) {
+	f := newField(t, 3, "latency", nil)
+	f.now = f.now.Add(time.Hour)
+	times := []time.Duration{2 * time.Second, 20 * time.Millisecond, 30 * time.Millisecond}
+	first := [3]int{}
+	for range 1000 { // ten a second
+		f.now = f.now.Add(100 * time.Millisecond)
+		i := f.plan(0)[0].Index
+		first[i]++
+		f.serve(i, 1, times[i])
+	}
+	// A mean of 2 s fades to 20 ms within 92 s, one of 30 ms within 8 s; then one call asks again.
+	if first[0] < 1 || first[0] > 3 || first[2] < 2 || first[1] < 900 {
+		t.Errorf("first: %v", first)
+	}
+
+	f = newField(t, 3, "latency", nil)
+	f.now = f.now.Add(time.Hour)
+	f.serve(0, 1, 2*time.Second)
+	started := [3]int{}
+	for range 30 { // none of which has begun yet
+		i := f.plan(0)[0].Index
+		started[i]++
+		f.busy(i, 1)
+	}
+	if started != [3]int{28, 1, 1} {
+		t.Errorf("of calls that wait: %v; those of which nothing is known are to have one each", started)
+	}
+	if p := f.Plan(nil, f.now, 0, false); p[0].Index != 0 || p[0].Reason != ToLearn {
+		t.Errorf("streams tell of whole answers: %s", p[0].Why())
+	}
+
+	f = newField(t, 3, "latency", nil)
+	started = [3]int{}
+	for range 30 {
+		i := f.plan(0)[0].Index
+		started[i]++
+		f.busy(i, 1)
+	}
+	if started != [3]int{10, 10, 10} {
+		t.Errorf("nothing is known of any: %v", started)
+	}
+
+	f = newField(t, 2, "latency", nil)
+	f.now = f.now.Add(time.Hour)
+	f.serve(0, 5, 20*time.Millisecond)
+	f.serve(1, 5, 200*time.Millisecond)
+	f.now = f.now.Add(500 * time.Millisecond)
+	f.serve(0, 5, 20*time.Millisecond)
+	started = [3]int{}
+	for range 300 {
+		f.now = f.now.Add(200 * time.Millisecond)
+		f.serve(0, 1, 20*time.Millisecond)
+		if i := f.plan(0)[0].Index; i == 1 {
+			started[1]++
+			f.busy(1, 1) // and does not begin
+		}
+	}
+	if started[1] != 1 {
+		t.Errorf("%d calls ask a target again that does not answer", started[1])
+	}
+}
+
 func TestWeights(t *testing.T) {
 	for _, key := range []bool{false, true} {
 		f := newField(t, 3, "weighted r0=1 r1=3 r2=1", func(i int, m *Member) { m.Weight = []float64{1, 1, 2}[i] })

@@ -134,9 +134,9 @@ type Target struct {
 	hash   uint64 // of its server
 
 	health      breaker
-	outstanding atomic.Int32
-	latency     [2]latency   // of whole answers, and of streams: they have nothing to do with one another
-	throttled   atomic.Int64 // until when
+	outstanding [2]atomic.Int32 // by kind
+	latency     [2]latency      // of whole answers, and of streams: they have nothing to do with one another
+	throttled   atomic.Int64    // until when
 
 	mu       sync.Mutex
 	throttle time.Duration // the rest that it was given last, 0 after it has answered
@@ -196,7 +196,7 @@ func (t *Target) Begin(now time.Time, y Try) (Attempt, Refusal) {
 	case !y.Again && y.Next != nil:
 		y.Next.budget.earn(at)
 	}
-	t.outstanding.Add(1)
+	t.outstanding[kind(y.Stream)].Add(1)
 	t.place.outstanding.Add(1)
 	return a, Granted
 }
@@ -260,7 +260,7 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 	}
 	at := t.table.since(now)
 	c := &t.table.cfg
-	t.outstanding.Add(-1)
+	t.outstanding[kind(a.stream)].Add(-1)
 	t.place.outstanding.Add(-1)
 	switch o {
 	case Answered:
@@ -396,7 +396,7 @@ func (t *Table) Status(now time.Time) []Status {
 func (t *Target) status(now time.Time) Status {
 	at := t.table.since(now)
 	s := Status{
-		Name: t.Name, Outstanding: int(t.outstanding.Load()), ServerWork: int(t.place.outstanding.Load()),
+		Name: t.Name, Outstanding: int(t.outstanding[0].Load() + t.outstanding[1].Load()), ServerWork: int(t.place.outstanding.Load()),
 		Whole: time.Duration(t.latency[0].now(at)), Streamed: time.Duration(t.latency[1].now(at)),
 	}
 	ok, trial, until := t.admits(at)

@@ -77,7 +77,7 @@ func TestBreaker(t *testing.T) {
 		for range 10 {
 			stale := hung
 			stale.target.place.outstanding.Add(1)
-			stale.target.outstanding.Add(1)
+			stale.target.outstanding[0].Add(1)
 			stale.End(time.Now(), Unreachable, 0, "")
 		}
 		hung.End(time.Now(), Slow, 0, "")
