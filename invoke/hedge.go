@@ -1,6 +1,8 @@
 package invoke
 
 import (
+	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -49,6 +51,14 @@ func (r *race) start(i int, c *candidate, a routing.Attempt) *runner {
 	x.unbind = r.life.AfterFunc(x.life.end)
 	r.wait.Go(func() {
 		defer close(x.items)
+		defer func() { // nobody else is above this goroutine
+			if p := recover(); p != nil {
+				err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
+				if !x.put(converse.Event{}, err) {
+					r.failed(c, err)
+				}
+			}
+		}()
 		stream, err := r.send(&x.life, c, &x.vectors)
 		if err != nil {
 			x.put(converse.Event{}, err)
@@ -97,6 +107,9 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 		select {
 		case <-timer.C:
 			t.slow = true
+			if r.unwanted() {
+				continue
+			}
 			if c, a, ok := r.next(t); ok {
 				second = r.start(1, c, a)
 			}
@@ -120,6 +133,7 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 		}
 		// One has failed, and the other is all there is.
 		r.ended(&won.attempt, i.err)
+		r.failed(won.candidate, i.err)
 		r.lose(won.candidate, i.err)
 		first, second = other, nil
 		timer.Stop()

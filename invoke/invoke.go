@@ -359,7 +359,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		last   error
 	)
 	t := turns{plan: r.plan(buffer[:0])}
-	for last == nil || r.ctx.Err() == nil && !r.running.isAborted() { // else nobody waits for another attempt
+	for last == nil || !r.unwanted() {
 		c, a, ok := r.next(&t)
 		if !ok {
 			break
@@ -380,7 +380,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 			break
 		}
 		t.slow = t.slow || k == fault.ModelTimeout
-		r.Logger.Warn("attempt failed", "request_id", r.id, "upstream", r.served.Name, "region", r.served.region, "error", err)
+		r.failed(r.served, err)
 	}
 	f := fault.From(last)
 	switch {
@@ -401,6 +401,14 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		r.tell()
 		yield(converse.Event{}, f)
 	}
+}
+
+// unwanted says that nobody waits for another attempt.
+func (r *run) unwanted() bool { return r.ctx.Err() != nil || r.running.isAborted() }
+
+// failed logs that an attempt at c has failed, and the call goes on.
+func (r *run) failed(c *candidate, err error) {
+	r.Logger.Warn("attempt failed", "request_id", r.id, "upstream", c.Name, "region", c.region, "error", err)
 }
 
 // tell writes into the answer's headers where the call is served, or was tried last.

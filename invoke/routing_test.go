@@ -1,8 +1,10 @@
 package invoke_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -151,6 +153,10 @@ func TestHedge(t *testing.T) {
 		return func(ctx context.Context, r *upstream.Request) (converse.Stream, error) { close(g); return f(ctx, r) }
 	}
 	timeout := refuse(fault.New(fault.ModelTimeout, "no"))
+	var invoker atomic.Pointer[invoke.Invoker]
+	throttled := func(v *invoke.Invoker) bool {
+		return slices.ContainsFunc(v.Targets(), func(s routing.Status) bool { return !s.ThrottledUntil.IsZero() })
+	}
 	for name, c := range map[string]struct {
 		east, west func(gate) scripted
 		err        fault.Kind
@@ -165,6 +171,9 @@ func TestHedge(t *testing.T) {
 		"the second is refused": {func(g gate) scripted {
 			return func(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
 				<-g
+				for !throttled(invoker.Load()) { // else it may begin before the refusal has come
+					time.Sleep(time.Millisecond)
+				}
 				return answers(ctx, r)
 			}
 		}, func(g gate) scripted { return opening(g, refuse(fault.New(fault.Throttled, "no"))) }, 0, "east", -1},
@@ -183,6 +192,7 @@ func TestHedge(t *testing.T) {
 				}
 				r := newRig(t, up("east", []string{"us-east-1"}, watched(c.east(g))), up("west", []string{"us-west-2"}, watched(c.west(g))))
 				r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Policy = policy(t, "default hedge=1ms") })
+				invoker.Store(r.Invoker)
 				call := r.call("us."+haiku, stream)
 				var err error
 				if stream {
@@ -223,6 +233,59 @@ func TestHedge(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestHedgePanic: an attempt that panics in a race fails like another, and takes neither the other nor the process with it.
+func TestHedgePanic(t *testing.T) {
+	for name, panics := range map[string]func() scripted{
+		"before the answer": func() scripted {
+			return func(context.Context, *upstream.Request) (converse.Stream, error) { panic("a bug") }
+		},
+		"within it": func() scripted {
+			return func(context.Context, *upstream.Request) (converse.Stream, error) {
+				return func(func(converse.Event, error) bool) { panic("a bug") }, nil
+			}
+		},
+		"once it has lost": func() scripted {
+			return func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) { <-ctx.Done(); panic("a bug") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			r := newRig(t, up("east", []string{"us-east-1"}, panics()), up("west", []string{"us-west-2"}, answers))
+			r.Invoker = rebuilt(r, func(cfg *invoke.Config) {
+				cfg.Policy = policy(t, "default hedge=1ms")
+				cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			})
+			if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); err != nil {
+				t.Fatal(err)
+			}
+			if es := r.entries(t); len(es) != 1 || es[0].Status != ledger.Completed || es[0].Upstream != "west" {
+				t.Errorf("%+v", es)
+			}
+			if !strings.Contains(log.String(), "a bug") {
+				t.Errorf("the log does not say it: %s", &log)
+			}
+		})
+	}
+}
+
+// TestHedgeForNobody: once its caller has gone no second target is asked beside the first.
+func TestHedgeForNobody(t *testing.T) {
+	var west atomic.Int64
+	ctx, cancel := context.WithCancel(t.Context())
+	r := newRig(t, up("east", []string{"us-east-1"}, func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) {
+		cancel()
+		<-ctx.Done() // its drain, which is longer than the time until the hedge
+		return nil, ctx.Err()
+	}), up("west", []string{"us-west-2"}, counting(&west, answers)))
+	r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Policy = policy(t, "default hedge=20ms") })
+	if _, err := r.Do(ctx, r.call("us."+haiku, false)); err == nil {
+		t.Error("it is answered")
+	}
+	if es := r.entries(t); len(es) != 1 || es[0].Status != ledger.Cancelled || es[0].Attempts != 1 || west.Load() != 0 {
+		t.Errorf("%d hedges, %+v", west.Load(), es)
 	}
 }
 
