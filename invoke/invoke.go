@@ -383,6 +383,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		r.failed(r.served, err)
 	}
 	f := fault.From(last)
+	r.refused = r.first == 0 && refused(f)
 	switch {
 	case errors.Is(last, errGone), r.ctx.Err() != nil:
 		if err := r.settle(ledger.Cancelled, "caller went away"); err != nil {
@@ -392,7 +393,6 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		_ = r.settle(ledger.Failed, "the server stopped")
 		f = fault.New(fault.Unavailable, "The service is stopping. Try again.")
 	default:
-		r.refused = r.first == 0 && refused(f)
 		if err := r.settle(ledger.Failed, f.Kind.String()); err != nil {
 			f = fault.From(err)
 		}

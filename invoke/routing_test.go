@@ -289,6 +289,25 @@ func TestHedgeForNobody(t *testing.T) {
 	}
 }
 
+// TestGoneAndRefused: what no upstream has worked on is not charged because its caller has gone meanwhile.
+func TestGoneAndRefused(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	r := newRig(t, up("east", nil, func(context.Context, *upstream.Request) (converse.Stream, error) {
+		cancel()
+		return nil, fault.New(fault.Throttled, "no")
+	}))
+	if _, err := r.Do(ctx, r.call(haiku, false)); !fault.Is(err, fault.Throttled) {
+		t.Error(err)
+	}
+	es := r.entries(t)
+	if len(es) != 1 {
+		t.Fatalf("%d entries", len(es))
+	}
+	if nano, unrated := es[0].Cost(); es[0].Status != ledger.Cancelled || nano != 0 || unrated || es[0].Estimated || es[0].Usage != (converse.Usage{}) {
+		t.Errorf("%+v", es[0])
+	}
+}
+
 // TestHedgeNative: what an event points to is valid until the next one, in a race too; and a consumer that stops early ends
 // both attempts.
 func TestHedgeNative(t *testing.T) {
