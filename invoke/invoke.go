@@ -379,7 +379,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 		if committed || !k.Retryable() {
 			break
 		}
-		t.slow = t.slow || k == fault.ModelTimeout
+		t.slow = t.slow || late(err)
 		r.failed(r.served, err)
 	}
 	f := fault.From(last)
@@ -582,6 +582,12 @@ func refused(f *fault.Error) bool {
 		return f.OriginalStatus >= 400
 	}
 	return false
+}
+
+// late says that the failure err was long in coming: nothing began in time, or there was no connection in time.
+func late(err error) bool {
+	var e interface{ Timeout() bool } // net.Error's
+	return fault.Is(err, fault.ModelTimeout) || errors.As(err, &e) && e.Timeout()
 }
 
 // Recovered is the settlement of a call that a crash left open: what it really used is not known. Its input is charged

@@ -3,15 +3,18 @@ package invoke_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +86,36 @@ func TestFailover(t *testing.T) {
 			}
 			if source.Load() != c.asked || other.Load() != calls {
 				t.Errorf("the source was asked %d times, want %d; the other %d times", source.Load(), c.asked, other.Load())
+			}
+		})
+	}
+}
+
+// TestAllOut: a call whose targets are all known to be down tries the next one too when the first says no at once, and is not
+// kept waiting a second time when it was long in saying so.
+func TestAllOut(t *testing.T) {
+	for name, c := range map[string]struct {
+		err      *fault.Error
+		attempts int
+	}{
+		"refused":                {fault.Wrap(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, fault.Unavailable, "no"), 2},
+		"no connection in time":  {fault.Wrap(&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, fault.Unavailable, "no"), 1},
+		"does not begin in time": {fault.New(fault.ModelTimeout, "no"), 1},
+		"503 at once":            {fault.Wrap(errors.New("busy"), fault.Unavailable, "no"), 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, up("a", []string{"us-east-1"}, refuse(c.err)), up("b", []string{"us-west-2"}, refuse(c.err)))
+			now := time.Now()
+			r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Clock = func() time.Time { return now } }) // nothing heals
+			for range 8 {
+				if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); !fault.Is(err, c.err.Kind) {
+					t.Fatal(err)
+				}
+			}
+			call := r.call("us."+haiku, false)
+			call.Header = map[string][]string{}
+			if _, err := r.Do(t.Context(), call); !fault.Is(err, c.err.Kind) || call.Header["X-Outcrop-Attempts"][0] != strconv.Itoa(c.attempts) {
+				t.Errorf("%v after %v attempts, want %d", err, call.Header["X-Outcrop-Attempts"], c.attempts)
 			}
 		})
 	}

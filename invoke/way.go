@@ -172,7 +172,7 @@ type turns struct {
 	plan   []routing.Step
 	at     int
 	forced bool // nothing would have the call, and it goes where it may all the same
-	slow   bool // a target did not begin in time
+	slow   bool // a target did not begin in time, or could not be connected to in time
 }
 
 // plan puts the candidates in the order in which they are to be tried.
