@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"outcrop/fault"
+	"outcrop/routing"
 	"outcrop/upstream"
 )
 
@@ -22,9 +23,12 @@ func (n Count) Method() string {
 	return "estimate"
 }
 
+// mostCounts is how many upstreams are asked to count before an estimate is the better answer.
+const mostCounts = 3
+
 // CountTokens counts the input tokens of c, which is not sent to a model, costs nothing and leaves no entry. The first
-// upstream that serves the model and counts for it is asked; where none does, or its count fails, the answer is an
-// estimate.
+// upstream that is well, serves the model and counts for it is asked, and when its count fails another. Where none counts,
+// the answer is an estimate.
 func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 	c.Caller.Locate(c.ModelID)
 	route, err := v.Profiles.Resolve(c.Caller.Account, c.Caller.Region, c.ModelID)
@@ -49,9 +53,13 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 		}
 		return Count{}, uncounted
 	}
-	w := v.way(route, c.Start)
-	for i := range w.candidates {
-		k := &w.candidates[i]
+	w, asked := v.way(route, c.Start), 0
+	var refused *upstream.Upstream // has said that it cannot, and says so in every Region
+	for _, s := range w.set.Plan(nil, v.Clock(), 0, false) {
+		k := &w.candidates[s.Index]
+		if s.Standing >= routing.IsDown || k.Upstream == refused || asked == mostCounts {
+			continue
+		}
 		p, err := v.provider(route, k, c.ID.String())
 		if err != nil {
 			return Count{}, err
@@ -60,6 +68,7 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 		if !ok {
 			continue
 		}
+		asked++
 		n, err := counter.CountTokens(ctx, &upstream.Request{
 			ID: c.ID.String(), Model: k.model, ModelID: route.Model.ID, Region: k.region, Body: c.Body, Native: c.Native,
 		})
@@ -68,6 +77,9 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 		}
 		if ctx.Err() != nil {
 			return Count{}, err
+		}
+		if !fault.From(err).Kind.Retryable() {
+			refused = k.Upstream
 		}
 		v.Logger.Warn("an upstream could not count tokens", "request_id", c.ID.String(), "upstream", k.Name, "region", k.region, "error", err)
 	}

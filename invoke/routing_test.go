@@ -653,6 +653,56 @@ func (m *moody) Send(ctx context.Context, r *upstream.Request) (converse.Stream,
 	return nil, err
 }
 
+// TestCountingAsksFew: who cannot count is asked once and not in every Region, who fails is not asked for ever, and who is down
+// or throttled not at all.
+func TestCountingAsksFew(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		state routing.Outcome // of each target, before
+		asked int
+		n     invoke.Count
+	}{
+		"it counts":            {nil, routing.Answered, 1, invoke.Count{InputTokens: 4711, Exact: true}},
+		"it cannot":            {fault.New(fault.Validation, "no"), routing.Answered, 1, invoke.Count{InputTokens: 6}},
+		"it cannot be reached": {fault.New(fault.Unavailable, "no"), routing.Answered, 3, invoke.Count{InputTokens: 6}},
+		"it is down":           {nil, routing.Unreachable, 0, invoke.Count{InputTokens: 6}},
+		"it throttles":         {nil, routing.Throttled, 0, invoke.Count{InputTokens: 6}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := &counter{err: c.err}
+			const model = "anthropic.claude-sonnet-4-20250514-v1:0"
+			r := newRig(t, &upstream.Upstream{Name: "aws", Provider: u, Regional: true})
+			now := time.Now()
+			r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Clock = func() time.Time { return now } })
+			route, err := r.Profiles.Resolve(account, "us-east-1", "global."+model)
+			if err != nil || len(route.Targets) < 10 {
+				t.Fatal(err, route)
+			}
+			for _, to := range route.Targets {
+				for range 5 {
+					a, _ := r.Routing.Target(routing.Name{Upstream: "aws", Region: to.Region, Model: model}).Begin(now, routing.Try{Forced: true})
+					a.End(now, c.state, time.Minute, "")
+				}
+			}
+			if n, err := r.CountTokens(t.Context(), r.call("global."+model, false)); err != nil || n != c.n || u.asked != c.asked {
+				t.Errorf("%+v, %v, after asking %d times; want %+v after %d", n, err, u.asked, c.n, c.asked)
+			}
+		})
+	}
+}
+
+// counter is an upstream that counts.
+type counter struct {
+	scripted
+	err   error
+	asked int
+}
+
+func (c *counter) CountTokens(context.Context, *upstream.Request) (int64, error) {
+	c.asked++
+	return 4711, c.err
+}
+
 // TestEmbeddingsHedge: the answer is that of the target which began first.
 func TestEmbeddingsHedge(t *testing.T) {
 	slow := embedder{func(ctx context.Context) (*converse.Embeddings, error) { <-ctx.Done(); return nil, ctx.Err() }}
