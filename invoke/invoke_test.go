@@ -82,13 +82,19 @@ type rig struct {
 
 func newRig(t testing.TB, ups ...*upstream.Upstream) *rig {
 	t.Helper()
-	ctx := t.Context()
-	dir := t.TempDir()
-	st, err := store.Open(ctx, filepath.Join(dir, "outcrop.db"))
+	cat, err := catalog.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cat, err := catalog.Load()
+	return newRigOf(t, cat, ups...)
+}
+
+// newRigOf is newRig with another catalog.
+func newRigOf(t testing.TB, cat *catalog.Catalog, ups ...*upstream.Upstream) *rig {
+	t.Helper()
+	ctx := t.Context()
+	dir := t.TempDir()
+	st, err := store.Open(ctx, filepath.Join(dir, "outcrop.db"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -451,12 +451,24 @@ func TestResidency(t *testing.T) {
 		}
 		cases = n
 	}
-	cat, err := catalog.Load()
+	facts, err := catalog.Embedded()
 	if err != nil {
 		t.Fatal(err)
 	}
-	base := newRig(t)
+	if err := facts.AddGeography(catalog.Geography{
+		Name: "onprem", Sources: []string{"us-east-1", "onprem-tokyo-1"}, Destinations: []string{"onprem-tokyo-1", "onprem-osaka-1"}, Models: []string{haiku},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	cat, err := catalog.New(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := newRigOf(t, cat)
 	handles := newHandles(t, base, cat)
+	// What the last gate has refused was not served elsewhere, but would have been without it.
+	var log syncBuffer
+	base.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))
 	var done, attempts, elsewhere, hedged atomic.Int64
 	var allowed sync.Map // id of a call -> the Regions it may be served in
 	watch := func(r *upstream.Request) {
@@ -514,10 +526,25 @@ func TestResidency(t *testing.T) {
 			hedged.Add(1)
 		}
 	}
+	if text := log.String(); text != "" {
+		t.Errorf("%.2000s", text)
+	}
 	t.Logf("%d calls, %d attempts, %d of them outside the source Region, %d hedges", done.Load(), attempts.Load(), elsewhere.Load(), hedged.Load())
 	if n := done.Load(); attempts.Load() < n || elsewhere.Load() < n/10 {
 		t.Error("too few attempts to prove anything")
 	}
+}
+
+// syncBuffer is a bytes.Buffer for several goroutines.
+type syncBuffer struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
 }
 
 // handle is what a caller may name, with the Regions that AWS lists for it.
@@ -531,9 +558,9 @@ type handle struct {
 func newHandles(t *testing.T, r *rig, cat *catalog.Catalog) []*handle {
 	var hs []*handle
 	draw := rand.New(rand.NewPCG(5, 5))
-	for _, source := range []string{"us-east-1", "us-west-2", "eu-central-1", "ap-northeast-1"} {
+	for _, source := range []string{"us-east-1", "us-west-2", "eu-central-1", "ap-northeast-1", "onprem-tokyo-1"} {
 		for i, p := range cat.Profiles(source) {
-			if i%3 != 0 {
+			if i%3 != 0 && p.Geo != "onprem" {
 				continue
 			}
 			m, ok := cat.Model(p.ModelID)
@@ -569,19 +596,29 @@ func newHandles(t *testing.T, r *rig, cat *catalog.Catalog) []*handle {
 		}
 		for i, m := range cat.Models(source) {
 			if i%7 == 0 && m.Streaming && cat.OnDemand(m.ID, source) && slices.Contains(m.OutputModalities, "TEXT") {
-				hs = append(hs, &handle{m.ID, source, m.ID, []string{source}})
+				made, err := r.Profiles.Create(t.Context(), account, source, profile.CreateRequest{Name: "p", Source: arn.FoundationModel(source, m.ID)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				hs = append(hs, &handle{m.ID, source, m.ID, []string{source}}, &handle{made.ID, source, m.ID, []string{source}})
 			}
 		}
 	}
-	if len(hs) < 40 {
-		t.Fatalf("%d handles", len(hs))
+	own := 0
+	for _, h := range hs {
+		if slices.Contains(h.regions, "onprem-osaka-1") {
+			own++
+		}
+	}
+	if len(hs) < 40 || own != 4 { // from two Regions, each with an application profile
+		t.Fatalf("%d handles, %d of the operator's own", len(hs), own)
 	}
 	return hs
 }
 
 // topology is an Invoker on base's ledger with upstreams at random, each of which fails at random, and its clock.
 func topology(base *rig, handles []*handle, r *rand.Rand, watch func(*upstream.Request)) (*invoke.Invoker, *atomic.Int64) {
-	regions := map[string]bool{"sa-east-1": true}
+	regions := map[string]bool{"sa-east-1": true, "nowhere-fast-1": true}
 	for _, h := range handles {
 		for _, to := range h.regions {
 			regions[to] = true
