@@ -28,7 +28,7 @@ const (
 )
 
 func (l *latency) add(now int64, d time.Duration) {
-	mean := math.Float64frombits(l.mean.Load())
+	mean := l.last()
 	if mean == 0 {
 		mean = float64(d)
 	} else {
@@ -49,9 +49,12 @@ func (l *latency) add(now int64, d time.Duration) {
 	}
 }
 
+// last returns the mean as it was heard, 0 when it is not known.
+func (l *latency) last() float64 { return math.Float64frombits(l.mean.Load()) }
+
 // now returns the mean, 0 when it is not known. It fades while nothing is heard.
 func (l *latency) now(now int64) float64 {
-	mean := math.Float64frombits(l.mean.Load())
+	mean := l.last()
 	if idle := now - l.at.Load(); mean > 0 && idle > int64(time.Second) {
 		mean *= math.Exp(-float64(idle) / idleTime)
 	}
@@ -64,7 +67,7 @@ func (l *latency) recent(now int64) float64 {
 	if l.known.Load() < fewSamples || now-l.at.Load() > recentTime {
 		return 0
 	}
-	return math.Float64frombits(l.mean.Load())
+	return l.last()
 }
 
 // forget makes the mean unknown.

@@ -274,7 +274,7 @@ func (m *member) step(i int, t *Table, now int64, kind int) Step {
 // not known, or has faded, one call at a time finds out: were they all to, they would all wait for what may be slow.
 func (m *member) pace(p *Step, kind int, least float64) (float64, Reason) {
 	underWay := m.outstanding[kind].Load()
-	switch mean := math.Float64frombits(m.latency[kind].mean.Load()); {
+	switch mean := m.latency[kind].last(); {
 	case mean > 0 && underWay > 0:
 		return mean, ByLatency
 	case mean > 0:

@@ -368,7 +368,7 @@ type Status struct {
 	ThrottledUntil time.Time     // the zero time when it is not throttled
 	Outstanding    int           // calls of this model under way
 	ServerWork     int           // calls of all models of the server under way
-	Streamed       time.Duration // mean time to the first event of a stream, 0 when it is not known
+	Streamed       time.Duration // mean time to the first event of a stream, however long ago, 0 when it is not known
 	Whole          time.Duration // and of a whole answer
 	ErrorRate      float64       // of the last ten seconds: the model's or its server's, whichever is worse
 	Calls          int           // in them
@@ -397,7 +397,7 @@ func (t *Target) status(now time.Time) Status {
 	at := t.table.since(now)
 	s := Status{
 		Name: t.Name, Outstanding: int(t.outstanding[0].Load() + t.outstanding[1].Load()), ServerWork: int(t.place.outstanding.Load()),
-		Whole: time.Duration(t.latency[0].now(at)), Streamed: time.Duration(t.latency[1].now(at)),
+		Whole: time.Duration(t.latency[0].last()), Streamed: time.Duration(t.latency[1].last()),
 	}
 	ok, trial, until := t.admits(at)
 	switch {

@@ -271,6 +271,17 @@ func TestLatency(t *testing.T) {
 	}
 }
 
+// TestStatusOfIdle: who looks at a target that has been idle sees how long it took, and not what that has faded to.
+func TestStatusOfIdle(t *testing.T) {
+	f := newField(t, 2, "default", nil)
+	f.now = f.now.Add(time.Hour)
+	f.serve(0, 3, 2*time.Second)
+	f.now = f.now.Add(time.Minute)
+	if s := f.targets[0].status(f.now); s.Streamed.Round(time.Millisecond) != 2*time.Second || s.Whole != 0 {
+		t.Errorf("%v, %v", s.Streamed, s.Whole)
+	}
+}
+
 // TestAfterOutage: a target that was out for long, with calls that hung and trials that failed, has its share back once it
 // has answered and warmed up. Nothing of the outage makes it an outlier among the others.
 func TestAfterOutage(t *testing.T) {
