@@ -244,7 +244,7 @@ type Outcome uint8
 // The outcomes.
 const (
 	Answered    Outcome = iota // or it was refused for what the request is: the target is well
-	Abandoned                  // nobody waits for it any more: nothing is known
+	Abandoned                  // nobody waits for it any more: nothing is known, unless somebody waited for long
 	Throttled                  // the rate was too high
 	Failed                     // the model failed
 	Slow                       // the first event did not come in time
@@ -269,6 +269,10 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 		}
 	case Abandoned:
 		if !a.first {
+			if a.overdue(at) {
+				o, what = Slow, "unanswered"
+				t.health.record(&c.Breaker, a.began, at, false)
+			}
 			a.waited(at)
 		}
 	case Throttled:
@@ -289,6 +293,22 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 		t.failure = Failure{now, what}
 		t.mu.Unlock()
 	}
+}
+
+// longWait is for how long a caller waits at least whose leaving says something of the target.
+const longWait = 10 * time.Second
+
+// overdue says that whoever gave the attempt up had waited for long, and for much longer than calls at the target do. A server
+// that has stopped answering would else be found out by nobody whose patience ends before the limit of its first event.
+func (a *Attempt) overdue(now int64) bool {
+	t, d := a.target, time.Duration(now-a.began)
+	if d < longWait {
+		return false
+	}
+	t.mu.Lock()
+	usual := t.latency[kind(a.stream)].quantile(0.5)
+	t.mu.Unlock()
+	return usual > 0 && float64(d) > t.table.cfg.Ejection.Latency*float64(usual)
 }
 
 // forget makes the mean latencies unknown.

@@ -271,6 +271,41 @@ func TestLatency(t *testing.T) {
 	}
 }
 
+// TestImpatience: callers who leave after a minute find out a server that has stopped answering, although its own limit is longer;
+// those who leave soon, or whose like wait as long as a rule, say nothing.
+func TestImpatience(t *testing.T) {
+	for name, c := range map[string]struct {
+		n     int           // answers before
+		usual time.Duration // that each took
+		wait  time.Duration
+		out   bool
+	}{
+		"hung":           {40, time.Second, time.Minute, true},
+		"impatient":      {40, time.Second, 9 * time.Second, false},
+		"slow as usual":  {40, 20 * time.Second, time.Minute, false},
+		"not known well": {10, time.Second, time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newField(t, 2, "default", nil)
+			f.now = f.now.Add(time.Hour)
+			f.serve(0, c.n, c.usual)
+			var waiting []Attempt
+			for range 5 {
+				a, _ := f.targets[0].Begin(f.now, Try{Stream: true})
+				waiting = append(waiting, a)
+			}
+			f.now = f.now.Add(c.wait)
+			for i := range waiting {
+				waiting[i].End(f.now, Abandoned, 0, "internal")
+			}
+			s := f.targets[0].status(f.now)
+			if out := s.Health == Out; out != c.out || (f.plan(0)[0].Index != 0) != c.out || (s.Failure.What == "unanswered") != c.out {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
 // TestStatusOfIdle: who looks at a target that has been idle sees how long it took, and not what that has faded to.
 func TestStatusOfIdle(t *testing.T) {
 	f := newField(t, 2, "default", nil)
