@@ -275,6 +275,16 @@ func TestAffinity(t *testing.T) {
 		}
 		f.busy(p[0].Index, 1)
 	}
+	// Its part is by weight.
+	f = newField(t, 3, "weighted r0=2 r1=1 r2=1", nil)
+	to := f.plan(key)[0].Index
+	for range 400 {
+		f.busy(f.plan(key)[0].Index, 1)
+	}
+	part := f.Table.cfg.AffinityLoad * 400 * []float64{2, 1, 1}[to] / 4
+	if n := float64(f.targets[to].status(f.now).Outstanding); n < part-2 || n > part+2 {
+		t.Errorf("target %d has %v of 400, want about %v", to, n, part)
+	}
 	// Calls that begin otherwise, or when affinity is off, are not kept together.
 	f = newField(t, 4, "weighted affinity=off", nil)
 	seen := map[int]bool{}
@@ -360,6 +370,18 @@ func TestEjection(t *testing.T) {
 			})
 		}, 0, 0},
 		"too few calls to say": {func(f *field) { f.serve(0, 1, 10*time.Millisecond); f.serve(1, 4, 10*time.Second) }, 0, 0},
+		"two fail too much, one may be out": {func(f *field) {
+			f.members = f.members[:3]
+			each(f, func(i int) {
+				for n := range 60 {
+					if i < 2 && n%2 == 0 && n%20 < 18 { // 45%, which no breaker minds
+						f.fail(i, 1, Failed)
+					} else {
+						f.serve(i, 1, time.Second)
+					}
+				}
+			})
+		}, 1, 0},
 		"three are slow, two may be out": {func(f *field) {
 			f.serve(0, 20, 10*time.Millisecond)
 			f.serve(1, 20, 100*time.Second)
@@ -375,22 +397,44 @@ func TestEjection(t *testing.T) {
 				for i, s := range f.plan(0) {
 					if s.Standing == Ejected {
 						n++
-						if i < 4-c.out {
+						if i < len(f.members)-c.out {
 							t.Error("one that is left out goes before others")
 						}
 					}
 				}
 				return n
 			}
-			if n := count(); n != c.out {
-				t.Errorf("%d are left out, want %d", n, c.out)
+			for range 2 { // and nobody joins them
+				if n := count(); n != c.out {
+					t.Errorf("%d are left out, want %d", n, c.out)
+				}
+				f.now = f.now.Add(judgeEvery)
 			}
-			f.now = f.now.Add(10*time.Second + time.Millisecond)
+			f.now = f.now.Add(8*time.Second + time.Millisecond)
 			c.out = c.later
 			if n := count(); n != c.later {
 				t.Errorf("%d are left out later, want %d", n, c.later)
 			}
 		})
+	}
+}
+
+// TestWarmUpAfterEjection: who was left out has its share back little by little, too.
+func TestWarmUpAfterEjection(t *testing.T) {
+	f := newField(t, 3, "weighted", nil)
+	f.now = f.now.Add(time.Hour)
+	each(f, func(i int) { f.serve(i, 50, 15*time.Millisecond) })
+	f.serve(2, 50, 400*time.Millisecond)
+	f.plan(0)
+	f.now = f.now.Add(10*time.Second + 10*time.Millisecond)
+	first := 0
+	for range 3000 {
+		if f.plan(0)[0].Index == 2 {
+			first++
+		}
+	}
+	if first < 50 || first > 170 {
+		t.Errorf("it goes first %d times of 3000, want a tenth of its third", first)
 	}
 }
 

@@ -123,6 +123,35 @@ func TestModelBreaker(t *testing.T) {
 	if _, r := b.Begin(start, Try{}); r != Granted {
 		t.Error("another model is not asked")
 	}
+	// Once it is closed, what opened it is over.
+	later := start.Add(time.Second)
+	for _, o := range []Outcome{Answered, Answered, Failed} {
+		at, r := a.Begin(later, Try{})
+		if r != Granted {
+			t.Fatal("no trial")
+		}
+		at.End(later, o, 0, "")
+	}
+	if s := a.status(later); s.Health != Well || s.Calls > 2 {
+		t.Errorf("one failure after an outage: %+v", s)
+	}
+}
+
+// TestBudgetOfUpstream: all models and Regions of an upstream have one budget.
+func TestBudgetOfUpstream(t *testing.T) {
+	c := config(1)
+	c.Budget = BudgetConfig{Ratio: 0, Floor: 2}
+	now := time.Now()
+	tb := New(c, now)
+	for i, want := range []Refusal{Granted, Granted, NoBudget} {
+		tg := tb.Target(Name{"u", []string{"us-east-1", "us-west-2", "us-east-2"}[i], []string{"m", "n", "o"}[i]})
+		if _, r := tg.Begin(now, Try{Again: true}); r != want {
+			t.Errorf("second attempt %d: %v, want %v", i, r, want)
+		}
+	}
+	if _, r := tb.Target(Name{"v", "us-east-1", "m"}).Begin(now, Try{Again: true}); r != Granted {
+		t.Error("another upstream's budget is its own")
+	}
 }
 
 // TestProbe: probes open and close a server's breaker without a call.
