@@ -121,6 +121,90 @@ func TestAllOut(t *testing.T) {
 	}
 }
 
+// TestThrottledIsLeftAlone: a second attempt does not go to who has asked to be left alone.
+func TestThrottledIsLeftAlone(t *testing.T) {
+	var west atomic.Int64
+	r := newRig(t, up("east", []string{"us-east-1"}, refuse(&fault.Error{Kind: fault.ModelError, OriginalStatus: 500})),
+		up("west", []string{"us-west-2"}, counting(&west, refuse(&fault.Error{Kind: fault.Throttled, RetryAfter: time.Hour}))))
+	now := time.Now()
+	r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Clock = func() time.Time { return now } })
+	for range 4 {
+		if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); err == nil {
+			t.Fatal("it is answered")
+		}
+	}
+	if west.Load() != 1 {
+		t.Errorf("it was asked %d times", west.Load())
+	}
+}
+
+// TestCallersWhoLeave: that callers leave says nothing of a server, however its answer breaks then.
+func TestCallersWhoLeave(t *testing.T) {
+	var leave context.CancelFunc
+	r := newRig(t, up("east", nil, func(context.Context, *upstream.Request) (converse.Stream, error) {
+		leave()
+		return nil, fault.New(fault.Unavailable, "no")
+	}))
+	for range 10 {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		leave = cancel
+		if _, err := r.Do(ctx, r.call(haiku, false)); err == nil {
+			t.Fatal("it is answered")
+		}
+	}
+	if s := r.Targets()[0]; s.Health != routing.Well || !s.Failure.At.IsZero() || s.Outstanding != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestPanic: a provider, or a consumer, that panics leaves neither an open entry nor a call that is counted as under way.
+func TestPanic(t *testing.T) {
+	for name, c := range map[string]struct {
+		up   scripted
+		take func()
+	}{
+		"the provider": {func(context.Context, *upstream.Request) (converse.Stream, error) { panic("a bug") }, func() {}},
+		"its stream": {func(context.Context, *upstream.Request) (converse.Stream, error) {
+			return func(yield func(converse.Event, error) bool) { yield(start(), nil); panic("a bug") }, nil
+		}, func() {}},
+		"the consumer": {answers, func() { panic("a bug") }},
+	} {
+		for _, hedge := range []string{"off", "10m"} {
+			if hedge != "off" && name != "the consumer" {
+				continue // of these attempts in a race see TestHedgePanic
+			}
+			t.Run(name+", hedge "+hedge, func(t *testing.T) {
+				r := newRig(t, up("east", []string{"us-east-1"}, c.up), up("west", []string{"us-west-2"}, answers))
+				r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Policy = policy(t, "default hedge="+hedge) })
+				func() {
+					defer func() {
+						if recover() == nil {
+							t.Error("the panic is gone")
+						}
+					}()
+					s, err := r.Stream(t.Context(), r.call("us."+haiku, true))
+					if err != nil {
+						t.Fatal(err)
+					}
+					for range s.Events {
+						c.take()
+					}
+				}()
+				es := r.entries(t)
+				if len(es) != 1 || es[0].Status != ledger.Failed || es[0].Reason != "panic" || es[0].Upstream != "east" || !es[0].Estimated {
+					t.Errorf("%+v", es)
+				}
+				for _, s := range r.Targets() {
+					if s.Outstanding != 0 || s.ServerWork != 0 {
+						t.Errorf("%d calls are left at %s", s.Outstanding, s.Upstream)
+					}
+				}
+			})
+		}
+	}
+}
+
 // rebuilt is the rig's Invoker with another configuration.
 func rebuilt(r *rig, change func(*invoke.Config)) *invoke.Invoker {
 	c := r.Invoker.Config
@@ -266,6 +350,48 @@ func TestHedge(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestHedgeEndsTheLoser as soon as another has begun, and not when that has ended; and a second attempt has no hedge.
+func TestHedgeEndsTheLoser(t *testing.T) {
+	ended := make(chan struct{})
+	var third atomic.Int64
+	r := newRig(t, up("first", []string{"us-east-1"}, func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) {
+		<-ctx.Done()
+		close(ended)
+		return nil, ctx.Err()
+	}), up("second", []string{"us-west-2"}, func(context.Context, *upstream.Request) (converse.Stream, error) {
+		return func(yield func(converse.Event, error) bool) {
+			if !yield(start(), nil) {
+				return
+			}
+			select {
+			case <-ended:
+			case <-time.After(10 * time.Second):
+				t.Error("the loser runs on beside the winner")
+			}
+			for _, e := range end(12, 5) {
+				if !yield(e, nil) {
+					return
+				}
+			}
+		}, nil
+	}))
+	r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Policy = policy(t, "default hedge=1ms") })
+	if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); err != nil {
+		t.Fatal(err)
+	}
+
+	standby := up("third", nil, counting(&third, answers))
+	standby.Standby = true
+	r = newRig(t, up("first", []string{"us-east-1"}, refuse(fault.New(fault.Unavailable, "no"))), up("second", []string{"us-west-2"}, func(ctx context.Context, q *upstream.Request) (converse.Stream, error) {
+		time.Sleep(20 * time.Millisecond)
+		return answers(ctx, q)
+	}), standby)
+	r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Policy = policy(t, "default hedge=1ms") })
+	if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); err != nil || third.Load() != 0 {
+		t.Errorf("%v, %d hedges of a second attempt", err, third.Load())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"outcrop/catalog"
+	"outcrop/converse"
 	"outcrop/fault"
 	"outcrop/profile"
 	"outcrop/routing"
@@ -50,5 +51,44 @@ func TestWays(t *testing.T) {
 	v.ways.byRoute.Range(func(any, any) bool { n++; return true })
 	if n > maxWays {
 		t.Errorf("%d ways are remembered", n)
+	}
+}
+
+// TestKey: what begins alike has one key, through one profile, however it goes on.
+func TestKey(t *testing.T) {
+	text := func(s string) converse.ContentBlock { return converse.ContentBlock{Text: &s} }
+	key := func(policy, arn, system string, turns ...string) routing.Key {
+		p, err := routing.ParsePolicy(policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &converse.Request{}
+		if system != "" {
+			b.System = []converse.SystemBlock{{Text: &system}}
+		}
+		for _, s := range turns {
+			b.Messages = append(b.Messages, converse.Message{Role: converse.RoleUser, Content: []converse.ContentBlock{text(s)}})
+		}
+		r := &run{call: &Call{Body: b}, route: &profile.Route{ARN: arn}, way: &way{set: routing.NewSet(p, nil)}}
+		return r.key()
+	}
+	one := key("weighted", "arn", "You are helpful.", "hello")
+	if one == 0 || one != key("default", "arn", "You are helpful.", "hello", "hi", "and then?") {
+		t.Error("the turns of a conversation go apart")
+	}
+	for name, other := range map[string]routing.Key{
+		"profile":       key("weighted", "another", "You are helpful.", "hello"),
+		"system prompt": key("weighted", "arn", "You are not.", "hello"),
+		"none":          key("weighted", "arn", "", "hello"),
+		"first message": key("weighted", "arn", "You are helpful.", "hi"),
+	} {
+		if other == 0 || other == one {
+			t.Errorf("another %s has the same key", name)
+		}
+	}
+	for _, policy := range []string{"latency", "weighted affinity=off"} {
+		if key(policy, "arn", "You are helpful.", "hello") != 0 {
+			t.Errorf("%s has a key", policy)
+		}
 	}
 }
