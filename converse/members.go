@@ -13,12 +13,13 @@ var ErrNotObject = errors.New("not a JSON object")
 
 // EachMember calls f with each member of object, in order, and stops at the first error of f, which it returns. It returns
 // ErrNotObject where object is none; an empty text has no members. A name may come twice: who wrote the object may be
-// lax, and what becomes of it is its reader's to say. The value is object's own text.
-func EachMember(object jsontext.Value, f func(name string, v jsontext.Value) error) error {
+// lax, and what becomes of it is its reader's to say. The options say what more the reader allows. The value is object's own
+// text.
+func EachMember(object jsontext.Value, f func(name string, v jsontext.Value) error, options ...jsontext.Options) error {
 	if len(bytes.TrimSpace(object)) == 0 {
 		return nil
 	}
-	d := jsontext.NewDecoder(bytes.NewBuffer(object), jsontext.AllowDuplicateNames(true)) // which reads object where it is
+	d := jsontext.NewDecoder(bytes.NewBuffer(object), append(options, jsontext.AllowDuplicateNames(true))...) // which reads object where it is
 	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
 		return ErrNotObject
 	}

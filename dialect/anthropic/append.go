@@ -3,7 +3,7 @@ package anthropic
 import (
 	"bytes"
 	"encoding/base64"
-	"io"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,46 +136,31 @@ func appendNative(w writer, body []byte, model string, stream bool) ([]byte, []s
 // native writes the members of body but those that are said elsewhere, and keeps the betas.
 func (w *writer) native(body []byte) error {
 	malformed := fault.New(fault.Validation, "Malformed input request, please reformat your input and try again.")
-	d := jsontext.NewDecoder(bytes.NewBuffer(body), lenient)
-	if t, err := d.ReadToken(); err != nil || t.Kind() != '{' {
+	if jsontext.Value(body).Kind() != '{' {
 		return malformed
 	}
-	for d.PeekKind() == '"' {
-		t, err := d.ReadToken()
-		if err != nil {
-			return malformed
-		}
-		name := t.String()
-		v, err := d.ReadValue()
-		if err != nil {
-			return malformed
-		}
+	err := converse.EachMember(body, func(name string, v jsontext.Value) error {
 		switch name {
 		case "model", "stream", "anthropic_version":
-			continue
+			return nil
 		case "anthropic_beta":
 			if v.Kind() == 'n' {
-				continue
+				return nil
 			}
-			if err := w.beta(name, v); err != nil {
-				return err
-			}
-			continue
+			return w.beta(name, v)
 		case "messages", "system", "tools", "tool_choice", "output_config":
 		default:
 			if w.form == countTokens && !inPrompt(name) {
-				continue
+				return nil
 			}
 		}
 		w.b = outbound.AppendMember(w.b, name, v)
-	}
-	if _, err := d.ReadToken(); err != nil {
+		return nil
+	}, lenient)
+	if errors.Is(err, converse.ErrNotObject) {
 		return malformed
 	}
-	if _, err := d.ReadToken(); err != io.EOF {
-		return malformed
-	}
-	return nil
+	return err
 }
 
 // inPrompt says which members besides those that every request has the token counting takes.
