@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // Error is what a server answered instead of a result: the error object of a body or of an event.
@@ -144,11 +145,10 @@ type counts struct {
 	Tier string `json:"service_tier"`
 }
 
-// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
+// usage is what the server told.
 type usage struct {
-	converse.Usage
-	input, output bool
-	tier          string // as Converse names it
+	outbound.Told
+	tier string // as Converse names it
 }
 
 // Finished reports whether the server has said how the answer ended. A stream that ends before it was cut.
@@ -312,16 +312,7 @@ func internType(b []byte) string {
 // Usage returns what is known of the usage. Where the server has not told it, or told a part of it that cannot be, it is
 // estimated: input is called for the number of input tokens, and the output's are estimated from what came.
 func (d *Decoder) Usage(input func() int64) (u converse.Usage, estimated bool) {
-	u = d.usage.Usage
-	if !d.usage.input {
-		estimated = true
-		u.InputTokens = input()
-	}
-	if !d.usage.output || u.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		estimated = true
-		u.OutputTokens = d.tally
-	}
-	return u, estimated
+	return d.usage.Or(input, d.tally)
 }
 
 // blocks appends whole blocks.
@@ -509,30 +500,20 @@ func (d *Decoder) quick(data []byte) (kind converse.DeltaKind, text string, ok b
 	return kind, d.texts.Make(unquoted), err == nil
 }
 
-// maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 32
-
-func told(n *float64) (int64, bool) {
-	if n == nil || !(*n >= 0 && *n <= maxTokens) {
-		return 0, false
-	}
-	return int64(*n), true
-}
-
 // add takes over what c tells. The counts of a stream grow from event to event, so a smaller one is none: some servers
 // repeat the members of message_start as zeros. Only the end of an answer, which message_start is not, tells its output.
 // The input excludes what was read from the cache and what was written to it.
 func (u *usage) add(c *counts, end bool) {
 	grow := func(to *int64, n *float64) {
-		v, _ := told(n)
+		v, _ := outbound.Tokens(n)
 		*to = max(*to, v)
 	}
 	grow(&u.InputTokens, c.Input)
 	grow(&u.CacheReadInputTokens, c.CacheRead)
 	grow(&u.CacheWriteInputTokens, c.CacheWrite)
 	if t := c.Created; t != nil {
-		short, _ := told(t.FiveMinutes)
-		long, _ := told(t.OneHour)
+		short, _ := outbound.Tokens(t.FiveMinutes)
+		long, _ := outbound.Tokens(t.OneHour)
 		u.CacheWriteInputTokens = max(u.CacheWriteInputTokens, short+long)
 		u.CacheWrite1hInputTokens = max(u.CacheWrite1hInputTokens, long)
 	}
@@ -543,19 +524,19 @@ func (u *usage) add(c *counts, end bool) {
 		u.tier = "priority"
 	}
 	// An input of no tokens at all is not told: there is none.
-	u.input = u.InputTokens+u.CacheReadInputTokens+u.CacheWriteInputTokens > 0
-	if _, ok := told(c.Output); ok && end {
-		u.output = true
+	u.Input = u.InputTokens+u.CacheReadInputTokens+u.CacheWriteInputTokens > 0
+	if _, ok := outbound.Tokens(c.Output); ok && end {
+		u.Output = true
 		grow(&u.OutputTokens, c.Output)
 	}
 }
 
 // fill takes over from c what the answer itself has not told.
 func (u *usage) fill(c *counts) {
-	if u.input {
+	if u.Input {
 		c.Input, c.CacheRead, c.CacheWrite = nil, nil, nil
 	}
-	if u.output {
+	if u.Output {
 		c.Output = nil
 	}
 	u.add(c, true)
@@ -611,7 +592,7 @@ func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, text stri
 	if text == "" {
 		return dst
 	}
-	if kind != converse.SignatureDelta && !d.usage.output { // a whole answer tells its usage with its text
+	if kind != converse.SignatureDelta && !d.usage.Output { // a whole answer tells its usage with its text
 		d.tally += converse.EstimateTokens(text)
 	}
 	if d.open == 0 {
@@ -641,7 +622,7 @@ func ParseCount(body []byte) (int64, error) {
 	if err := json.Unmarshal(body, &c, lenient); err != nil {
 		return 0, malformed("%v", err)
 	}
-	n, ok := told(c.Input)
+	n, ok := outbound.Tokens(c.Input)
 	if !ok {
 		return 0, malformed("it tells no input_tokens: %.60q", body)
 	}

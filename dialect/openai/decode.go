@@ -60,7 +60,7 @@ type Decoder struct {
 	finish  string             // finish_reason
 	stopped string             // the stop sequence that the server told
 	tier    string             // the service tier that the server told, as Converse names it
-	usage   usage
+	usage   outbound.Told
 	tally   int64 // estimated tokens of what was appended
 
 	// The last chunk that held one piece of text and nothing else, for quick: all but its text repeats.
@@ -87,18 +87,12 @@ type part struct {
 	calls           []toolPart
 	finish, stopped string
 	tier            string
-	usage           usage
+	usage           outbound.Told
 	choices         bool
 	answers         int // how many choices there are
 	modelAt         int // where the model's name stands, its quotes included
 	modelEnd        int
 	err             *Error
-}
-
-// usage is what the server told. Input and output are told apart: of either, a count that cannot be is none.
-type usage struct {
-	converse.Usage
-	input, output bool
 }
 
 // joined is a text that comes in pieces, mostly in one. However many there are, each is copied once or twice.
@@ -191,11 +185,11 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 // takeUsage takes over what the chunk at hand tells of the usage.
 func (d *Decoder) takeUsage() {
 	u := &d.part.usage
-	if u.input {
-		d.usage.tellInput(u.InputTokens+u.CacheReadInputTokens+u.CacheWriteInputTokens, u.CacheReadInputTokens, u.CacheWriteInputTokens)
+	if u.Input {
+		tellInput(&d.usage, u.InputTokens+u.CacheReadInputTokens+u.CacheWriteInputTokens, u.CacheReadInputTokens, u.CacheWriteInputTokens)
 	}
-	if u.output && (u.OutputTokens > 0 || d.usage.OutputTokens == 0) {
-		d.usage.output, d.usage.OutputTokens = true, u.OutputTokens
+	if u.Output && (u.OutputTokens > 0 || d.usage.OutputTokens == 0) {
+		d.usage.Output, d.usage.OutputTokens = true, u.OutputTokens
 	}
 }
 
@@ -237,16 +231,7 @@ func (d *Decoder) Served() *converse.Served { return converse.ServedTier(cmp.Or(
 // Usage returns what is known of the usage. Where the server has not told it, or told a part of it that cannot be, it is
 // estimated: input is called for the number of input tokens, and the output's are estimated from what came.
 func (d *Decoder) Usage(input func() int64) (u converse.Usage, estimated bool) {
-	u = d.usage.Usage
-	if !d.usage.input {
-		estimated = true
-		u.InputTokens = input()
-	}
-	if !d.usage.output || u.OutputTokens == 0 && d.tally > 0 { // what was said was not for nothing
-		estimated = true
-		u.OutputTokens = d.tally
-	}
-	return u, estimated
+	return d.usage.Or(input, d.tally)
 }
 
 func (d *Decoder) stopReason() string {

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -210,10 +211,9 @@ func ParseEmbeddings(body []byte) (*converse.Embeddings, error) {
 		}
 		out.Float[at] = a.Data[i].Embedding
 	}
-	if a.Usage != nil && a.Usage.Prompt != nil && *a.Usage.Prompt > 0 && *a.Usage.Prompt <= maxTokens {
-		out.Usage.InputTokens = int64(*a.Usage.Prompt)
-	} else {
-		out.Estimated = true
+	if a.Usage != nil {
+		out.Usage.InputTokens, _ = outbound.Tokens(a.Usage.Prompt)
 	}
+	out.Estimated = out.Usage.InputTokens == 0
 	return out, nil
 }

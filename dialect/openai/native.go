@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // A body that came in the format of the server itself goes on as it is, and so does the answer: what is not known here
@@ -164,7 +165,7 @@ func (d *Decoder) Meter(data []byte) (Piece, error) {
 	}
 	out := d.piecePlace(len(data))
 	out.Content = text != "" || thought != "" || len(p.calls) > 0
-	out.UsageAlone = p.answers == 0 && p.usage != (usage{})
+	out.UsageAlone = p.answers == 0 && p.usage != (outbound.Told{})
 	return out, nil
 }
 

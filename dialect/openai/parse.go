@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 func malformed(format string, args ...any) error {
@@ -301,20 +302,19 @@ func (d *Decoder) function(t *toolPart) error {
 	})
 }
 
-// maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 32
-
 // readUsage reads and normalises the usage. prompt_tokens includes cached tokens, read and written; completion_tokens includes those of
-// the reasoning, but for servers (xAI's) whose total shows that they come on top. A count below zero or above maxTokens
-// is not told, and neither is a prompt of no tokens: there is none.
+// the reasoning, but for servers (xAI's) whose total shows that they come on top. A count that outbound.Tokens
+// does not believe is not told, and neither is a prompt of no tokens: there is none.
 func (d *Decoder) readUsage() error {
 	prompt, completion := int64(-1), int64(-1)
 	var total, cached, written, hit, reasoning int64
 	count := func(to *int64) error {
 		raw, err := d.in.value()
 		n, bad := strconv.ParseFloat(string(raw), 64)
-		if bad == nil && n >= 0 && n <= maxTokens {
-			*to = int64(n)
+		if bad == nil {
+			if tokens, told := outbound.Tokens(&n); told {
+				*to = tokens
+			}
 		}
 		return err
 	}
@@ -349,22 +349,22 @@ func (d *Decoder) readUsage() error {
 		if prompt >= 0 && reasoning > 0 && total == prompt+completion+reasoning {
 			completion += reasoning
 		}
-		u.output, u.OutputTokens = true, completion
+		u.Output, u.OutputTokens = true, completion
 	}
 	if prompt > 0 {
 		if cached == 0 {
 			cached = hit
 		}
-		u.tellInput(prompt, cached, written)
+		tellInput(u, prompt, cached, written)
 	}
 	return err
 }
 
 // tellInput takes over the input, of which cached tokens were read from a cache, and written ones written to it.
-func (u *usage) tellInput(all, cached, written int64) {
+func tellInput(u *outbound.Told, all, cached, written int64) {
 	cached = min(cached, all)
 	written = min(written, all-cached)
-	u.input = true
+	u.Input = true
 	u.InputTokens, u.CacheReadInputTokens, u.CacheWriteInputTokens = all-cached-written, cached, written
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
 
 // ResponsesDecoder is Decoder for answers of the Responses API: Append for each event of a stream, or once for a whole
@@ -339,13 +340,13 @@ func (d *ResponsesDecoder) readResponse(r *responseObject) error {
 		return malformed("%v", err)
 	}
 	if u := r.Usage; u != nil {
-		if n, ok := told(u.Input); ok && n > 0 {
-			cached, _ := told(&u.Details.Cached)
-			written, _ := told(&u.Details.Written)
-			d.usage.tellInput(n, cached, written)
+		if n, ok := outbound.Tokens(u.Input); ok && n > 0 {
+			cached, _ := outbound.Tokens(&u.Details.Cached)
+			written, _ := outbound.Tokens(&u.Details.Written)
+			tellInput(&d.usage, n, cached, written)
 		}
-		if n, ok := told(u.Output); ok {
-			d.usage.output, d.usage.OutputTokens = true, n
+		if n, ok := outbound.Tokens(u.Output); ok {
+			d.usage.Output, d.usage.OutputTokens = true, n
 		}
 	}
 	d.tier = tierOf(r.Tier)
@@ -373,14 +374,6 @@ func (d *ResponsesDecoder) readResponse(r *responseObject) error {
 		return malformed("a response of the status %.60q", r.Status)
 	}
 	return nil
-}
-
-// told reads a count. One below zero or above maxTokens is not told.
-func told(n *float64) (int64, bool) {
-	if n == nil || !(*n >= 0 && *n <= maxTokens) {
-		return 0, false
-	}
-	return int64(*n), true
 }
 
 // wholeItems appends the items of a whole response.

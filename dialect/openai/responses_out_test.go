@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -357,7 +358,7 @@ func FuzzResponsesDecoder(f *testing.F) {
 				t.Fatalf("%+v", es)
 			}
 		}
-		if u := es[len(es)-1].Usage; u.InputTokens < 0 || u.OutputTokens < 0 || u.CacheReadInputTokens < 0 || u.CacheWriteInputTokens < 0 || u.Total() > 4*maxTokens {
+		if u := es[len(es)-1].Usage; u.InputTokens < 0 || u.OutputTokens < 0 || u.CacheReadInputTokens < 0 || u.CacheWriteInputTokens < 0 || u.Total() > 4*outbound.MaxTokens {
 			t.Fatalf("%+v", u)
 		}
 	})

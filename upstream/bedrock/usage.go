@@ -9,14 +9,12 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 )
-
-// maxTokens bounds the counts that are believed, so that no sum of them overflows.
-const maxTokens = 1 << 32
 
 // credible says that counts can be numbers of tokens.
 func credible(counts ...int64) bool {
-	return !slices.ContainsFunc(counts, func(n int64) bool { return n < 0 || n > maxTokens })
+	return !slices.ContainsFunc(counts, func(n int64) bool { return n < 0 || n > outbound.MaxTokens })
 }
 
 // tokenUsage is Converse's TokenUsage.
@@ -163,7 +161,7 @@ func (t *tally) body(b []byte) {
 		t.InputTokens, t.told = *in.InputTextTokens, true
 		for _, r := range in.Results {
 			if credible(r.TokenCount) {
-				t.OutputTokens = min(t.OutputTokens+r.TokenCount, maxTokens)
+				t.OutputTokens = min(t.OutputTokens+r.TokenCount, outbound.MaxTokens)
 			}
 		}
 	}
