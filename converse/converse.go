@@ -12,6 +12,8 @@ import (
 	"iter"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/fault"
 )
 
 // Request is what Converse and ConverseStream take, without the model's identifier.
@@ -312,6 +314,15 @@ type JSONSchema struct {
 	Schema      string `json:"schema" required:"true"`
 	Name        string `json:"name,omitzero"`
 	Description string `json:"description,omitzero"`
+}
+
+// Object returns the schema as it stands, or a fault.Validation where it is no JSON object.
+func (s *JSONSchema) Object() (jsontext.Value, error) {
+	object := jsontext.Value(s.Schema)
+	if !object.IsValid(jsontext.AllowDuplicateNames(true)) || object.Kind() != '{' {
+		return nil, fault.New(fault.Validation, "outputConfig.textFormat.structure.jsonSchema.schema is not a JSON object.")
+	}
+	return object, nil
 }
 
 // Stop reasons, as the service model has them.

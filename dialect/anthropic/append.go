@@ -781,17 +781,13 @@ func (w *writer) toolChoice(c *converse.ToolChoice) error {
 }
 
 func (w *writer) outputConfig(c *converse.OutputConfig) error {
-	if c != nil && c.TextFormat != nil {
-		s := c.TextFormat.Structure.JSONSchema
-		if c.TextFormat.Type != "json_schema" || s == nil {
-			return w.refuse("outputConfig.textFormat." + c.TextFormat.Type)
-		}
-		schema, err := schemaOf(s)
-		if err != nil {
-			return err
-		}
+	s, schema, err := outbound.Schema(c, w.upstream, format)
+	if err != nil {
+		return err
+	}
+	if s != nil {
 		w.output = append(w.output, `,"format":{"type":"json_schema","schema":`...)
-		w.output = append(append(w.output, schema...), '}')
+		w.output = append(append(w.output, described(schema, s.Description)...), '}')
 	}
 	if len(w.output) > 0 {
 		w.raw(`,"output_config":{`)
@@ -801,25 +797,22 @@ func (w *writer) outputConfig(c *converse.OutputConfig) error {
 	return nil
 }
 
-// schemaOf returns the schema, with s's description in it where it has none of its own.
-func schemaOf(s *converse.JSONSchema) (jsontext.Value, error) {
-	described := false
-	err := outbound.Members("outputConfig.textFormat.structure.jsonSchema.schema", jsontext.Value(s.Schema), func(name string, _ jsontext.Value) error {
-		described = described || name == "description"
+// described returns schema, an object, with description in it where it has none of its own.
+func described(schema jsontext.Value, description string) jsontext.Value {
+	schema = bytes.TrimSpace(schema)
+	has := description == "" // nothing to put in
+	_ = converse.EachMember(schema, func(name string, _ jsontext.Value) error {
+		has = has || name == "description"
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if has {
+		return schema
 	}
-	schema := jsontext.Value(strings.TrimSpace(s.Schema))
-	if s.Description == "" || described {
-		return schema, nil
-	}
-	v := append(converse.AppendQuote([]byte(`{"description":`), s.Description), ',')
+	v := append(converse.AppendQuote([]byte(`{"description":`), description), ',')
 	if rest := bytes.TrimSpace(schema[1:]); rest[0] == '}' {
 		v = v[:len(v)-1]
 	}
-	return append(v, schema[1:]...), nil
+	return append(v, schema[1:]...)
 }
 
 // service writes the class of service and refuses what a body cannot ask for.

@@ -458,15 +458,8 @@ func (w *writer) tools(c *converse.ToolConfig, noParallel bool) error {
 }
 
 func (w *writer) output(c *converse.OutputConfig) error {
-	if c == nil || c.TextFormat == nil {
-		return nil
-	}
-	s := c.TextFormat.Structure.JSONSchema
-	if c.TextFormat.Type != "json_schema" || s == nil {
-		return w.refuse("outputConfig.textFormat." + c.TextFormat.Type)
-	}
-	schema, err := schemaOf(s)
-	if err != nil {
+	s, schema, err := outbound.Schema(c, w.upstream, w.format)
+	if s == nil {
 		return err
 	}
 	w.raw(`,"response_format":{"type":"json_schema","json_schema":{"name":`)
@@ -479,14 +472,6 @@ func (w *writer) output(c *converse.OutputConfig) error {
 	w.b = append(w.b, schema...)
 	w.raw(`,"strict":true}}`)
 	return nil
-}
-
-func schemaOf(s *converse.JSONSchema) (jsontext.Value, error) {
-	schema := jsontext.Value(s.Schema)
-	if !schema.IsValid(jsontext.AllowDuplicateNames(true)) || schema.Kind() != '{' {
-		return nil, fault.New(fault.Validation, "outputConfig.textFormat.structure.jsonSchema.schema is not a JSON object.")
-	}
-	return schema, nil
 }
 
 // schemaName is required there, optional here.

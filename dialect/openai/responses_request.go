@@ -411,15 +411,11 @@ func (w *writer) functions(c *converse.ToolConfig, noParallel bool) error {
 
 // textFormat writes the member text: the form of the output, and more members, each behind a comma.
 func (w *writer) textFormat(c *converse.OutputConfig, more []byte) error {
-	if c != nil && c.TextFormat != nil {
-		s := c.TextFormat.Structure.JSONSchema
-		if c.TextFormat.Type != "json_schema" || s == nil {
-			return w.refuse("outputConfig.textFormat." + c.TextFormat.Type)
-		}
-		schema, err := schemaOf(s)
-		if err != nil {
-			return err
-		}
+	s, schema, err := outbound.Schema(c, w.upstream, w.format)
+	if err != nil {
+		return err
+	}
+	if s != nil {
 		w.raw(`,"text":{"format":{"type":"json_schema"`)
 		w.member("name", schemaName(s))
 		if s.Description != "" {

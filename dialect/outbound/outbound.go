@@ -51,6 +51,22 @@ func BedrockOnly(r *converse.Request) string {
 	return ""
 }
 
+// Schema returns the schema that c wants the answer to follow, and its text, a JSON object. It returns nil where c wants
+// none, and a fault.Validation, of what is no object or in the words of Refuse, for what is no schema. c may be nil.
+func Schema(c *converse.OutputConfig, upstream, format string) (s *converse.JSONSchema, object jsontext.Value, err error) {
+	if c == nil || c.TextFormat == nil {
+		return nil, nil, nil
+	}
+	s = c.TextFormat.Structure.JSONSchema
+	if c.TextFormat.Type != "json_schema" || s == nil {
+		return nil, nil, Refuse(upstream, format, "outputConfig.textFormat."+c.TextFormat.Type)
+	}
+	if object, err = s.Object(); err != nil {
+		return nil, nil, err
+	}
+	return s, object, nil
+}
+
 // additionalPath is where the additional fields stand in a Converse request.
 const additionalPath = "additionalModelRequestFields"
 

@@ -310,8 +310,8 @@ func (p *Provider) expressible(r *converse.Request) error {
 		return refuse("promptVariables")
 	}
 	if o := r.OutputConfig; o != nil && o.TextFormat != nil && o.TextFormat.Structure.JSONSchema != nil {
-		if s := jsontext.Value(o.TextFormat.Structure.JSONSchema.Schema); !s.IsValid(jsontext.AllowDuplicateNames(true)) || s.Kind() != '{' {
-			return fault.New(fault.Validation, "outputConfig.textFormat.structure.jsonSchema.schema is not a JSON object.")
+		if _, err := o.TextFormat.Structure.JSONSchema.Object(); err != nil {
+			return err
 		}
 	}
 	if len(r.AdditionalModelRequestFields) > 0 {
