@@ -1,7 +1,6 @@
 package openai
 
 import (
-	"bytes"
 	"encoding/base64"
 	"path"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
 
@@ -164,13 +164,9 @@ func (r *reader) object(f func(name string) error) error {
 		return r.bad("Invalid '%s': nested too deeply.", r.where())
 	}
 	for more := r.enter('}'); more; {
-		raw, err := r.name()
+		name, err := r.nameText()
 		if err != nil {
 			return notJSON()
-		}
-		name := string(raw)
-		if bytes.IndexByte(raw, '\\') >= 0 {
-			name = unquote([]byte(`"`+name+`"`), false)
 		}
 		r.path = append(r.path, step{name: name})
 		if r.kind() == 'n' {
@@ -297,9 +293,7 @@ func (t *translation) instruct(text string) {
 
 // additional adds a member that Converse has none for.
 func (t *translation) additional(name string, value []byte) {
-	t.extra = append(t.extra, ',')
-	t.extra = converse.AppendQuote(t.extra, name)
-	t.extra = append(append(t.extra, ':'), value...)
+	t.extra = outbound.AppendMember(t.extra, name, value)
 }
 
 // keep adds the member at hand to the additional fields as it stands.

@@ -1,8 +1,6 @@
 package openai
 
 import (
-	"bytes"
-
 	"outcrop/converse"
 	"outcrop/dialect/outbound"
 )
@@ -22,7 +20,7 @@ func AppendNative(dst, body []byte, model string, stream bool) (out []byte, aske
 		case name == "stream_options" && stream:
 			options = value
 		default:
-			dst = appendMember(dst, name, value)
+			dst = outbound.AppendMember(dst, name, value)
 		}
 		return nil
 	})
@@ -36,7 +34,7 @@ func AppendNative(dst, body []byte, model string, stream bool) (out []byte, aske
 				asked = string(value) == "true"
 				return nil
 			}
-			dst = appendMember(dst, name, value)
+			dst = outbound.AppendMember(dst, name, value)
 			return nil
 		})
 	}
@@ -51,11 +49,6 @@ func appendNativeHead(dst []byte, model string, stream bool) []byte {
 	return dst
 }
 
-func appendMember(dst []byte, name string, value []byte) []byte {
-	dst = converse.AppendQuote(append(dst, ','), name)
-	return append(append(dst, ':'), value...)
-}
-
 // members calls f with each member of the object b.
 func members(b []byte, f func(name string, value []byte) error) error {
 	s := scanner{b: b}
@@ -63,13 +56,9 @@ func members(b []byte, f func(name string, value []byte) error) error {
 		return notJSON()
 	}
 	for more := s.enter('}'); more; {
-		raw, err := s.name()
+		name, err := s.nameText()
 		if err != nil {
 			return notJSON()
-		}
-		name := string(raw)
-		if bytes.IndexByte(raw, '\\') >= 0 {
-			name = unquote([]byte(`"`+name+`"`), false)
 		}
 		value, err := s.value()
 		if err != nil {
@@ -106,7 +95,7 @@ func AppendNativeResponses(dst, body []byte, model string, stream bool) (out []b
 				return badAt(name, "Unsupported parameter: '%s'. A response is made while its caller waits.", name)
 			}
 		}
-		dst = appendMember(dst, name, value)
+		dst = outbound.AppendMember(dst, name, value)
 		return nil
 	})
 	return append(dst, '}'), true, err

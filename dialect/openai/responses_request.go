@@ -482,7 +482,7 @@ func (w *writer) responsesFields(r *converse.Request) (f extraFields, err error)
 			}
 			return nil
 		case "verbosity":
-			f.text = appendMember(f.text, name, v)
+			f.text = outbound.AppendMember(f.text, name, v)
 			return nil
 		case "response_format":
 			var format struct {
@@ -491,14 +491,14 @@ func (w *writer) responsesFields(r *converse.Request) (f extraFields, err error)
 			if json.Unmarshal(v, &format) != nil || format.Type != "json_object" && format.Type != "text" || formatted {
 				return owned(name)
 			}
-			f.text = appendMember(f.text, "format", v)
+			f.text = outbound.AppendMember(f.text, "format", v)
 			return nil
 		case "text":
 			return object(name, v, func(name string, v []byte) error {
 				if name == "format" && formatted {
 					return owned("text.format")
 				}
-				f.text = appendMember(f.text, name, v)
+				f.text = outbound.AppendMember(f.text, name, v)
 				return nil
 			})
 		case "tool_choice":
@@ -507,7 +507,7 @@ func (w *writer) responsesFields(r *converse.Request) (f extraFields, err error)
 				return owned(name)
 			}
 			if f.noParallel = f.noParallel || one; none {
-				f.rest = appendMember(f.rest, name, []byte(`"none"`))
+				f.rest = outbound.AppendMember(f.rest, name, []byte(`"none"`))
 			}
 			return nil
 		case "parallel_tool_calls":
@@ -531,7 +531,7 @@ func (w *writer) responsesFields(r *converse.Request) (f extraFields, err error)
 		if mine {
 			return owned(name)
 		}
-		f.rest = appendMember(f.rest, name, v)
+		f.rest = outbound.AppendMember(f.rest, name, v)
 		return nil
 	})
 	return f, err

@@ -74,6 +74,15 @@ func (s *scanner) name() ([]byte, error) {
 	return raw[1 : len(raw)-1], nil
 }
 
+// nameText is name, as what it says.
+func (s *scanner) nameText() (string, error) {
+	raw, err := s.name()
+	if err != nil || bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw), err
+	}
+	return unquote([]byte(`"`+string(raw)+`"`), false), nil
+}
+
 // quoted reads a string and returns it with its quotes. plain says that it is ASCII without escapes.
 func (s *scanner) quoted() (raw []byte, plain bool, err error) {
 	if s.peek() != '"' {
