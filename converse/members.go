@@ -45,3 +45,26 @@ func EachMember(object jsontext.Value, f func(name string, v jsontext.Value) err
 	}
 	return nil
 }
+
+// Object is a JSON object that is put together member by member. The zero value has none; one that has some may be added to.
+type Object jsontext.Value
+
+// Add adds a member behind those that there are.
+func (o *Object) Add(name string, v jsontext.Value) {
+	b := bytes.TrimSpace(*o)
+	if len(b) <= len("{}") {
+		b = append(b[:0], '{')
+	} else {
+		b[len(b)-1] = ','
+	}
+	b = AppendQuote(b, name)
+	*o = append(append(append(b, ':'), v...), '}')
+}
+
+// Value returns the object, nil where it has no members.
+func (o Object) Value() jsontext.Value {
+	if len(o) <= len("{}") {
+		return nil
+	}
+	return jsontext.Value(o)
+}

@@ -369,7 +369,7 @@ func (q *request) parse(body []byte, f form) (*converse.Request, error) {
 		}
 		r.Messages = append(r.Messages, m)
 	}
-	extra := fields{b: append([]byte(nil), bytes.TrimSpace(q.Rest)...)}
+	extra := converse.Object(bytes.Clone(bytes.TrimSpace(q.Rest)))
 	if len(q.betas) > 0 {
 		var all []string
 		if len(q.Beta) > 0 && json.Unmarshal(q.Beta, &all) != nil {
@@ -386,7 +386,7 @@ func (q *request) parse(body []byte, f form) (*converse.Request, error) {
 		}
 	}
 	if len(q.Beta) > 0 && q.Beta.Kind() != 'n' {
-		extra.add("anthropic_beta", q.Beta)
+		extra.Add("anthropic_beta", q.Beta)
 	}
 	if err := q.tools(r, &extra); err != nil {
 		return nil, err
@@ -394,32 +394,8 @@ func (q *request) parse(body []byte, f form) (*converse.Request, error) {
 	if err := q.output(r, &extra); err != nil {
 		return nil, err
 	}
-	r.AdditionalModelRequestFields = extra.value()
+	r.AdditionalModelRequestFields = extra.Value()
 	return r, nil
-}
-
-// fields collects members into one JSON object.
-type fields struct{ b []byte }
-
-func (f *fields) add(name string, v jsontext.Value) {
-	switch {
-	case len(f.b) == 0:
-		f.b = append(f.b, '{')
-	default:
-		f.b = f.b[:len(f.b)-1] // the brace
-		if len(f.b) > 1 {
-			f.b = append(f.b, ',')
-		}
-	}
-	f.b = converse.AppendQuote(f.b, name)
-	f.b = append(append(append(f.b, ':'), v...), '}')
-}
-
-func (f *fields) value() jsontext.Value {
-	if len(f.b) <= 2 {
-		return nil
-	}
-	return f.b
 }
 
 // invalid is the form of the model's own refusals.
@@ -729,15 +705,15 @@ func document(at string, b *block) (_ converse.Raw[converse.Document], cached *c
 	if name == "" {
 		name = "document" // required there, optional here
 	}
-	var f fields
-	var src fields
+	var f converse.Object
+	var src converse.Object
 	switch {
 	case s.Type == "base64" && s.MediaType == "application/pdf":
-		f.add("format", jsontext.Value(`"pdf"`))
-		src.add("bytes", converse.AppendQuote(nil, string(s.Data.text())))
+		f.Add("format", jsontext.Value(`"pdf"`))
+		src.Add("bytes", converse.AppendQuote(nil, string(s.Data.text())))
 	case s.Type == "text":
-		f.add("format", jsontext.Value(`"txt"`))
-		src.add("text", converse.AppendQuote(nil, string(s.Data.text())))
+		f.Add("format", jsontext.Value(`"txt"`))
+		src.Add("text", converse.AppendQuote(nil, string(s.Data.text())))
 	case s.Type == "content" && s.Content != nil:
 		texts := []byte{'['}
 		for i := range s.Content.blocks {
@@ -756,21 +732,21 @@ func document(at string, b *block) (_ converse.Raw[converse.Document], cached *c
 			texts = append(converse.AppendQuote(append(texts, `{"text":`...), string(*n.Text)), '}')
 			cached = cmp.Or(cachePoint(n.CacheControl), cached)
 		}
-		src.add("content", append(texts, ']'))
+		src.Add("content", append(texts, ']'))
 	case s.Type == "content":
 		return nil, nil, invalid(at+".content.content", "Field required")
 	default:
 		return nil, nil, invalid(at, "Input tag '"+s.Type+"' found using 'type' does not match any of the expected tags: 'base64', 'content', 'text'")
 	}
-	f.add("name", converse.AppendQuote(nil, name))
-	f.add("source", src.b)
+	f.Add("name", converse.AppendQuote(nil, name))
+	f.Add("source", src.Value())
 	if b.Context != "" {
-		f.add("context", converse.AppendQuote(nil, b.Context))
+		f.Add("context", converse.AppendQuote(nil, b.Context))
 	}
 	if len(b.Citations) > 0 {
-		f.add("citations", b.Citations)
+		f.Add("citations", b.Citations)
 	}
-	return []byte(f.value()), cached, nil
+	return []byte(f.Value()), cached, nil
 }
 
 // searchResult makes Converse's searchResult block. cached is the cache point that a text inside it asks for.
@@ -830,7 +806,7 @@ func citations(at, text string, list jsontext.Value) (converse.Raw[converse.Cita
 	return json.Marshal(&out)
 }
 
-func (q *request) tools(r *converse.Request, f *fields) error {
+func (q *request) tools(r *converse.Request, f *converse.Object) error {
 	var typed []byte
 	var tc converse.ToolConfig
 	for i := range q.Tools {
@@ -863,7 +839,7 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 			return nil
 		}
 		if len(q.Tools) > 0 {
-			f.add("tool_choice", jsontext.Value(`{"type":"none"}`))
+			f.Add("tool_choice", jsontext.Value(`{"type":"none"}`))
 		}
 	default:
 		switch c.Type {
@@ -897,7 +873,7 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 			choice = append(choice, `,"disable_parallel_tool_use":true`...)
 		}
 		if one || !ours {
-			f.add("tool_choice", append(choice, '}'))
+			f.Add("tool_choice", append(choice, '}'))
 		}
 	}
 	if len(tc.Tools) > 0 {
@@ -905,7 +881,7 @@ func (q *request) tools(r *converse.Request, f *fields) error {
 	}
 	if len(typed) > 0 {
 		typed[0] = '['
-		f.add("tools", append(typed, ']'))
+		f.Add("tools", append(typed, ']'))
 	}
 	return nil
 }
@@ -918,14 +894,14 @@ func usesTools(messages []converse.Message) bool {
 }
 
 // output reads a wish for output of a JSON schema, in the member that it has now or the one of the beta.
-func (q *request) output(r *converse.Request, f *fields) error {
+func (q *request) output(r *converse.Request, f *converse.Object) error {
 	format, path := q.OutputFormat, "output_format"
 	if q.OutputConfig != nil {
 		if q.OutputConfig.Format != nil {
 			format, path = q.OutputConfig.Format, "output_config.format"
 		}
 		if len(q.OutputConfig.Rest) > 2 {
-			f.add("output_config", q.OutputConfig.Rest)
+			f.Add("output_config", q.OutputConfig.Rest)
 		}
 	}
 	if format == nil {

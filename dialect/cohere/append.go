@@ -392,18 +392,18 @@ func (w *writer) tools(c *converse.ToolConfig) error {
 }
 
 // withSchema puts what parameter_definitions cannot say of a schema at the end of a description.
-func withSchema(description string, leftover fields) string {
+func withSchema(description string, leftover converse.Object) string {
 	switch {
-	case len(leftover.b) == 0:
+	case len(leftover) == 0:
 		return description
 	case description == "":
-		return schemaMark + string(leftover.b)
+		return schemaMark + string(leftover)
 	}
-	return description + "\n" + schemaMark + string(leftover.b)
+	return description + "\n" + schemaMark + string(leftover)
 }
 
 // definitions makes the parameter_definitions of a JSON Schema. leftover has the members that they cannot say.
-func (w *writer) definitions(path string, schema jsontext.Value) (definitions []byte, leftover fields, err error) {
+func (w *writer) definitions(path string, schema jsontext.Value) (definitions []byte, leftover converse.Object, err error) {
 	var s struct {
 		Type       jsontext.Value `json:"type"`
 		Properties jsontext.Value `json:"properties"`
@@ -416,7 +416,7 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 	if json.Unmarshal(schema, &s, lenient) != nil || len(s.Type) > 0 && string(s.Type) != `"object"` {
 		return nil, leftover, w.refuse(path + " that is no schema of an object")
 	}
-	var all fields
+	var all converse.Object
 	found := 0
 	err = converse.EachMember(s.Properties, func(name string, v jsontext.Value) error {
 		var p struct {
@@ -427,7 +427,7 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 		if json.Unmarshal(v, &p, lenient) != nil {
 			return w.refuse(path + ".properties." + name + " that is no object")
 		}
-		var rest fields
+		var rest converse.Object
 		python := anyType
 		for _, t := range pythonTypes {
 			if string(p.Type) == `"`+t.json+`"` {
@@ -436,10 +436,10 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 			}
 		}
 		if python == anyType && len(p.Type) > 0 {
-			rest.add("type", compact(p.Type))
+			rest.Add("type", compact(p.Type))
 		}
 		if err := converse.EachMember(p.Rest, func(name string, v jsontext.Value) error {
-			rest.add(name, compact(v))
+			rest.Add(name, compact(v))
 			return nil
 		}); err != nil {
 			return err
@@ -450,7 +450,7 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 		}
 		b := converse.AppendQuote([]byte(`{"description":`), withSchema(p.Description, rest))
 		b = append(append(append(b, `,"type":"`...), python...), `","required":`...)
-		all.add(name, append(strconv.AppendBool(b, required), '}'))
+		all.Add(name, append(strconv.AppendBool(b, required), '}'))
 		return nil
 	})
 	if err == converse.ErrNotObject {
@@ -461,20 +461,20 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 	}
 	if found < len(s.Required) { // a name that is no property, or twice there
 		list, _ := json.Marshal(s.Required) // of strings
-		leftover.add("required", list)
+		leftover.Add("required", list)
 	}
 	if err := converse.EachMember(s.Rest, func(name string, v jsontext.Value) error {
 		if name != "$schema" {
-			leftover.add(name, compact(v))
+			leftover.Add(name, compact(v))
 		}
 		return nil
 	}); err != nil {
 		return nil, leftover, fault.From(err)
 	}
-	if len(all.b) == 0 {
-		all.b = []byte(`{}`)
+	if len(all) == 0 {
+		all = converse.Object(`{}`)
 	}
-	return all.b, leftover, nil
+	return all, leftover, nil
 }
 
 // AppendPrompt appends r as the body of a Command model, as AppendRequest does for Command R. These models take one text:

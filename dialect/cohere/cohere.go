@@ -69,19 +69,6 @@ func eachElement(list jsontext.Value, f func(i int, v jsontext.Value) error) err
 	return nil
 }
 
-// fields collects members into one JSON object.
-type fields struct{ b []byte }
-
-func (f *fields) add(name string, v jsontext.Value) {
-	if len(f.b) == 0 {
-		f.b = append(f.b, '{')
-	} else {
-		f.b[len(f.b)-1] = ','
-	}
-	f.b = converse.AppendQuote(f.b, name)
-	f.b = append(append(append(f.b, ':'), v...), '}')
-}
-
 // compact writes v without white space, so that equal values are equal texts wherever a writer puts its spaces.
 func compact(v jsontext.Value) jsontext.Value {
 	v = v.Clone()

@@ -268,7 +268,7 @@ func (d *Decoder) stopReason() string {
 }
 
 func (d *Decoder) fields() jsontext.Value {
-	var f fields
+	var f converse.Object
 	for _, m := range []struct {
 		name     string
 		elements [][]byte
@@ -281,8 +281,8 @@ func (d *Decoder) fields() jsontext.Value {
 				}
 				b = append(b, v...)
 			}
-			f.add(m.name, append(b, ']'))
+			f.Add(m.name, append(b, ']'))
 		}
 	}
-	return f.b
+	return f.Value()
 }

@@ -188,9 +188,9 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		return nil, err
 	}
 	r.Messages = c.messages
-	var extra fields
+	var extra converse.Object
 	if err := converse.EachMember(q.Rest, func(name string, v jsontext.Value) error {
-		extra.add(name, v)
+		extra.Add(name, v)
 		return nil
 	}); err != nil {
 		return nil, checker.NotRead(err)
@@ -198,7 +198,7 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 	if err := documents(r, &extra, q.Documents); err != nil {
 		return nil, err
 	}
-	r.AdditionalModelRequestFields = extra.b
+	r.AdditionalModelRequestFields = extra.Value()
 	if len(q.Tools) > 0 {
 		r.ToolConfig = &converse.ToolConfig{Tools: make([]converse.Tool, 0, len(q.Tools))}
 	}
@@ -435,7 +435,7 @@ func onlyStrings(object jsontext.Value, names ...string) ([]string, bool) {
 }
 
 // documents puts the documents of a chat where Converse has a place for them.
-func documents(r *converse.Request, extra *fields, list jsontext.Value) error {
+func documents(r *converse.Request, extra *converse.Object, list jsontext.Value) error {
 	if err := objects("#/documents", list); err != nil {
 		return err
 	}
@@ -455,7 +455,7 @@ func documents(r *converse.Request, extra *fields, list jsontext.Value) error {
 		return checker.NotRead(err)
 	}
 	if other {
-		extra.add("documents", list)
+		extra.Add("documents", list)
 		return nil
 	}
 	m := &r.Messages[len(r.Messages)-1]
@@ -493,9 +493,9 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	if len(bad) > 0 {
 		return nil, checker.Refuse(bad...)
 	}
-	var extra fields
+	var extra converse.Object
 	if t := q.Temperature; t != nil && *t > 1 { // Converse's ends at 1
-		extra.add("temperature", jsontext.AppendFloat(nil, *t, 64))
+		extra.Add("temperature", jsontext.AppendFloat(nil, *t, 64))
 		q.Temperature = nil
 	}
 	r := &converse.Request{
@@ -503,18 +503,18 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 		InferenceConfig: inferenceConfig(q.MaxTokens, q.Temperature, q.P, q.Stop),
 	}
 	if q.NumGenerations != nil && *q.NumGenerations != 1 {
-		extra.add("num_generations", strconv.AppendInt(nil, int64(*q.NumGenerations), 10))
+		extra.Add("num_generations", strconv.AppendInt(nil, int64(*q.NumGenerations), 10))
 	}
 	if q.Likelihoods != "" && q.Likelihoods != "NONE" {
-		extra.add("return_likelihoods", converse.AppendQuote(nil, q.Likelihoods))
+		extra.Add("return_likelihoods", converse.AppendQuote(nil, q.Likelihoods))
 	}
 	if err := converse.EachMember(q.Rest, func(name string, v jsontext.Value) error {
-		extra.add(name, v)
+		extra.Add(name, v)
 		return nil
 	}); err != nil {
 		return nil, checker.NotRead(err)
 	}
-	r.AdditionalModelRequestFields = extra.b
+	r.AdditionalModelRequestFields = extra.Value()
 	return r, nil
 }
 
@@ -559,7 +559,7 @@ func cutSchema(description string) (string, jsontext.Value) {
 // that is neither Python's nor JSON Schema's ("Optional[str]") goes to the parameter's description. leftover is what the
 // tool's description had of the schema.
 func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value, error) {
-	var properties, schema fields
+	var properties, schema converse.Object
 	var required []string
 	err := converse.EachMember(definitions, func(name string, v jsontext.Value) error {
 		var p struct {
@@ -575,25 +575,25 @@ func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value
 			return err
 		}
 		description, rest := cutSchema(p.Description)
-		var property fields
+		var property converse.Object
 		if i := slices.IndexFunc(pythonTypes, func(t struct{ python, json string }) bool { return t.python == p.Type }); i >= 0 {
-			property.add("type", converse.AppendQuote(nil, pythonTypes[i].json))
+			property.Add("type", converse.AppendQuote(nil, pythonTypes[i].json))
 		} else if p.Type != "" && p.Type != anyType {
 			description = strings.TrimPrefix(description+" (of the type "+p.Type+")", " ")
 		}
 		if description != "" {
-			property.add("description", converse.AppendQuote(nil, description))
+			property.Add("description", converse.AppendQuote(nil, description))
 		}
 		if err := converse.EachMember(rest, func(name string, v jsontext.Value) error {
-			property.add(name, v)
+			property.Add(name, v)
 			return nil
 		}); err != nil {
 			return err
 		}
-		if len(property.b) == 0 {
-			property.b = []byte(`{}`)
+		if len(property) == 0 {
+			property = converse.Object(`{}`)
 		}
-		properties.add(name, property.b)
+		properties.Add(name, jsontext.Value(property))
 		if p.Required {
 			required = append(required, name)
 		}
@@ -605,20 +605,20 @@ func schemaOf(path string, definitions, leftover jsontext.Value) (jsontext.Value
 	if err != nil {
 		return nil, checker.NotRead(err)
 	}
-	if len(properties.b) == 0 {
-		properties.b = []byte(`{}`)
+	if len(properties) == 0 {
+		properties = converse.Object(`{}`)
 	}
-	schema.add("type", jsontext.Value(`"object"`))
-	schema.add("properties", properties.b)
+	schema.Add("type", jsontext.Value(`"object"`))
+	schema.Add("properties", jsontext.Value(properties))
 	if len(required) > 0 {
 		list, _ := json.Marshal(required) // of strings
-		schema.add("required", list)
+		schema.Add("required", list)
 	}
 	if err := converse.EachMember(leftover, func(name string, v jsontext.Value) error {
-		schema.add(name, v)
+		schema.Add(name, v)
 		return nil
 	}); err != nil {
 		return nil, checker.NotRead(err)
 	}
-	return schema.b, nil
+	return schema.Value(), nil
 }

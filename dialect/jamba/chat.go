@@ -159,19 +159,22 @@ func ParseRequest(body []byte) (*converse.Request, error) {
 		}
 		addMessage(r, m)
 	}
-	var extra fields
+	var extra converse.Object
 	if t := q.Temperature; t != nil && *t > 1 { // Converse's ends at 1
-		extra.add("temperature", jsontext.AppendFloat(nil, *t, 64))
+		extra.Add("temperature", jsontext.AppendFloat(nil, *t, 64))
 		q.Temperature = nil
 	}
 	r.InferenceConfig = inferenceConfig(q.MaxTokens, q.Temperature, q.TopP, q.Stop)
 	if q.N != nil && *q.N != 1 {
-		extra.add("n", strconv.AppendInt(nil, int64(*q.N), 10))
+		extra.Add("n", strconv.AppendInt(nil, int64(*q.N), 10))
 	}
-	if err := extra.addAll(q.Rest); err != nil {
+	if err := converse.EachMember(q.Rest, func(name string, v jsontext.Value) error {
+		extra.Add(name, v)
+		return nil
+	}); err != nil {
 		return nil, checker.NotRead(err)
 	}
-	r.AdditionalModelRequestFields = extra.b
+	r.AdditionalModelRequestFields = extra.Value()
 	if len(q.Tools) > 0 {
 		r.ToolConfig = &converse.ToolConfig{}
 	}

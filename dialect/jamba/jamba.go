@@ -33,26 +33,6 @@ func malformed(format string, args ...any) error {
 // lenient reads what a caller or a model server wrote, who may name a member twice.
 var lenient = jsontext.AllowDuplicateNames(true)
 
-// fields collects members into one JSON object.
-type fields struct{ b []byte }
-
-func (f *fields) add(name string, v jsontext.Value) {
-	if len(f.b) == 0 {
-		f.b = append(f.b, '{')
-	} else {
-		f.b[len(f.b)-1] = ','
-	}
-	f.b = converse.AppendQuote(f.b, name)
-	f.b = append(append(append(f.b, ':'), v...), '}')
-}
-
-func (f *fields) addAll(object jsontext.Value) error {
-	return converse.EachMember(object, func(name string, v jsontext.Value) error {
-		f.add(name, v)
-		return nil
-	})
-}
-
 func inferenceConfig(maxTokens *int, temperature, topP *float64, stop []string) *converse.InferenceConfig {
 	if maxTokens == nil && temperature == nil && topP == nil && len(stop) == 0 {
 		return nil

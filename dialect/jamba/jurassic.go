@@ -34,14 +34,14 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	if q.Prompt == nil {
 		bad = append(bad, "#: required key [prompt] not found")
 	}
-	var extra fields
+	var extra converse.Object
 	if q.NumResults != nil && *q.NumResults != 1 {
-		extra.add("numResults", strconv.AppendInt(nil, int64(*q.NumResults), 10))
+		extra.Add("numResults", strconv.AppendInt(nil, int64(*q.NumResults), 10))
 	}
 	if err := converse.EachMember(q.Rest, func(name string, v jsontext.Value) error {
 		switch name {
 		case "countPenalty", "presencePenalty", "frequencyPenalty", "minTokens", "topKReturn":
-			extra.add(name, v)
+			extra.Add(name, v)
 		default:
 			bad = append(bad, "#: extraneous key ["+name+"] is not permitted")
 		}
@@ -60,7 +60,7 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	return &converse.Request{
 		Messages:                     []converse.Message{{Role: converse.RoleUser, Content: []converse.ContentBlock{{Text: q.Prompt}}}},
 		InferenceConfig:              inferenceConfig(q.MaxTokens, q.Temperature, q.TopP, q.Stop),
-		AdditionalModelRequestFields: extra.b,
+		AdditionalModelRequestFields: extra.Value(),
 	}, nil
 }
 

@@ -464,7 +464,9 @@ func (q *chatRequest) tools(r *converse.Request, uses bool) error {
 	case none && !uses:
 		return nil
 	case none:
-		r.AdditionalModelRequestFields = withMember(r.AdditionalModelRequestFields, `"tool_choice":"none"`)
+		fields := converse.Object(r.AdditionalModelRequestFields)
+		fields.Add("tool_choice", jsontext.Value(`"none"`))
+		r.AdditionalModelRequestFields = fields.Value()
 	}
 	r.ToolConfig = tc
 	return nil
@@ -504,15 +506,6 @@ func (q *chatRequest) choice(tc *converse.ToolConfig) (none bool, err error) {
 		return false, nil
 	}
 	return false, checker.Refuse("#/tool_choice: expected type: String, found: " + checker.KindName(q.ToolChoice.Kind()))
-}
-
-// withMember adds a member to an object, which may be none.
-func withMember(object jsontext.Value, member string) jsontext.Value {
-	if len(object) <= 2 {
-		return jsontext.Value("{" + member + "}")
-	}
-	object = bytes.TrimSpace(object)
-	return append(append(append(object[:len(object)-1], ','), member...), '}')
 }
 
 // outside refuses a number that is not within 0 and 1.
