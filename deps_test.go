@@ -18,7 +18,7 @@ var arrows = map[string][]string{
 	"fault":              {},
 	"jsonvalues":         {},
 	"converse":           {"jsonvalues", "fault"},
-	"dialect/checker":    {"fault"},
+	"dialect/checker":    {"converse", "fault"},
 	"dialect/outbound":   {"converse", "fault"},
 	"dialect/anthropic":  {"dialect/checker", "dialect/outbound", "converse", "fault"},
 	"dialect/cohere":     {"dialect/checker", "dialect/outbound", "converse", "fault"},

@@ -7,11 +7,14 @@ import (
 	"errors"
 	"io"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"outcrop/converse"
 	"outcrop/fault"
 )
 
@@ -19,6 +22,35 @@ import (
 // finds, one after the other: "#: required key [prompt] not found#: extraneous key [messages] is not permitted".
 func Refuse(violations ...string) error {
 	return fault.New(fault.Validation, "%s", "Malformed input request: "+strings.Join(violations, "")+", please reformat your input and try again.")
+}
+
+// Within returns the violation of a number that is not of least to most, none for nil. path is the checker's, as
+// "#/temperature".
+func Within(path string, v *float64, least, most float64) (violations []string) {
+	text := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
+	switch {
+	case v == nil:
+	case *v < least:
+		return []string{path + ": " + text(*v) + " is not greater or equal to " + text(least)}
+	case *v > most:
+		return []string{path + ": " + text(*v) + " is not less or equal to " + text(most)}
+	}
+	return nil
+}
+
+// Extraneous returns the violations of the members of rest, those of the object at path that have no place of their own,
+// but for the known. It names the first ten of them, and of each name the first 100 bytes.
+func Extraneous(path string, rest jsontext.Value, known ...string) (violations []string) {
+	if len(rest) <= len("{}") {
+		return nil
+	}
+	_ = converse.EachMember(rest, func(name string, _ jsontext.Value) error {
+		if len(violations) < 10 && !slices.Contains(known, name) {
+			violations = append(violations, path+": extraneous key ["+name[:min(len(name), 100)]+"] is not permitted")
+		}
+		return nil
+	}) // it was read as an object
+	return violations
 }
 
 // NotRead puts an error of the JSON decoder in the checker's words. A *fault.Error in it, of a member that reads itself,

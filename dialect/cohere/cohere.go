@@ -35,18 +35,6 @@ func malformed(format string, args ...any) error {
 // lenient reads what a caller or a model server wrote, who may name a member twice.
 var lenient = jsontext.AllowDuplicateNames(true)
 
-// extraneous lists the members of rest that are not among the known as violations at path.
-func extraneous(path string, rest jsontext.Value, known ...string) []string {
-	var found []string
-	_ = converse.EachMember(rest, func(name string, _ jsontext.Value) error {
-		if !slices.Contains(known, name) {
-			found = append(found, path+": extraneous key ["+name+"] is not permitted")
-		}
-		return nil
-	})
-	return found
-}
-
 // eachElement calls f with each element of list, in order. An empty text, or null, has none. The value is valid until f
 // returns.
 func eachElement(list jsontext.Value, f func(i int, v jsontext.Value) error) error {

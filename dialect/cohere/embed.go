@@ -103,7 +103,7 @@ func (q *embed) check() error {
 	if q.InputType == nil {
 		bad = append(bad, "#: required key [input_type] not found")
 	}
-	bad = append(bad, extraneous("#", q.Rest)...)
+	bad = append(bad, checker.Extraneous("#", q.Rest)...)
 	if lists > 1 {
 		bad = append(bad, "#: only one of [texts, images, inputs] is permitted")
 	}

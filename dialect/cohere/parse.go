@@ -132,7 +132,7 @@ func objects(path string, list jsontext.Value) error {
 }
 
 func unknown(path string, rest jsontext.Value, known ...string) error {
-	if found := extraneous(path, rest, known...); len(found) > 0 {
+	if found := checker.Extraneous(path, rest, known...); len(found) > 0 {
 		return checker.Refuse(found...)
 	}
 	return nil
@@ -229,8 +229,8 @@ func (q *chat) check() error {
 	if q.Message == nil {
 		bad = append(bad, "#: required key [message] not found")
 	}
-	bad = append(bad, extraneous("#", q.Rest, passed...)...)
-	bad = append(bad, ranges(q.MaxTokens, q.Temperature, q.P, "1", "0.01", "0.99")...)
+	bad = append(bad, checker.Extraneous("#", q.Rest, passed...)...)
+	bad = append(bad, ranges(q.MaxTokens, q.Temperature, q.P, 1, 0.01, 0.99)...)
 	if len(bad) > 0 {
 		return checker.Refuse(bad...)
 	}
@@ -238,30 +238,13 @@ func (q *chat) check() error {
 }
 
 // ranges checks the parameters that the formats share: temperature is of 0 to maxTemperature, p of minP to maxP.
-func ranges(maxTokens *int, temperature, p *float64, maxTemperature, minP, maxP string) []string {
+func ranges(maxTokens *int, temperature, p *float64, maxTemperature, minP, maxP float64) []string {
 	var bad []string
-	less := func(name string, v float64, bound string) {
-		if b, _ := strconv.ParseFloat(bound, 64); v < b {
-			bad = append(bad, "#/"+name+": "+strconv.FormatFloat(v, 'g', -1, 64)+" is not greater or equal to "+bound)
-		}
+	if maxTokens != nil && *maxTokens < 1 {
+		bad = append(bad, "#/max_tokens: "+strconv.Itoa(*maxTokens)+" is not greater or equal to 1")
 	}
-	more := func(name string, v float64, bound string) {
-		if b, _ := strconv.ParseFloat(bound, 64); v > b {
-			bad = append(bad, "#/"+name+": "+strconv.FormatFloat(v, 'g', -1, 64)+" is not less or equal to "+bound)
-		}
-	}
-	if maxTokens != nil {
-		less("max_tokens", float64(*maxTokens), "1")
-	}
-	if temperature != nil {
-		less("temperature", *temperature, "0")
-		more("temperature", *temperature, maxTemperature)
-	}
-	if p != nil {
-		less("p", *p, minP)
-		more("p", *p, maxP)
-	}
-	return bad
+	bad = append(bad, checker.Within("#/temperature", temperature, 0, maxTemperature)...)
+	return append(bad, checker.Within("#/p", p, minP, maxP)...)
 }
 
 // conversation makes Converse's turns.
@@ -488,8 +471,8 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	if q.Prompt == nil {
 		bad = append(bad, "#: required key [prompt] not found")
 	}
-	bad = append(bad, extraneous("#", q.Rest, "k", "logit_bias", "truncate")...)
-	bad = append(bad, ranges(q.MaxTokens, q.Temperature, q.P, "5", "0", "1")...)
+	bad = append(bad, checker.Extraneous("#", q.Rest, "k", "logit_bias", "truncate")...)
+	bad = append(bad, ranges(q.MaxTokens, q.Temperature, q.P, 5, 0, 1)...)
 	if len(bad) > 0 {
 		return nil, checker.Refuse(bad...)
 	}

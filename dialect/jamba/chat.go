@@ -94,14 +94,7 @@ func (m *message) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 
 // unknown refuses members that are not known at path.
 func unknown(path string, rest jsontext.Value) error {
-	var found []string
-	if err := converse.EachMember(rest, func(name string, _ jsontext.Value) error {
-		found = append(found, path+": extraneous key ["+name+"] is not permitted")
-		return nil
-	}); err != nil {
-		return err
-	}
-	if len(found) > 0 {
+	if found := checker.Extraneous(path, rest); len(found) > 0 {
 		return checker.Refuse(found...)
 	}
 	return nil
@@ -206,26 +199,13 @@ func (q *request) check() error {
 	if q.MaxTokens != nil && *q.MaxTokens < 0 {
 		bad = append(bad, "#/max_tokens: "+strconv.Itoa(*q.MaxTokens)+" is not greater or equal to 0")
 	}
-	bad = append(bad, within("temperature", q.Temperature, 2)...)
-	bad = append(bad, within("top_p", q.TopP, 1)...)
+	bad = append(bad, checker.Within("#/temperature", q.Temperature, 0, 2)...)
+	bad = append(bad, checker.Within("#/top_p", q.TopP, 0, 1)...)
 	if q.N != nil && (*q.N < 1 || *q.N > 16) {
 		bad = append(bad, "#/n: "+strconv.Itoa(*q.N)+" is not of 1 to 16")
 	}
 	if len(bad) > 0 {
 		return checker.Refuse(bad...)
-	}
-	return nil
-}
-
-// within checks that a parameter is of 0 to most.
-func within(name string, v *float64, most float64) []string {
-	text := func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) }
-	switch {
-	case v == nil:
-	case *v < 0:
-		return []string{"#/" + name + ": " + text(*v) + " is not greater or equal to 0"}
-	case *v > most:
-		return []string{"#/" + name + ": " + text(*v) + " is not less or equal to " + text(most)}
 	}
 	return nil
 }

@@ -38,13 +38,9 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	if q.NumResults != nil && *q.NumResults != 1 {
 		extra.Add("numResults", strconv.AppendInt(nil, int64(*q.NumResults), 10))
 	}
+	bad = append(bad, checker.Extraneous("#", q.Rest, "countPenalty", "presencePenalty", "frequencyPenalty", "minTokens", "topKReturn")...)
 	if err := converse.EachMember(q.Rest, func(name string, v jsontext.Value) error {
-		switch name {
-		case "countPenalty", "presencePenalty", "frequencyPenalty", "minTokens", "topKReturn":
-			extra.Add(name, v)
-		default:
-			bad = append(bad, "#: extraneous key ["+name+"] is not permitted")
-		}
+		extra.Add(name, v)
 		return nil
 	}); err != nil {
 		return nil, checker.NotRead(err)
@@ -52,8 +48,8 @@ func ParsePrompt(body []byte) (*converse.Request, error) {
 	if q.MaxTokens != nil && *q.MaxTokens < 0 {
 		bad = append(bad, "#/maxTokens: "+strconv.Itoa(*q.MaxTokens)+" is not greater or equal to 0")
 	}
-	bad = append(bad, within("temperature", q.Temperature, 1)...)
-	bad = append(bad, within("topP", q.TopP, 1)...)
+	bad = append(bad, checker.Within("#/temperature", q.Temperature, 0, 1)...)
+	bad = append(bad, checker.Within("#/topP", q.TopP, 0, 1)...)
 	if len(bad) > 0 {
 		return nil, checker.Refuse(bad...)
 	}

@@ -71,12 +71,12 @@ func (q *request) check() error {
 	if q.MaxTokens != nil && *q.MaxTokens < 1 {
 		bad = append(bad, "#/max_gen_len: "+strconv.Itoa(*q.MaxTokens)+" is not greater or equal to 1")
 	}
-	bad = append(bad, outside("temperature", q.Temperature)...)
-	bad = append(bad, outside("top_p", q.TopP)...)
+	bad = append(bad, checker.Within("#/temperature", q.Temperature, 0, 1)...)
+	bad = append(bad, checker.Within("#/top_p", q.TopP, 0, 1)...)
 	if q.Images != nil && len(*q.Images) > maxImages {
 		bad = append(bad, "#/images: expected maximum item count: "+strconv.Itoa(maxImages)+", found: "+strconv.Itoa(len(*q.Images)))
 	}
-	bad = append(bad, extraneous(q.Rest)...)
+	bad = append(bad, checker.Extraneous("#", q.Rest)...)
 	if len(bad) > 0 {
 		return checker.Refuse(strings.Join(bad, ""))
 	}
@@ -275,40 +275,4 @@ func resultContent(text string) converse.ToolResultContent {
 		}
 	}
 	return converse.ToolResultContent{JSON: v}
-}
-
-// outside refuses a number that is not within 0 and 1.
-func outside(name string, v *float64) []string {
-	switch {
-	case v == nil:
-	case *v < 0:
-		return []string{"#/" + name + ": " + strconv.FormatFloat(*v, 'g', -1, 64) + " is not greater or equal to 0"}
-	case *v > 1:
-		return []string{"#/" + name + ": " + strconv.FormatFloat(*v, 'g', -1, 64) + " is not less or equal to 1"}
-	}
-	return nil
-}
-
-// extraneous refuses the members that the format does not have, the first few of them.
-func extraneous(rest jsontext.Value) []string {
-	if len(rest) <= 2 {
-		return nil
-	}
-	var bad []string
-	d := jsontext.NewDecoder(bytes.NewReader(rest), jsontext.AllowDuplicateNames(true))
-	if _, err := d.ReadToken(); err != nil {
-		return nil
-	}
-	for d.PeekKind() == '"' && len(bad) < 10 {
-		t, err := d.ReadToken()
-		if err != nil {
-			break
-		}
-		name := t.String()
-		bad = append(bad, "#: extraneous key ["+name[:min(len(name), 100)]+"] is not permitted")
-		if d.SkipValue() != nil {
-			break
-		}
-	}
-	return bad
 }

@@ -71,7 +71,8 @@ func (q *inference) check() (bad []string) {
 	if q.MaxTokens != nil && *q.MaxTokens < 1 {
 		bad = append(bad, "#/max_tokens: "+strconv.Itoa(*q.MaxTokens)+" is not greater or equal to 1")
 	}
-	return append(append(bad, outside("temperature", q.Temperature)...), outside("top_p", q.TopP)...)
+	bad = append(bad, checker.Within("#/temperature", q.Temperature, 0, 1)...)
+	return append(bad, checker.Within("#/top_p", q.TopP, 0, 1)...)
 }
 
 type textRequest struct {
@@ -104,7 +105,7 @@ func parseText(body []byte) (*converse.Request, error) {
 	if len(q.Stop) > maxStops {
 		bad = append(bad, "#/stop: expected maximum item count: "+strconv.Itoa(maxStops)+", found: "+strconv.Itoa(len(q.Stop)))
 	}
-	if bad = append(bad, extraneous("#", q.Rest)...); len(bad) > 0 {
+	if bad = append(bad, checker.Extraneous("#", q.Rest)...); len(bad) > 0 {
 		return nil, checker.Refuse(strings.Join(bad, ""))
 	}
 	r := conversation(*q.Prompt)
@@ -296,7 +297,7 @@ func parseChat(body []byte) (*converse.Request, error) {
 // addMessage adds message i to the turns of r.
 func addMessage(r *converse.Request, i int, m *message) error {
 	at := "#/messages/" + strconv.Itoa(i)
-	bad := extraneous(at, m.Rest)
+	bad := checker.Extraneous(at, m.Rest)
 	if m.Role != "assistant" && len(m.Calls) > 0 {
 		bad = append(bad, at+": extraneous key [tool_calls] is not permitted")
 	}
@@ -307,10 +308,10 @@ func addMessage(r *converse.Request, i int, m *message) error {
 		bad = append(bad, at+": extraneous key [tool_call_id] is not permitted")
 	}
 	for j := range m.Calls {
-		bad = append(bad, extraneous(at+"/tool_calls/"+strconv.Itoa(j), m.Calls[j].Rest)...)
+		bad = append(bad, checker.Extraneous(at+"/tool_calls/"+strconv.Itoa(j), m.Calls[j].Rest)...)
 	}
 	for j := range m.Content.parts {
-		bad = append(bad, extraneous(at+"/content/"+strconv.Itoa(j), m.Content.parts[j].Rest)...)
+		bad = append(bad, checker.Extraneous(at+"/content/"+strconv.Itoa(j), m.Content.parts[j].Rest)...)
 	}
 	if len(bad) > 0 {
 		return checker.Refuse(strings.Join(bad, ""))
@@ -440,7 +441,7 @@ func (q *chatRequest) tools(r *converse.Request, uses bool) error {
 		if t.Type != "function" && t.Type != "" {
 			return checker.Refuse(at + "/type: " + t.Type[:min(len(t.Type), 100)] + " is not a valid enum value")
 		}
-		if bad := append(extraneous(at, t.Rest), extraneous(at+"/function", t.Function.Rest)...); len(bad) > 0 {
+		if bad := append(checker.Extraneous(at, t.Rest), checker.Extraneous(at+"/function", t.Function.Rest)...); len(bad) > 0 {
 			return checker.Refuse(strings.Join(bad, ""))
 		}
 		schema := t.Function.Parameters
@@ -506,40 +507,4 @@ func (q *chatRequest) choice(tc *converse.ToolConfig) (none bool, err error) {
 		return false, nil
 	}
 	return false, checker.Refuse("#/tool_choice: expected type: String, found: " + checker.KindName(q.ToolChoice.Kind()))
-}
-
-// outside refuses a number that is not within 0 and 1.
-func outside(name string, v *float64) []string {
-	switch {
-	case v == nil:
-	case *v < 0:
-		return []string{"#/" + name + ": " + strconv.FormatFloat(*v, 'g', -1, 64) + " is not greater or equal to 0"}
-	case *v > 1:
-		return []string{"#/" + name + ": " + strconv.FormatFloat(*v, 'g', -1, 64) + " is not less or equal to 1"}
-	}
-	return nil
-}
-
-// extraneous refuses the members that the format does not have at path, the first few of them.
-func extraneous(path string, rest jsontext.Value) []string {
-	if len(rest) <= 2 {
-		return nil
-	}
-	var bad []string
-	d := jsontext.NewDecoder(bytes.NewReader(rest), jsontext.AllowDuplicateNames(true))
-	if _, err := d.ReadToken(); err != nil {
-		return nil
-	}
-	for d.PeekKind() == '"' && len(bad) < 10 {
-		t, err := d.ReadToken()
-		if err != nil {
-			break
-		}
-		name := t.String()
-		bad = append(bad, path+": extraneous key ["+name[:min(len(name), 100)]+"] is not permitted")
-		if d.SkipValue() != nil {
-			break
-		}
-	}
-	return bad
 }

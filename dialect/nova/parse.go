@@ -345,13 +345,7 @@ func (q *request) check() error {
 			name  string
 			value *float64
 		}{{"temperature", c.Temperature}, {"topP", c.TopP}, {"top_p", c.TopPOld}} {
-			switch {
-			case n.value == nil:
-			case *n.value < 0:
-				bad = append(bad, fmt.Sprintf("#/inferenceConfig/%s: %v is not greater or equal to 0", n.name, *n.value))
-			case *n.value > 1:
-				bad = append(bad, fmt.Sprintf("#/inferenceConfig/%s: %v is not less or equal to 1", n.name, *n.value))
-			}
+			bad = append(bad, checker.Within("#/inferenceConfig/"+n.name, n.value, 0, 1)...)
 		}
 	}
 	if len(bad) > 0 {

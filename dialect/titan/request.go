@@ -85,18 +85,8 @@ func (q *request) check() error {
 		if c.MaxTokens != nil && *c.MaxTokens < 1 {
 			bad = append(bad, fmt.Sprintf("#/textGenerationConfig/maxTokenCount: %d is not greater or equal to 1", *c.MaxTokens))
 		}
-		for _, n := range []struct {
-			name  string
-			value *float64
-		}{{"temperature", c.Temperature}, {"topP", c.TopP}} {
-			switch {
-			case n.value == nil:
-			case *n.value < 0:
-				bad = append(bad, fmt.Sprintf("#/textGenerationConfig/%s: %v is not greater or equal to 0", n.name, *n.value))
-			case *n.value > 1:
-				bad = append(bad, fmt.Sprintf("#/textGenerationConfig/%s: %v is not less or equal to 1", n.name, *n.value))
-			}
-		}
+		bad = append(bad, checker.Within("#/textGenerationConfig/temperature", c.Temperature, 0, 1)...)
+		bad = append(bad, checker.Within("#/textGenerationConfig/topP", c.TopP, 0, 1)...)
 	}
 	if len(bad) > 0 {
 		return checker.Refuse(bad...)
