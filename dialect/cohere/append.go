@@ -481,34 +481,12 @@ func (w *writer) definitions(path string, schema jsontext.Value) (definitions []
 // a conversation of more turns than one, system blocks and tools are refused.
 func AppendPrompt(dst []byte, r *converse.Request, _ string, stream bool, upstream string) ([]byte, error) {
 	w := writer{b: dst, upstream: upstream, format: "Cohere's generate"}
-	for i := range r.System {
-		switch b := &r.System[i]; {
-		case b.Text != nil:
-			return nil, w.refuse("system." + strconv.Itoa(i) + ".text")
-		case len(b.GuardContent) > 0:
-			return nil, w.refuse("system." + strconv.Itoa(i) + ".guardContent")
-		}
-	}
-	if len(r.Messages) > 1 {
-		return nil, w.refuse("messages.1")
-	}
-	var texts []string
-	for i := range r.Messages {
-		for j := range r.Messages[i].Content {
-			switch b := &r.Messages[i].Content[j]; {
-			case b.Text != nil:
-				texts = append(texts, *b.Text)
-			case b.CachePoint != nil:
-			default:
-				return nil, w.refuse(outbound.At(i, j) + "." + b.Member())
-			}
-		}
-	}
-	if r.ToolConfig != nil {
-		return nil, w.refuse("toolConfig")
+	text, beyond := outbound.OneText(r)
+	if beyond != "" {
+		return nil, w.refuse(beyond)
 	}
 	w.member("prompt")
-	w.str(strings.Join(texts, "\n"))
+	w.str(text)
 	w.b = parameters.Append(w.b, r.InferenceConfig)
 	if stream {
 		w.member("stream")

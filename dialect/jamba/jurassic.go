@@ -66,34 +66,12 @@ var promptNames = outbound.Parameters{MaxTokens: "maxTokens", Temperature: "temp
 // more turns than one, system blocks and tools are refused. They do not stream.
 func AppendPrompt(dst []byte, r *converse.Request, _ string, _ bool, upstream string) ([]byte, error) {
 	w := writer{b: dst, upstream: upstream, format: "AI21's text completion"}
-	for i := range r.System {
-		switch b := &r.System[i]; {
-		case b.Text != nil:
-			return nil, w.refuse("system." + strconv.Itoa(i) + ".text")
-		case len(b.GuardContent) > 0:
-			return nil, w.refuse("system." + strconv.Itoa(i) + ".guardContent")
-		}
-	}
-	if len(r.Messages) > 1 {
-		return nil, w.refuse("messages.1")
-	}
-	var texts []string
-	for i := range r.Messages {
-		for j := range r.Messages[i].Content {
-			switch b := &r.Messages[i].Content[j]; {
-			case b.Text != nil:
-				texts = append(texts, *b.Text)
-			case b.CachePoint != nil:
-			default:
-				return nil, w.refuse(outbound.At(i, j) + "." + b.Member())
-			}
-		}
-	}
-	if r.ToolConfig != nil {
-		return nil, w.refuse("toolConfig")
+	text, beyond := outbound.OneText(r)
+	if beyond != "" {
+		return nil, w.refuse(beyond)
 	}
 	w.raw(`{"prompt":`)
-	w.str(strings.Join(texts, "\n"))
+	w.str(text)
 	w.b = promptNames.Append(w.b, r.InferenceConfig)
 	if err := w.service(r); err != nil {
 		return nil, err

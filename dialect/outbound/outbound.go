@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -49,6 +50,38 @@ func BedrockOnly(r *converse.Request) string {
 		return "promptVariables"
 	}
 	return ""
+}
+
+// OneText returns what r says for a format that takes one text and nothing else: the texts of the one turn, joined by a line
+// break. Where r has more, beyond is the path of the first member that the format has no place for.
+func OneText(r *converse.Request) (text, beyond string) {
+	for i := range r.System {
+		switch b := &r.System[i]; {
+		case b.Text != nil:
+			return "", "system." + strconv.Itoa(i) + ".text"
+		case len(b.GuardContent) > 0:
+			return "", "system." + strconv.Itoa(i) + ".guardContent"
+		}
+	}
+	if len(r.Messages) > 1 {
+		return "", "messages.1"
+	}
+	var texts []string
+	for i := range r.Messages {
+		for j := range r.Messages[i].Content {
+			switch b := &r.Messages[i].Content[j]; {
+			case b.Text != nil:
+				texts = append(texts, *b.Text)
+			case b.CachePoint != nil:
+			default:
+				return "", At(i, j) + "." + b.Member()
+			}
+		}
+	}
+	if r.ToolConfig != nil {
+		return "", "toolConfig"
+	}
+	return strings.Join(texts, "\n"), ""
 }
 
 // Schema returns the schema that c wants the answer to follow, and its text, a JSON object. It returns nil where c wants
