@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"syscall"
 	"unsafe"
 )
@@ -89,7 +88,7 @@ func (c *conn) failure(op string, err error) error {
 		of.Op = op
 		return of
 	}
-	return &net.OpError{Op: op, Net: c.RemoteAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(op, err)}
+	return Failure(c, op, err)
 }
 
 func (t *transfer) read(fd uintptr) (done bool) {
@@ -108,7 +107,7 @@ func (t *transfer) write(fd uintptr) (done bool) {
 
 // again says that err only tells to wait, and forgets it.
 func again(err *error) bool {
-	if *err != syscall.EAGAIN {
+	if !Again(*err) {
 		return false
 	}
 	*err = nil

@@ -4,9 +4,7 @@ package http1
 
 import (
 	"io"
-	"net"
 	"net/http"
-	"os"
 	"syscall"
 
 	"outcrop/socket"
@@ -24,13 +22,11 @@ func socketQuiet(raw syscall.RawConn) finding {
 
 func look(fd uintptr) finding {
 	var b [1]byte
-	if _, err := socket.Peek(fd, b[:]); err != nil && isAgain(err) {
+	if _, err := socket.Peek(fd, b[:]); err != nil && socket.Again(err) {
 		return yes
 	}
 	return no
 }
-
-func isAgain(err error) bool { return err == syscall.EAGAIN || err == syscall.EWOULDBLOCK }
 
 // asking is the state of ask.
 type asking struct {
@@ -86,25 +82,20 @@ func (c *conn) step(fd uintptr) (done bool) {
 		}
 		n, err := socket.Write(fd, b)
 		a.unsent = b[n:]
-		if err != nil && !isAgain(err) {
-			a.stuck, a.err = true, c.failure("write", err)
+		if err != nil && !socket.Again(err) {
+			a.stuck, a.err = true, socket.Failure(c, "write", err)
 		}
 		return a.err != nil || len(a.unsent) > 0 || a.left > 0
 	}
 	n, err := socket.Read(fd, c.buf)
-	if err != nil && isAgain(err) {
+	if err != nil && socket.Again(err) {
 		return false
 	}
 	c.w = n
 	if err != nil {
-		c.err = c.failure("read", err)
+		c.err = socket.Failure(c, "read", err)
 	} else if n == 0 {
 		c.err = io.EOF
 	}
 	return true
-}
-
-// failure gives an error the form that package net gives it.
-func (c *conn) failure(op string, err error) error {
-	return &net.OpError{Op: op, Net: c.RemoteAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: os.NewSyscallError(op, err)}
 }
