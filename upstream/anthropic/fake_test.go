@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -138,26 +136,20 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(400, "invalid_request_error", bad)
 		return
 	}
-	switch s.behaviour {
-	case upstreamtest.Throttles:
-		w.Header().Set("Retry-After", "7")
-		fail(429, "rate_limit_error", "This request would exceed your organization's rate limit")
-		return
-	case upstreamtest.Fails:
-		fail(500, "api_error", "Internal server error")
-		return
-	case upstreamtest.BreaksBefore:
-		reset(w)
+	if s.behaviour.Refuses(w, func(status int) {
+		if status == http.StatusTooManyRequests {
+			fail(status, "rate_limit_error", "This request would exceed your organization's rate limit")
+		} else {
+			fail(status, "api_error", "Internal server error")
+		}
+	}) {
 		return
 	}
 	if counting {
 		io.WriteString(w, `{"input_tokens":19}`)
 		return
 	}
-	pieces, tool := []string{"The", " weather", " in", " Paris", " says", " hello", "."}, ""
-	if s.behaviour == upstreamtest.Slow {
-		pieces = strings.Split(strings.Repeat("word ", 500), " ")
-	}
+	pieces, tool := s.behaviour.Pieces(), ""
 	if c := q.ToolChoice; c != nil && (c.Type == "any" || c.Type == "tool") {
 		pieces, tool = []string{"", `{"city"`, `: "Par`, `is"}`}, q.Tools[0].Name
 	}
@@ -165,17 +157,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.stream(r.Context(), w, pieces, tool)
 	} else {
 		s.whole(r.Context(), w, pieces, tool)
-	}
-}
-
-// reset breaks the connection as a server does that is killed.
-func reset(w http.ResponseWriter) {
-	c, _, err := w.(http.Hijacker).Hijack()
-	if err == nil {
-		if tcp, ok := c.(*net.TCPConn); ok {
-			tcp.SetLinger(0)
-		}
-		c.Close()
 	}
 }
 
@@ -195,16 +176,8 @@ func (s *server) stream(ctx context.Context, w http.ResponseWriter, pieces []str
 	send("content_block_start", `,"index":0,"content_block":`+start)
 	send("ping", "")
 	for i, p := range pieces {
-		if s.behaviour == upstreamtest.BreaksAfter && i == 3 {
-			reset(w)
+		if s.behaviour.Ends(ctx, w, i) {
 			return
-		}
-		if s.behaviour == upstreamtest.Slow {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
 		}
 		send("content_block_delta", `,"index":0,"delta":`+head+quoted(p)+`}`+strings.Repeat(" ", i))
 	}
@@ -219,19 +192,7 @@ func (s *server) whole(ctx context.Context, w http.ResponseWriter, pieces []stri
 		content, stop = `{"type":"tool_use","id":"toolu_01","name":`+quoted(tool)+`,"input":`+strings.Join(pieces, "")+`}`, "tool_use"
 	}
 	body := `{"id":"msg_01","type":"message","role":"assistant","model":"claude","content":[` + content + `],"stop_reason":"` + stop + `","stop_sequence":null,"usage":{"input_tokens":16,"cache_creation_input_tokens":0,"cache_read_input_tokens":4,"output_tokens":7,"service_tier":"standard"}}`
-	w.Header().Set("Content-Type", "application/json")
-	switch s.behaviour {
-	case upstreamtest.Slow:
-		w.(http.Flusher).Flush()
-		<-ctx.Done()
-		return
-	case upstreamtest.BreaksAfter:
-		io.WriteString(w, body[:len(body)/2])
-		w.(http.Flusher).Flush()
-		reset(w)
-		return
-	}
-	io.WriteString(w, body)
+	s.behaviour.Whole(ctx, w, body)
 }
 
 // open makes a provider for h.

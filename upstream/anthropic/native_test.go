@@ -106,7 +106,7 @@ func TestOtherFormat(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a, err := converse.Collect(s); err != nil || *a.Content[0].Text != "The weather in Paris says hello." {
+	if a, err := converse.Collect(s); err != nil || *a.Content[0].Text != "The weather in\n Paris says \"hello\"." {
 		t.Errorf("%+v, %v", a, err)
 	}
 }

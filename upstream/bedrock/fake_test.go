@@ -9,13 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -105,22 +103,16 @@ func (s *service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, 400, "ValidationException", fmt.Sprint("malformed: ", err))
 		return
 	}
-	switch s.behaviour {
-	case upstreamtest.Throttles:
-		w.Header().Set("Retry-After", "7")
-		refuse(w, 429, "ThrottlingException", "Too many tokens per day, please wait before trying again.")
-		return
-	case upstreamtest.Fails:
-		refuse(w, 500, "InternalServerException", "The system encountered an unexpected error during processing. Try your request again.")
-		return
-	case upstreamtest.BreaksBefore:
-		reset(w)
+	if s.behaviour.Refuses(w, func(status int) {
+		if status == http.StatusTooManyRequests {
+			refuse(w, status, "ThrottlingException", "Too many tokens per day, please wait before trying again.")
+		} else {
+			refuse(w, status, "InternalServerException", "The system encountered an unexpected error during processing. Try your request again.")
+		}
+	}) {
 		return
 	}
-	pieces, tool := []string{"The", " weather", " in\n", " Paris", " says", " \"hello\"", "."}, ""
-	if s.behaviour == upstreamtest.Slow {
-		pieces = strings.Split(strings.Repeat("word ", 500), " ")
-	}
+	pieces, tool := s.behaviour.Pieces(), ""
 	if q.ToolConfig != nil {
 		if _, ok := q.ToolConfig.ToolChoice["any"]; ok {
 			tool = q.ToolConfig.Tools[0].ToolSpec.Name
@@ -157,17 +149,8 @@ func (s *service) whole(ctx context.Context, w http.ResponseWriter, pieces []str
 		"output": map[string]any{"message": map[string]any{"role": "assistant", "content": []any{block}}},
 		"usage":  map[string]int{"inputTokens": 8, "outputTokens": 10, "totalTokens": 18},
 	})
-	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", fmt.Sprint(len(b)))
-	switch s.behaviour {
-	case upstreamtest.Slow:
-		<-ctx.Done()
-	case upstreamtest.BreaksAfter:
-		_, _ = w.Write(b[:len(b)/2])
-		reset(w)
-	default:
-		_, _ = w.Write(b)
-	}
+	s.behaviour.Whole(ctx, w, string(b))
 }
 
 // stream answers as the recorded ConverseStreams do.
@@ -182,16 +165,8 @@ func (s *service) stream(ctx context.Context, w http.ResponseWriter, pieces []st
 		send("contentBlockStart", fmt.Sprintf(`{"contentBlockIndex":0,"p":"abcdefgh","start":{"toolUse":{"name":%q,"toolUseId":"tooluse_JZ11QcxSQ3m3xacMQKVIKw"}}}`, tool))
 	}
 	for i, piece := range pieces {
-		if s.behaviour == upstreamtest.BreaksAfter && i == 2 {
-			reset(w)
+		if s.behaviour.Ends(ctx, w, i) {
 			return
-		}
-		if s.behaviour == upstreamtest.Slow {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(time.Millisecond):
-			}
 		}
 		delta := fmt.Sprintf(`{"text":%q}`, piece)
 		if tool != "" {
@@ -220,17 +195,6 @@ func encode(kind, nameHeader, name, payload string) []byte {
 		panic(err)
 	}
 	return b.Bytes()
-}
-
-func reset(w http.ResponseWriter) {
-	c, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(err)
-	}
-	if tcp, ok := c.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
-	c.Close()
 }
 
 // verify checks a signature from the text of AWS's specification alone.

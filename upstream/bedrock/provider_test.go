@@ -859,7 +859,7 @@ func TestRepeat(t *testing.T) {
 	s.answer = func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
 		if breaks.Swap(false) {
-			reset(w)
+			upstreamtest.Reset(w)
 			return
 		}
 		(&service{}).ServeHTTP(w, r)

@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -124,22 +122,16 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(400, "invalid_request_error", bad)
 		return
 	}
-	switch s.behaviour {
-	case upstreamtest.Throttles:
-		w.Header().Set("Retry-After", "7")
-		fail(429, "rate_limit_error", "Rate limit reached")
-		return
-	case upstreamtest.Fails:
-		fail(500, "server_error", "CUDA out of memory")
-		return
-	case upstreamtest.BreaksBefore:
-		reset(w)
+	if s.behaviour.Refuses(w, func(status int) {
+		if status == http.StatusTooManyRequests {
+			fail(status, "rate_limit_error", "Rate limit reached")
+		} else {
+			fail(status, "server_error", "CUDA out of memory")
+		}
+	}) {
 		return
 	}
-	pieces, tool := []string{"The", " weather", " in", " Paris", " says", " hello", "."}, ""
-	if s.behaviour == upstreamtest.Slow {
-		pieces = strings.Split(strings.Repeat("word ", 500), " ")
-	}
+	pieces, tool := s.behaviour.Pieces(), ""
 	if c := string(q.ToolChoice); c != "" && c != `"auto"` && c != `"none"` {
 		pieces, tool = []string{`{"city"`, `: "`, `Paris`, `"}`}, q.Tools[0].Function.Name
 	}
@@ -147,17 +139,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.stream(r.Context(), w, pieces, tool)
 	} else {
 		s.whole(r.Context(), w, pieces, tool)
-	}
-}
-
-// reset breaks the connection as a server does that is killed.
-func reset(w http.ResponseWriter) {
-	c, _, err := w.(http.Hijacker).Hijack()
-	if err == nil {
-		if tcp, ok := c.(*net.TCPConn); ok {
-			tcp.SetLinger(0)
-		}
-		c.Close()
 	}
 }
 
@@ -195,16 +176,8 @@ func (s *server) stream(ctx context.Context, w http.ResponseWriter, pieces []str
 	}
 	send(s.chunk(map[string]string{"llama.cpp": `{"role":"assistant","content":null}`, "vLLM": `{"role":"assistant","content":""}`, "OpenAI": `{"role":"assistant","content":"","refusal":null}`}[s.flavour], "", ""))
 	for i, p := range pieces {
-		if s.behaviour == upstreamtest.BreaksAfter && i == 3 {
-			reset(w)
+		if s.behaviour.Ends(ctx, w, i) {
 			return
-		}
-		if s.behaviour == upstreamtest.Slow {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
 		}
 		switch {
 		case tool == "":
@@ -238,19 +211,7 @@ func (s *server) whole(ctx context.Context, w http.ResponseWriter, pieces []stri
 		finish = "tool_calls"
 	}
 	body := `{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":` + message + `,"logprobs":null,"finish_reason":"` + finish + `"}],"usage":` + usage + `}`
-	w.Header().Set("Content-Type", "application/json")
-	if s.behaviour == upstreamtest.Slow {
-		w.(http.Flusher).Flush()
-		<-ctx.Done()
-		return
-	}
-	if s.behaviour == upstreamtest.BreaksAfter {
-		io.WriteString(w, body[:len(body)/2])
-		w.(http.Flusher).Flush()
-		reset(w)
-		return
-	}
-	io.WriteString(w, body)
+	s.behaviour.Whole(ctx, w, body)
 }
 
 // open makes a provider for h.

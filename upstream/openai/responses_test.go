@@ -121,22 +121,16 @@ func (s *responsesServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(400, "invalid_request_error", bad)
 		return
 	}
-	switch s.behaviour {
-	case upstreamtest.Throttles:
-		w.Header().Set("Retry-After", "7")
-		fail(429, "tokens", "Rate limit reached")
-		return
-	case upstreamtest.Fails:
-		fail(500, "server_error", "The server had an error while processing your request.")
-		return
-	case upstreamtest.BreaksBefore:
-		reset(w)
+	if s.behaviour.Refuses(w, func(status int) {
+		if status == http.StatusTooManyRequests {
+			fail(status, "tokens", "Rate limit reached")
+		} else {
+			fail(status, "server_error", "The server had an error while processing your request.")
+		}
+	}) {
 		return
 	}
-	pieces, tool := []string{"The", " weather", " in", " Paris", " says", " hello", "."}, ""
-	if s.behaviour == upstreamtest.Slow {
-		pieces = strings.Split(strings.Repeat("word ", 500), " ")
-	}
+	pieces, tool := s.behaviour.Pieces(), ""
 	if string(q.ToolChoice) == `"required"` {
 		pieces, tool = []string{`{"city"`, `: "`, `Paris`, `"}`}, q.Tools[0].Name
 	}
@@ -152,18 +146,7 @@ func (s *responsesServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	whole := response("completed", item, `{"input_tokens":20,"input_tokens_details":{"cached_tokens":4},"output_tokens":7,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":27}`)
 	if !q.Stream {
-		w.Header().Set("Content-Type", "application/json")
-		switch s.behaviour {
-		case upstreamtest.Slow:
-			w.(http.Flusher).Flush()
-			<-r.Context().Done()
-		case upstreamtest.BreaksAfter:
-			io.WriteString(w, whole[:len(whole)/2])
-			w.(http.Flusher).Flush()
-			reset(w)
-		default:
-			io.WriteString(w, whole)
-		}
+		s.behaviour.Whole(r.Context(), w, whole)
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
@@ -175,16 +158,8 @@ func (s *responsesServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	send("response.in_progress", `"response":`+response("in_progress", "", "null"))
 	send("response.output_item.added", `"output_index":0,"item":`+begun)
 	for i, p := range pieces {
-		if s.behaviour == upstreamtest.BreaksAfter && i == 3 {
-			reset(w)
+		if s.behaviour.Ends(r.Context(), w, i) {
 			return
-		}
-		if s.behaviour == upstreamtest.Slow {
-			select {
-			case <-r.Context().Done():
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
 		}
 		send(delta, `"output_index":0,"content_index":0,"delta":`+quoted(p))
 	}
