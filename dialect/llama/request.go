@@ -67,11 +67,7 @@ type writer struct {
 func (w *writer) raw(s string) { w.b = append(w.b, s...) }
 
 // text appends s within the prompt's quotes.
-func (w *writer) text(s string) {
-	n := len(w.b)
-	w.b = converse.AppendQuote(w.b, s)
-	w.b = append(w.b[:n], w.b[n+1:len(w.b)-1]...)
-}
+func (w *writer) text(s string) { w.b = converse.AppendEscaped(w.b, s) }
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {

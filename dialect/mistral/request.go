@@ -58,11 +58,7 @@ func (w *writer) raw(s string) { w.b = append(w.b, s...) }
 func (w *writer) str(s string) { w.b = converse.AppendQuote(w.b, s) }
 
 // text appends s within quotes that are open.
-func (w *writer) text(s string) {
-	n := len(w.b)
-	w.str(s)
-	w.b = append(w.b[:n], w.b[n+1:len(w.b)-1]...)
-}
+func (w *writer) text(s string) { w.b = converse.AppendEscaped(w.b, s) }
 
 // refuse says that the upstream cannot express the member at path.
 func (w *writer) refuse(path string) error {

@@ -140,9 +140,7 @@ func (w *writer) joined(texts int, text func(int) string) {
 		if i > 0 {
 			w.raw(`\n`)
 		}
-		n := len(w.b)
-		w.str(text(i))
-		w.b = append(w.b[:n], w.b[n+1:len(w.b)-1]...) // without its quotes
+		w.b = converse.AppendEscaped(w.b, text(i))
 	}
 	w.raw(`"`)
 }
