@@ -6,6 +6,18 @@ import (
 	"outcrop/fault"
 )
 
+// Sequence is the stream of an answer that is there as a whole. It sets the events' More.
+func Sequence(events []Event) Stream {
+	return func(yield func(Event, error) bool) {
+		for i := range events {
+			events[i].More = i+1 < len(events)
+			if !yield(events[i], nil) {
+				return
+			}
+		}
+	}
+}
+
 // Collect ranges over s to its end and makes the one answer of it. A stream that breaks gives its error and what had
 // arrived until then; one that ends without Metadata is a ModelError.
 //

@@ -31,6 +31,15 @@ type Request struct {
 	Native *Native // the caller's own body, nil where it has no format with a name; never changed either
 }
 
+// EstimateInputTokens returns about how many tokens the input is, for a server that does not tell it. There is Body or
+// Native.
+func (r *Request) EstimateInputTokens() int64 {
+	if r.Body != nil {
+		return r.Body.EstimateInputTokens()
+	}
+	return converse.EstimateBodyTokens(r.Native.Body)
+}
+
 // Native is a request in the caller's own format. A provider whose upstream speaks that format sends it as it is and
 // yields the answer in converse.Chunk events; any other translates Request.Body, and refuses with fault.Validation where
 // there is none.

@@ -314,7 +314,7 @@ func (x *exchange) whole(contentType string) (converse.Stream, error) {
 	if err != nil {
 		return nil, x.failed(err)
 	}
-	return sequence(x.dec.Finish(events, x.inputTokens)), nil
+	return converse.Sequence(x.dec.Finish(events, x.req.EstimateInputTokens)), nil
 }
 
 // wholeNative is the stream of an answer that is passed on in one piece.
@@ -327,32 +327,13 @@ func (x *exchange) wholeNative(body []byte, contentType string) (converse.Stream
 		return nil, x.failed(err)
 	}
 	e := []converse.Event{{Kind: converse.Chunk, Native: body, Name: contentType, StopReason: x.dec.StopReason()}, {Kind: converse.Metadata}}
-	e[1].Usage, e[1].Estimated = x.dec.Usage(x.inputTokens)
+	e[1].Usage, e[1].Estimated = x.dec.Usage(x.req.EstimateInputTokens)
 	e[1].Served = x.dec.Served()
 	e[0].Usage = e[1].Usage
-	return sequence(e), nil
+	return converse.Sequence(e), nil
 }
 
 var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
-
-func sequence(events []converse.Event) converse.Stream {
-	return func(yield func(converse.Event, error) bool) {
-		for i := range events {
-			events[i].More = i+1 < len(events)
-			if !yield(events[i], nil) {
-				return
-			}
-		}
-	}
-}
-
-// inputTokens estimates the request's input, for a server that does not tell it.
-func (x *exchange) inputTokens() int64 {
-	if x.req.Body != nil {
-		return x.req.Body.EstimateInputTokens()
-	}
-	return converse.EstimateBodyTokens(x.req.Native.Body)
-}
 
 // stream is the converse.Stream of a streamed answer. What one read brings is decoded as a whole before its first event
 // is handed on, so that More is exact: a writer that holds its flush back for another event never waits for the server.
@@ -417,7 +398,7 @@ func (x *exchange) translate(events []converse.Event, data []byte) ([]converse.E
 	if !x.dec.Started() && !x.dec.Finished() {
 		return events, errNothing
 	}
-	return x.dec.Finish(events, x.inputTokens), nil
+	return x.dec.Finish(events, x.req.EstimateInputTokens), nil
 }
 
 // forward is translate for an answer that is passed on as it comes. message_start waits for the event behind it: Anthropic
@@ -447,7 +428,7 @@ func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Eve
 	case !x.dec.Finished() && !x.started && len(events) == 0:
 		return events, errNothing
 	default:
-		e.Usage, e.Estimated = x.dec.Usage(x.inputTokens)
+		e.Usage, e.Estimated = x.dec.Usage(x.req.EstimateInputTokens)
 		e.Served = x.dec.Served()
 	}
 	return append(events, e), nil

@@ -53,14 +53,7 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type"), Usage: t.soFar()}
 		events = []converse.Event{chunk, x.metadata(&t)}
 	}
-	return func(yield func(converse.Event, error) bool) {
-		for i := range events {
-			events[i].More = i+1 < len(events)
-			if !yield(events[i], nil) {
-				return
-			}
-		}
-	}, nil
+	return converse.Sequence(events), nil
 }
 
 // serving is the members of Converse's output, and of ConverseStream's last event, that tell how a call was served.

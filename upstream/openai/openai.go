@@ -345,16 +345,9 @@ func (x *exchange) whole(contentType string) (converse.Stream, error) {
 			StopReason: x.dec.StopReason(), Usage: last.Usage,
 		}, last)
 	} else {
-		events = x.dec.Finish(events, x.inputTokens)
+		events = x.dec.Finish(events, x.req.EstimateInputTokens)
 	}
-	return func(yield func(converse.Event, error) bool) {
-		for i := range events {
-			events[i].More = i+1 < len(events)
-			if !yield(events[i], nil) {
-				return
-			}
-		}
-	}, nil
+	return converse.Sequence(events), nil
 }
 
 var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
@@ -362,7 +355,7 @@ var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
 // metadata is the event that ends an answer that is passed on.
 func (x *exchange) metadata() converse.Event {
 	e := converse.Event{Kind: converse.Metadata, Served: x.dec.Served()}
-	e.Usage, e.Estimated = x.dec.Usage(x.inputTokens)
+	e.Usage, e.Estimated = x.dec.Usage(x.req.EstimateInputTokens)
 	return e
 }
 
@@ -375,20 +368,12 @@ func (x *exchange) renamed(dst, data []byte, p dialect.Piece) []byte {
 	return append(dst, data[p.ModelEnd:]...)
 }
 
-// inputTokens estimates the request's input, for a server that does not tell it.
-func (x *exchange) inputTokens() int64 {
-	if x.req.Body != nil {
-		return x.req.Body.EstimateInputTokens()
-	}
-	return converse.EstimateBodyTokens(x.req.Native.Body)
-}
-
 // translate appends what a chunk of the server's, or with nil the end of its stream, makes for the caller.
 func (x *exchange) translate(events []converse.Event, data []byte) ([]converse.Event, error) {
 	if data != nil {
 		return x.dec.Append(events, data)
 	}
-	return x.dec.Finish(events, x.inputTokens), nil
+	return x.dec.Finish(events, x.req.EstimateInputTokens), nil
 }
 
 // maxGreetings is how many chunks are held back until something of the answer comes.
