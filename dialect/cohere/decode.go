@@ -22,15 +22,13 @@ import (
 type Decoder struct {
 	Stop []string // the request's stop sequences
 
-	started bool
-	open    converse.DeltaKind // kind of the open block, 0 for none
-	index   int                // of the open block, or of the next one
-	wrote   bool               // text has come
-	called  bool               // a call has come
-	delta   int                // index of the call that tool-calls-chunk writes
-	finish  string             // finish_reason, in capitals
-	cited   [][]byte           // elements of citations
-	queries [][]byte           // likewise of search_queries
+	blocks  outbound.Blocks
+	wrote   bool     // text has come
+	called  bool     // a call has come
+	delta   int      // index of the call that tool-calls-chunk writes
+	finish  string   // finish_reason, in capitals
+	cited   [][]byte // elements of citations
+	queries [][]byte // likewise of search_queries
 	usage   outbound.Usage
 }
 
@@ -82,7 +80,7 @@ type counts struct {
 func (d *Decoder) Finished() bool { return d.finish != "" }
 
 // Started reports whether any event was appended.
-func (d *Decoder) Started() bool { return d.started }
+func (d *Decoder) Started() bool { return d.blocks.Started }
 
 // endOfText is what Command models have written as their last piece before they said that it was.
 const endOfText = "<EOS_TOKEN>"
@@ -168,61 +166,30 @@ func (d *Decoder) keep(a *answer) {
 	}
 }
 
-func (d *Decoder) start(dst []converse.Event) []converse.Event {
-	if d.started {
-		return dst
-	}
-	d.started = true
-	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
-}
-
-func (d *Decoder) close(dst []converse.Event) []converse.Event {
-	if d.open == 0 {
-		return dst
-	}
-	dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
-	d.open = 0
-	d.index++
-	return dst
-}
-
 func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
-	if s == "" {
-		return dst
-	}
-	dst = d.start(dst)
-	if d.open != converse.TextDelta {
-		dst = d.close(dst)
-		d.open = converse.TextDelta
-	}
-	d.wrote = true
-	return d.write(dst, s)
+	d.wrote = d.wrote || s != ""
+	return d.write(dst, converse.TextDelta, s)
 }
 
-// write appends a piece of the open block.
-func (d *Decoder) write(dst []converse.Event, s string) []converse.Event {
+func (d *Decoder) write(dst []converse.Event, kind converse.DeltaKind, s string) []converse.Event {
 	d.usage.Say(s)
-	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: d.open, Text: s})
+	return d.blocks.Delta(dst, kind, s)
 }
 
 // begin begins a call.
 func (d *Decoder) begin(dst []converse.Event, name string) []converse.Event {
-	dst = d.close(d.start(dst))
-	d.open, d.called = converse.ToolInputDelta, true
+	d.called = true
 	d.usage.Say(name)
-	return append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: "tool_" + rand.Text(), ToolName: name})
+	return d.blocks.Tool(dst, "tool_"+rand.Text(), name)
 }
 
 // piece appends a piece of a call, which begins with its name.
 func (d *Decoder) piece(dst []converse.Event, t *delta) []converse.Event {
-	if t.Name != "" || d.open != converse.ToolInputDelta || t.Index != d.delta {
+	if t.Name != "" || d.blocks.Open != converse.ToolInputDelta || t.Index != d.delta {
 		dst = d.begin(dst, t.Name)
 		d.delta = t.Index
 	}
-	if t.Parameters == "" {
-		return dst
-	}
-	return d.write(dst, t.Parameters)
+	return d.write(dst, converse.ToolInputDelta, t.Parameters)
 }
 
 // calls appends whole calls.
@@ -230,9 +197,9 @@ func (d *Decoder) calls(dst []converse.Event, calls []decodedCall) []converse.Ev
 	for i := range calls {
 		dst = d.begin(dst, calls[i].Name)
 		if p := compact(calls[i].Parameters); len(p) > 0 && p.Kind() != 'n' {
-			dst = d.write(dst, string(p))
+			dst = d.write(dst, converse.ToolInputDelta, string(p))
 		}
-		dst = d.close(dst)
+		dst = d.blocks.Close(dst)
 	}
 	return dst
 }
@@ -240,7 +207,7 @@ func (d *Decoder) calls(dst []converse.Event, calls []decodedCall) []converse.Ev
 // Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
 // input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
-	dst = d.close(d.start(dst))
+	dst = d.blocks.Close(d.blocks.Start(dst))
 	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason(), Fields: d.fields()}
 	if e.StopReason == converse.StopStopSequence && len(d.Stop) == 1 {
 		e.StopSequence = d.Stop[0] // it can be no other

@@ -21,13 +21,11 @@ var ErrMalformed = errors.New("not an answer in the format of DeepSeek-R1")
 //
 // A whole answer tells no usage in its body; Bedrock puts it into headers. Without them it is estimated.
 type Decoder struct {
-	state   state
-	held    string // the end of the text so far, which may belong to what stands between the thinking and the answer
-	started bool
-	open    converse.DeltaKind // kind of the open block, 0 for none
-	index   int
-	finish  string
-	usage   outbound.Usage
+	state  state
+	held   string // the end of the text so far, which may belong to what stands between the thinking and the answer
+	blocks outbound.Blocks
+	finish string
+	usage  outbound.Usage
 }
 
 type state uint8
@@ -60,7 +58,7 @@ type answer struct {
 func (d *Decoder) Finished() bool { return d.finish != "" }
 
 // Started reports whether any event was appended.
-func (d *Decoder) Started() bool { return d.started }
+func (d *Decoder) Started() bool { return d.blocks.Started }
 
 // Append decodes data, one chunk of a stream or a whole answer, and appends its events to dst. It fails with an error
 // that wraps ErrMalformed. It keeps no reference to data.
@@ -117,10 +115,10 @@ func (d *Decoder) text(dst []converse.Event, s string, last bool) []converse.Eve
 			if !last {
 				n = pending(s)
 			}
-			dst = d.piece(dst, converse.ReasoningDelta, s[:len(s)-n])
+			dst = d.blocks.Delta(dst, converse.ReasoningDelta, s[:len(s)-n])
 			return hold(s[len(s)-n:])
 		}
-		dst = d.piece(dst, converse.ReasoningDelta, strings.TrimSuffix(thought, "\n"))
+		dst = d.blocks.Delta(dst, converse.ReasoningDelta, strings.TrimSuffix(thought, "\n"))
 		s = after
 		d.state = breaks
 	}
@@ -131,7 +129,7 @@ func (d *Decoder) text(dst []converse.Event, s string, last bool) []converse.Eve
 		s = trimBreaks(s)
 		d.state = answering
 	}
-	return d.piece(dst, converse.TextDelta, s)
+	return d.blocks.Delta(dst, converse.TextDelta, s)
 }
 
 // pending returns how many bytes at the end of s may be the begin of a line break and the thinking's end.
@@ -146,40 +144,11 @@ func pending(s string) int {
 	return 0
 }
 
-func (d *Decoder) start(dst []converse.Event) []converse.Event {
-	if d.started {
-		return dst
-	}
-	d.started = true
-	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
-}
-
-func (d *Decoder) close(dst []converse.Event) []converse.Event {
-	if d.open != 0 {
-		dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
-		d.open = 0
-		d.index++
-	}
-	return dst
-}
-
-func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, s string) []converse.Event {
-	if s == "" {
-		return dst
-	}
-	dst = d.start(dst)
-	if d.open != kind {
-		dst = d.close(dst)
-		d.open = kind
-	}
-	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: kind, Text: s})
-}
-
 // Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
 // input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
 	dst = d.text(dst, "", true)
-	dst = d.close(d.start(dst))
+	dst = d.blocks.Close(d.blocks.Start(dst))
 	stop := converse.Event{Kind: converse.MessageStop, StopReason: converse.StopEndTurn}
 	switch d.finish {
 	case "length":

@@ -22,13 +22,11 @@ import (
 type Decoder struct {
 	Stop []string // the request's stop sequences
 
-	started bool
-	open    converse.DeltaKind // kind of the open block, 0 for none
-	index   int                // of the open block, or of the next one
-	call    int                // index of the open call
-	called  bool               // a call has come
-	finish  string             // finish_reason
-	stopped string             // the stop sequence that the server told
+	blocks  outbound.Blocks
+	call    int    // index of the open call
+	called  bool   // a call has come
+	finish  string // finish_reason
+	stopped string // the stop sequence that the server told
 	usage   outbound.Usage
 }
 
@@ -74,7 +72,7 @@ type callPiece struct {
 func (d *Decoder) Finished() bool { return d.finish != "" }
 
 // Started reports whether any event was appended.
-func (d *Decoder) Started() bool { return d.started }
+func (d *Decoder) Started() bool { return d.blocks.Started }
 
 // Append decodes data, one chunk of a stream or a whole answer, and appends its events to dst. It fails with an error that
 // wraps ErrMalformed where data is neither, and with a fault.ModelError where the model's server gave the answer up. It
@@ -87,7 +85,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	if len(c.Choices) > 0 && c.Choices[0].Index == 0 { // of more answers than one, which nobody asks for, the first
 		ch := &c.Choices[0]
 		for _, s := range []*said{&ch.Delta, &ch.Message} {
-			dst = d.text(dst, s.Content)
+			dst = d.write(dst, converse.TextDelta, s.Content)
 			for i := range s.Calls {
 				dst = d.piece(dst, i, &s.Calls[i])
 			}
@@ -96,7 +94,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	}
 	if len(c.Completions) > 0 {
 		ch := &c.Completions[0]
-		dst = d.text(dst, ch.Data.Text)
+		dst = d.write(dst, converse.TextDelta, ch.Data.Text)
 		d.end(ch.FinishReason.Reason, ch.FinishReason.Sequence)
 	}
 	if u := c.Usage; u != nil {
@@ -117,40 +115,9 @@ func (d *Decoder) end(reason, sequence string) {
 	}
 }
 
-func (d *Decoder) start(dst []converse.Event) []converse.Event {
-	if d.started {
-		return dst
-	}
-	d.started = true
-	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
-}
-
-func (d *Decoder) close(dst []converse.Event) []converse.Event {
-	if d.open == 0 {
-		return dst
-	}
-	dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
-	d.open = 0
-	d.index++
-	return dst
-}
-
-func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
-	if s == "" {
-		return dst
-	}
-	dst = d.start(dst)
-	if d.open != converse.TextDelta {
-		dst = d.close(dst)
-		d.open = converse.TextDelta
-	}
-	return d.write(dst, s)
-}
-
-// write appends a piece of the open block.
-func (d *Decoder) write(dst []converse.Event, s string) []converse.Event {
+func (d *Decoder) write(dst []converse.Event, kind converse.DeltaKind, s string) []converse.Event {
 	d.usage.Say(s)
-	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: d.open, Text: s})
+	return d.blocks.Delta(dst, kind, s)
 }
 
 // piece appends a piece of a call, or a whole one, which is the i-th of its list. A call begins with its name.
@@ -158,25 +125,21 @@ func (d *Decoder) piece(dst []converse.Event, i int, c *callPiece) []converse.Ev
 	if c.Index != nil {
 		i = *c.Index
 	}
-	if c.Function.Name != "" || d.open != converse.ToolInputDelta || d.call != i {
-		dst = d.close(d.start(dst))
-		d.open, d.called, d.call = converse.ToolInputDelta, true, i
+	if c.Function.Name != "" || d.blocks.Open != converse.ToolInputDelta || d.call != i {
+		d.called, d.call = true, i
 		d.usage.Say(c.Function.Name)
 		if c.ID == "" {
 			c.ID = "call_" + rand.Text() // a result must name its call
 		}
-		dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: outbound.ToolUseID(c.ID), ToolName: c.Function.Name})
+		dst = d.blocks.Tool(dst, outbound.ToolUseID(c.ID), c.Function.Name)
 	}
-	if c.Function.Arguments == "" {
-		return dst
-	}
-	return d.write(dst, c.Function.Arguments)
+	return d.write(dst, converse.ToolInputDelta, c.Function.Arguments)
 }
 
 // Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
 // input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
-	dst = d.close(d.start(dst))
+	dst = d.blocks.Close(d.blocks.Start(dst))
 	e := converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason()}
 	if e.StopReason == converse.StopStopSequence {
 		e.StopSequence = d.stopped

@@ -25,12 +25,11 @@ var ErrMalformed = errors.New("not an answer in the format of Meta's Llama")
 type Decoder struct {
 	tools map[string]bool
 
-	started bool
-	open    bool   // the text's block
-	held    []byte // what may become a call
-	plain   bool   // it is no call
-	finish  string
-	usage   outbound.Usage
+	blocks outbound.Blocks
+	held   []byte // what may become a call
+	plain  bool   // it is no call
+	finish string
+	usage  outbound.Usage
 }
 
 // NewDecoder returns the decoder of the answer to r.
@@ -63,7 +62,7 @@ const maxHeld = 1 << 18
 func (d *Decoder) Finished() bool { return d.finish != "" }
 
 // Started reports whether any event was appended.
-func (d *Decoder) Started() bool { return d.started }
+func (d *Decoder) Started() bool { return d.blocks.Started }
 
 // Append decodes data, one chunk of a stream or a whole answer, and appends its events to dst. It fails with an error
 // that wraps ErrMalformed. It keeps no reference to data.
@@ -92,7 +91,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
 	d.usage.Say(s)
 	if d.tools == nil || d.plain {
-		return d.piece(dst, s)
+		return d.blocks.Delta(dst, converse.TextDelta, s)
 	}
 	d.held = append(d.held, s...)
 	if mayBeCall(d.held) && len(d.held) <= maxHeld {
@@ -101,7 +100,7 @@ func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
 	d.plain = true
 	s = string(d.held)
 	d.held = nil
-	return d.piece(dst, s)
+	return d.blocks.Delta(dst, converse.TextDelta, s)
 }
 
 // mayBeCall reports whether a text that begins so may be a call.
@@ -114,19 +113,6 @@ func mayBeCall(b []byte) bool {
 	return s == "" || s[0] == '{'
 }
 
-func (d *Decoder) start(dst []converse.Event) []converse.Event {
-	if d.started {
-		return dst
-	}
-	d.started = true
-	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
-}
-
-func (d *Decoder) piece(dst []converse.Event, s string) []converse.Event {
-	d.open = true
-	return append(d.start(dst), converse.Event{Kind: converse.BlockDelta, Delta: converse.TextDelta, Text: s})
-}
-
 // Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
 // input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
@@ -136,22 +122,17 @@ func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Ev
 	}
 	if len(d.held) > 0 {
 		if name, in, ok := readCall(string(d.held), func(name string) bool { return d.tools[name] }); ok {
-			dst = append(d.start(dst),
-				converse.Event{Kind: converse.BlockStart, ToolUseID: "call_" + rand.Text(), ToolName: name},
-				converse.Event{Kind: converse.BlockDelta, Delta: converse.ToolInputDelta, Text: string(in)},
-				converse.Event{Kind: converse.BlockStop})
+			dst = d.blocks.Tool(dst, "call_"+rand.Text(), name)
+			dst = d.blocks.Delta(dst, converse.ToolInputDelta, string(in))
 			if reason == converse.StopEndTurn {
 				reason = converse.StopToolUse
 			}
 		} else {
-			dst = d.piece(dst, string(d.held))
+			dst = d.blocks.Delta(dst, converse.TextDelta, string(d.held))
 		}
 		d.held = nil
 	}
-	dst = d.start(dst)
-	if d.open {
-		dst = append(dst, converse.Event{Kind: converse.BlockStop})
-	}
+	dst = d.blocks.Close(d.blocks.Start(dst))
 	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: reason})
 	return append(dst, d.usage.Metadata(input))
 }

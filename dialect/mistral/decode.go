@@ -21,12 +21,10 @@ var ErrMalformed = errors.New("not an answer in Mistral AI's formats")
 //
 // A whole answer tells no usage in its body; Bedrock puts it into headers. Without them it is estimated.
 type Decoder struct {
-	started bool
-	open    bool // the text's block
-	index   int  // of the open block, or of the next one
-	tools   bool // a tool was called
-	finish  string
-	usage   outbound.Usage
+	blocks outbound.Blocks
+	tools  bool // a tool was called
+	finish string
+	usage  outbound.Usage
 }
 
 // answer is a chunk or a whole answer: they have the same members. finish_reason and usage are what Mistral's own API says
@@ -63,7 +61,7 @@ type calledTool struct {
 func (d *Decoder) Finished() bool { return d.finish != "" }
 
 // Started reports whether any event was appended.
-func (d *Decoder) Started() bool { return d.started }
+func (d *Decoder) Started() bool { return d.blocks.Started }
 
 // Append decodes data, one chunk of a stream or a whole answer, and appends its events to dst. It fails with an error
 // that wraps ErrMalformed. It keeps no reference to data.
@@ -101,35 +99,13 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	return dst, nil
 }
 
-func (d *Decoder) start(dst []converse.Event) []converse.Event {
-	if d.started {
-		return dst
-	}
-	d.started = true
-	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
-}
-
-func (d *Decoder) close(dst []converse.Event) []converse.Event {
-	if d.open {
-		dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
-		d.open = false
-		d.index++
-	}
-	return dst
-}
-
 func (d *Decoder) text(dst []converse.Event, s string) []converse.Event {
-	if s == "" {
-		return dst
-	}
 	d.usage.Say(s)
-	d.open = true
-	return append(d.start(dst), converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: converse.TextDelta, Text: s})
+	return d.blocks.Delta(dst, converse.TextDelta, s)
 }
 
 // call appends a tool call, which is always whole.
 func (d *Decoder) call(dst []converse.Event, c *calledTool) []converse.Event {
-	dst = d.close(d.start(dst))
 	d.tools = true
 	input := ""
 	switch c.Function.Arguments.Kind() {
@@ -145,19 +121,14 @@ func (d *Decoder) call(dst []converse.Event, c *calledTool) []converse.Event {
 	if c.ID == "" {
 		c.ID = "call_" + rand.Text() // a result must name its call
 	}
-	dst = append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: outbound.ToolUseID(c.ID), ToolName: c.Function.Name})
-	if input != "" {
-		dst = append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: converse.ToolInputDelta, Text: input})
-	}
-	dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
-	d.index++
-	return dst
+	dst = d.blocks.Tool(dst, outbound.ToolUseID(c.ID), c.Function.Name)
+	return d.blocks.Close(d.blocks.Delta(dst, converse.ToolInputDelta, input))
 }
 
 // Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
 // input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
-	dst = d.close(d.start(dst))
+	dst = d.blocks.Close(d.blocks.Start(dst))
 	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: d.stopReason()})
 	return append(dst, d.usage.Metadata(input))
 }

@@ -30,13 +30,10 @@ func malformed(format string, args ...any) error {
 type Decoder struct {
 	chunk chunk
 
-	started bool
-	open    converse.DeltaKind // kind of the open block, 0 for none
-	signed  bool               // the open block has its signature
-	index   int                // of the open block, or of the next one
-	theirs  float64            // the server's index of the open tool block
-	stop    string
-	usage   outbound.Usage
+	blocks outbound.Blocks
+	theirs float64 // the server's index of the open tool block
+	stop   string
+	usage  outbound.Usage
 }
 
 // chunk is an event of a stream, or a whole answer. Of a stream's event one of the first six members is set.
@@ -106,7 +103,7 @@ type counts struct {
 func (d *Decoder) Finished() bool { return d.stop != "" }
 
 // Started reports whether any event was appended.
-func (d *Decoder) Started() bool { return d.started }
+func (d *Decoder) Started() bool { return d.blocks.Started }
 
 var lenient = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
@@ -140,7 +137,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 		case t.Text != nil:
 			dst = d.piece(dst, converse.TextDelta, *t.Text)
 		case t.ToolUse != nil:
-			if d.open != converse.ToolInputDelta || d.theirs != c.BlockDelta.Index {
+			if d.blocks.Open != converse.ToolInputDelta || d.theirs != c.BlockDelta.Index {
 				return dst, malformed("a piece of tool block %g, which is not open", c.BlockDelta.Index)
 			}
 			dst = d.piece(dst, converse.ToolInputDelta, t.ToolUse.Input)
@@ -148,8 +145,8 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 			dst = d.reasoning(dst, t.Reasoning)
 		}
 	case c.BlockStop != nil:
-		if d.open == converse.ToolInputDelta || d.open == converse.RedactedDelta || d.signed {
-			dst = d.close(dst)
+		if d.blocks.Open == converse.ToolInputDelta || d.blocks.Open == converse.RedactedDelta || d.blocks.Signed {
+			dst = d.blocks.Close(dst)
 		}
 	case c.MessageStop != nil:
 		d.stop = c.MessageStop.StopReason
@@ -158,7 +155,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 		for i := range blocks {
 			switch b := &blocks[i]; {
 			case b.Text != nil:
-				dst = d.piece(d.close(dst), converse.TextDelta, *b.Text)
+				dst = d.piece(d.blocks.Close(dst), converse.TextDelta, *b.Text)
 			case b.ToolUse != nil:
 				var err error
 				if dst, err = d.tool(dst, b.ToolUse); err != nil {
@@ -168,7 +165,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 					dst = d.piece(dst, converse.ToolInputDelta, string(b.ToolUse.Input))
 				}
 			case b.Reasoning != nil:
-				dst = d.reasoning(d.close(dst), b.Reasoning)
+				dst = d.reasoning(d.blocks.Close(dst), b.Reasoning)
 			}
 		}
 	}
@@ -215,7 +212,7 @@ func quick(data []byte) (text string, ok bool) {
 // Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
 // input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
-	dst = d.close(d.start(dst))
+	dst = d.blocks.Close(d.blocks.Start(dst))
 	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: stopReason(d.stop)})
 	return append(dst, d.usage.Metadata(input))
 }
@@ -230,42 +227,11 @@ func stopReason(s string) string {
 	return converse.StopEndTurn
 }
 
-func (d *Decoder) start(dst []converse.Event) []converse.Event {
-	if d.started {
-		return dst
-	}
-	d.started = true
-	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
-}
-
-func (d *Decoder) close(dst []converse.Event) []converse.Event {
-	if d.open == 0 {
-		return dst
-	}
-	dst = append(dst, converse.Event{Kind: converse.BlockStop, Index: d.index})
-	d.open, d.signed = 0, false
-	d.index++
-	return dst
-}
-
-// piece appends a delta to the open block, or to a new one where that is of another kind. Empty text is none.
 func (d *Decoder) piece(dst []converse.Event, kind converse.DeltaKind, text string) []converse.Event {
-	if text == "" {
-		return dst
-	}
-	block := kind
-	if kind == converse.SignatureDelta {
-		block = converse.ReasoningDelta
-	} else {
+	if kind != converse.SignatureDelta {
 		d.usage.Say(text)
 	}
-	dst = d.start(dst)
-	if d.open != block {
-		dst = d.close(dst)
-		d.open = block
-	}
-	d.signed = d.signed || kind == converse.SignatureDelta
-	return append(dst, converse.Event{Kind: converse.BlockDelta, Index: d.index, Delta: kind, Text: text})
+	return d.blocks.Delta(dst, kind, text)
 }
 
 func (d *Decoder) reasoning(dst []converse.Event, r *reasoning) []converse.Event {
@@ -282,8 +248,6 @@ func (d *Decoder) tool(dst []converse.Event, t *toolUse) ([]converse.Event, erro
 	if t.ID == "" || t.Name == "" {
 		return dst, malformed("a tool use without its id or its name")
 	}
-	dst = d.close(d.start(dst))
-	d.open = converse.ToolInputDelta
 	d.usage.Say(t.Name)
-	return append(dst, converse.Event{Kind: converse.BlockStart, Index: d.index, ToolUseID: t.ID, ToolName: t.Name}), nil
+	return d.blocks.Tool(dst, t.ID, t.Name), nil
 }

@@ -24,9 +24,9 @@ func malformed(format string, args ...any) error {
 // MessageStart comes with the first piece of text. BlockStop, MessageStop and Metadata come from Finish. Which stop
 // sequence was met the format does not tell.
 type Decoder struct {
-	started bool
-	reason  string
-	usage   outbound.Usage
+	blocks outbound.Blocks
+	reason string
+	usage  outbound.Usage
 }
 
 // chunk is a piece of a stream, or a whole answer. The numbers come with a fraction (28.0) where a guardrail has written the
@@ -50,7 +50,7 @@ type chunk struct {
 func (d *Decoder) Finished() bool { return d.reason != "" }
 
 // Started reports whether any event was appended.
-func (d *Decoder) Started() bool { return d.started }
+func (d *Decoder) Started() bool { return d.blocks.Started }
 
 // Append decodes data, one chunk of a stream or a whole answer, and appends its events to dst. It fails with an error that
 // wraps ErrMalformed. It keeps no reference to data.
@@ -65,11 +65,8 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 	if len(c.Results) > 0 { // one, as the user guide has it
 		c.OutputText, c.OutputTokens, c.Reason = c.Results[0].OutputText, c.Results[0].Tokens, c.Results[0].Reason
 	}
-	if c.OutputText != "" {
-		dst = d.start(dst)
-		d.usage.Say(c.OutputText)
-		dst = append(dst, converse.Event{Kind: converse.BlockDelta, Delta: converse.TextDelta, Text: c.OutputText})
-	}
+	d.usage.Say(c.OutputText)
+	dst = d.blocks.Delta(dst, converse.TextDelta, c.OutputText)
 	if c.Reason != "" {
 		d.reason = c.Reason
 	}
@@ -83,19 +80,7 @@ func (d *Decoder) Append(dst []converse.Event, data []byte) ([]converse.Event, e
 // Finish appends the events that end the answer, with the usage of outbound.Usage: input is called for an estimate of the
 // input tokens where the server has not told them.
 func (d *Decoder) Finish(dst []converse.Event, input func() int64) []converse.Event {
-	if d.started {
-		dst = append(dst, converse.Event{Kind: converse.BlockStop})
-	} else {
-		dst = d.start(dst)
-	}
+	dst = d.blocks.Close(d.blocks.Start(dst))
 	dst = append(dst, converse.Event{Kind: converse.MessageStop, StopReason: stopReason(d.reason)})
 	return append(dst, d.usage.Metadata(input))
-}
-
-func (d *Decoder) start(dst []converse.Event) []converse.Event {
-	if d.started {
-		return dst
-	}
-	d.started = true
-	return append(dst, converse.Event{Kind: converse.MessageStart, Role: converse.RoleAssistant})
 }
