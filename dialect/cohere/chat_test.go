@@ -1,7 +1,6 @@
 package cohere
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -304,7 +304,7 @@ func TestStreamEncoder(t *testing.T) {
 	})
 	// And back again: all but the thinking and the ids.
 	var d Decoder
-	r := collect(t, events(t, &d, got...))
+	r := conversetest.Collect(t, conversetest.Decode(t, &d, got...))
 	if s := blocks(t, r); s != `[{"text":"I will\n"},{"toolUse":{"toolUseId":"","name":"weather","input":{"city":"Sydney"}}},{"toolUse":{"toolUseId":"","name":"time","input":{}}}]` {
 		t.Error(s)
 	}
@@ -327,67 +327,6 @@ func TestStreamEncoder(t *testing.T) {
 	if len(s.text) > maxEcho {
 		t.Errorf("%d bytes are kept", len(s.text))
 	}
-}
-
-const estimatedInput = 4242
-
-// events decodes chunks as one answer and holds the order of a whole answer, as ConverseStream has it.
-func events(t *testing.T, d *Decoder, chunks ...string) []converse.Event {
-	t.Helper()
-	var es []converse.Event
-	for _, c := range chunks {
-		var err error
-		if es, err = d.Append(es, []byte(c)); err != nil {
-			t.Fatalf("%s: %v", c, err)
-		}
-	}
-	es = d.Finish(es, func() int64 { return estimatedInput })
-	if err := sane(es); err != nil {
-		t.Error(err)
-	}
-	return es
-}
-
-func sane(es []converse.Event) error {
-	if len(es) < 3 || es[0].Kind != converse.MessageStart || es[len(es)-2].Kind != converse.MessageStop || es[len(es)-1].Kind != converse.Metadata {
-		return fmt.Errorf("not a whole answer: %+v", es)
-	}
-	index, open, tool := 0, false, false
-	for _, e := range es[1 : len(es)-2] {
-		switch {
-		case e.Index != index:
-		case e.Kind == converse.BlockStart && !open && e.ToolUseID != "":
-			open, tool = true, true
-			continue
-		case e.Kind == converse.BlockDelta && (!open && e.Delta != converse.ToolInputDelta || open && tool == (e.Delta == converse.ToolInputDelta)):
-			open = true
-			continue
-		case e.Kind == converse.BlockStop && open:
-			open, tool = false, false
-			index++
-			continue
-		}
-		return fmt.Errorf("out of order: %+v in %+v", e, es)
-	}
-	if open {
-		return fmt.Errorf("a block stays open: %+v", es)
-	}
-	return nil
-}
-
-func collect(t *testing.T, es []converse.Event) *converse.Response {
-	t.Helper()
-	r, err := converse.Collect(func(yield func(converse.Event, error) bool) {
-		for _, e := range es {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // blocks writes blocks as Converse does, without the ids, which are by chance.
@@ -426,9 +365,9 @@ func TestDecoder(t *testing.T) {
 		cut       bool
 	}{
 		"whole, recorded": {chunks: []string{`{"response_id":"379ed018/aa2df2bf","text":"This is a test. How are you doing today","generation_id":"2d74c447","chat_history":[{"role":"USER","message":"Say this is a test"}],"finish_reason":"MAX_TOKENS"}`},
-			content: `[{"text":"This is a test. How are you doing today"}]`, reason: converse.StopMaxTokens, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 10}, estimated: true},
+			content: `[{"text":"This is a test. How are you doing today"}]`, reason: converse.StopMaxTokens, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 10}, estimated: true},
 		"Command whole, recorded": {chunks: []string{`{"id":"a09c1c60","generations":[{"id":"8b38ce59","text":" Let it be a test of knowledge, skills,","finish_reason":"MAX_TOKENS"}],"prompt":"Say this is a test"}`},
-			content: `[{"text":" Let it be a test of knowledge, skills,"}]`, reason: converse.StopMaxTokens, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 11}, estimated: true}, // the header said 10
+			content: `[{"text":" Let it be a test of knowledge, skills,"}]`, reason: converse.StopMaxTokens, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 11}, estimated: true}, // the header said 10
 		"Command streamed at once, recorded": {chunks: []string{`{"generations":[{"finish_reason":"MAX_TOKENS","id":"b63d3f03","text":" \"LLM\" stands for \"Large Language Model"}],"id":"55e7c2dc","prompt":"\n\nHuman: %s","amazon-bedrock-invocationMetrics":{"inputTokenCount":20,"outputTokenCount":10,"invocationLatency":362,"firstByteLatency":362}}`},
 			content: `[{"text":" \"LLM\" stands for \"Large Language Model"}]`, reason: converse.StopMaxTokens, usage: converse.Usage{InputTokens: 20, OutputTokens: 10}},
 		"Command in pieces": {chunks: []string{`{"text":" Hello","is_finished":false}`, `{"index":0,"text":",","is_finished":false}`, `{"index":1,"text":" other","is_finished":false}`, `{"text":"<EOS_TOKEN>","is_finished":false}`, `{"is_finished":true,"finish_reason":"COMPLETE",` + metricsEnd},
@@ -450,16 +389,16 @@ func TestDecoder(t *testing.T) {
 		"content filter":       {chunks: []string{piece("a"), end("ERROR_TOXIC")}, content: `[{"text":"a"}]`, reason: converse.StopContentFiltered, usage: three},
 		"context window":       {chunks: []string{piece("a"), end("ERROR_LIMIT")}, content: `[{"text":"a"}]`, reason: converse.StopContextWindowExceeded, usage: three},
 		"the stop sequence":    {chunks: []string{piece("a"), end("STOP_SEQUENCE")}, stop: []string{"|"}, content: `[{"text":"a"}]`, reason: converse.StopStopSequence, usage: three},
-		"no usage":             {chunks: []string{piece("one two three"), `{"is_finished":true,"event_type":"stream-end","finish_reason":"COMPLETE"}`}, content: `[{"text":"one two three"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, estimated: true},
-		"usage that cannot be": {chunks: []string{piece("one"), `{"is_finished":true,"event_type":"stream-end","finish_reason":"COMPLETE","amazon-bedrock-invocationMetrics":{"inputTokenCount":-1,"outputTokenCount":1e300}}`}, content: `[{"text":"one"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 1}, estimated: true},
+		"no usage":             {chunks: []string{piece("one two three"), `{"is_finished":true,"event_type":"stream-end","finish_reason":"COMPLETE"}`}, content: `[{"text":"one two three"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 3}, estimated: true},
+		"usage that cannot be": {chunks: []string{piece("one"), `{"is_finished":true,"event_type":"stream-end","finish_reason":"COMPLETE","amazon-bedrock-invocationMetrics":{"inputTokenCount":-1,"outputTokenCount":1e300}}`}, content: `[{"text":"one"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 1}, estimated: true},
 		"nothing said":         {chunks: []string{`{"is_finished":true,"event_type":"stream-end","finish_reason":"COMPLETE","amazon-bedrock-invocationMetrics":{"inputTokenCount":3,"outputTokenCount":0}}`}, content: `[]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: 3}},
 		"said for nothing":     {chunks: []string{piece("one"), `{"is_finished":true,"event_type":"stream-end","finish_reason":"COMPLETE","amazon-bedrock-invocationMetrics":{"inputTokenCount":3,"outputTokenCount":0}}`}, content: `[{"text":"one"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: 3, OutputTokens: 1}, estimated: true},
-		"cut":                  {chunks: []string{piece("one"), piece(" two")}, content: `[{"text":"one two"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 2}, estimated: true, cut: true},
-		"nothing":              {content: `[]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: estimatedInput}, estimated: true, cut: true},
+		"cut":                  {chunks: []string{piece("one"), piece(" two")}, content: `[{"text":"one two"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 2}, estimated: true, cut: true},
+		"nothing":              {content: `[]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: conversetest.EstimatedInput}, estimated: true, cut: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := Decoder{Stop: c.stop}
-			r := collect(t, events(t, &d, c.chunks...))
+			r := conversetest.Collect(t, conversetest.Decode(t, &d, c.chunks...))
 			if r.Content == nil {
 				r.Content = []converse.ContentBlock{}
 			}
@@ -565,10 +504,10 @@ func FuzzDecoder(f *testing.F) {
 			}
 		}
 		es = d.Finish(es, func() int64 { return 1 })
-		if err := sane(es); err != nil {
+		if err := conversetest.CheckOrder(es); err != nil {
 			t.Error(err)
 		}
-		r := collect(t, es)
+		r := conversetest.Collect(t, es)
 		for _, b := range [][]byte{AppendResponse(nil, &at1, r), AppendGenerations(nil, &at1, r)} {
 			if !jsontext.Value(b).IsValid(lenient) {
 				t.Errorf("%q gives %s", data, b)

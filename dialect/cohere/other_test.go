@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -93,7 +94,7 @@ func TestGenerations(t *testing.T) {
 		`{"text":" Let","is_finished":false}`, `{"text":" it be","is_finished":false}`, `{"is_finished":true,"finish_reason":"MAX_TOKENS",` + metricsEnd,
 	})
 	var d Decoder
-	if r := collect(t, events(t, &d, pieces...)); blocks(t, r) != `[{"text":" Let it be"}]` || r.StopReason != converse.StopMaxTokens || r.Usage.OutputTokens != 2 {
+	if r := conversetest.Collect(t, conversetest.Decode(t, &d, pieces...)); blocks(t, r) != `[{"text":" Let it be"}]` || r.StopReason != converse.StopMaxTokens || r.Usage.OutputTokens != 2 {
 		t.Errorf("%+v", r)
 	}
 	long := strings.Repeat("a", maxEcho)

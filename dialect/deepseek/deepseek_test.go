@@ -2,7 +2,6 @@ package deepseek
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,10 +10,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
-
-const estimatedInput = 4242
 
 func marshal(t testing.TB, v any) string {
 	t.Helper()
@@ -217,61 +215,6 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// events decodes chunks as one answer. sane holds the order of a whole answer, as ConverseStream has it.
-func events(t testing.TB, d *Decoder, chunks ...string) []converse.Event {
-	t.Helper()
-	var es []converse.Event
-	for _, c := range chunks {
-		var err error
-		if es, err = d.Append(es, []byte(c)); err != nil {
-			t.Fatalf("%s: %v", c, err)
-		}
-	}
-	es = d.Finish(es, func() int64 { return estimatedInput })
-	if err := sane(es); err != nil {
-		t.Error(err)
-	}
-	return es
-}
-
-func sane(es []converse.Event) error {
-	if len(es) < 3 || es[0].Kind != converse.MessageStart || es[len(es)-2].Kind != converse.MessageStop || es[len(es)-1].Kind != converse.Metadata {
-		return fmt.Errorf("not a whole answer: %+v", es)
-	}
-	index, open := 0, false
-	for _, e := range es[1 : len(es)-2] {
-		switch {
-		case e.Index == index && e.Kind == converse.BlockDelta && e.Text != "":
-			open = true
-			continue
-		case e.Index == index && e.Kind == converse.BlockStop && open:
-			open = false
-			index++
-			continue
-		}
-		return fmt.Errorf("out of order: %+v in %+v", e, es)
-	}
-	if open {
-		return fmt.Errorf("a block stays open: %+v", es)
-	}
-	return nil
-}
-
-func collect(t testing.TB, es []converse.Event) *converse.Response {
-	t.Helper()
-	r, err := converse.Collect(func(yield func(converse.Event, error) bool) {
-		for _, e := range es {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 func chunk(text, stop string) string {
 	if stop != "null" {
 		stop = quote(stop)
@@ -301,7 +244,7 @@ func TestDecoder(t *testing.T) {
 		}
 		for _, chunks := range [][]string{{chunk(c.text, "stop")}, append(single, chunk("", "stop"))} {
 			var d Decoder
-			r := collect(t, events(t, &d, chunks...))
+			r := conversetest.Collect(t, conversetest.Decode(t, &d, chunks...))
 			var thought, said string
 			for _, b := range r.Content {
 				if b.ReasoningContent != nil {
@@ -317,7 +260,7 @@ func TestDecoder(t *testing.T) {
 	}
 	// An answer that the request begins has no thinking before it.
 	d := NewDecoder(parse(t, `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"text":"b"}]}]}`))
-	if r := collect(t, events(t, d, chunk("\nc", "stop"))); len(r.Content) != 1 || r.Content[0].Text == nil || *r.Content[0].Text != "\nc" {
+	if r := conversetest.Collect(t, conversetest.Decode(t, d, chunk("\nc", "stop"))); len(r.Content) != 1 || r.Content[0].Text == nil || *r.Content[0].Text != "\nc" {
 		t.Errorf("%s", marshal(t, r.Content))
 	}
 }
@@ -335,15 +278,15 @@ func TestEndings(t *testing.T) {
 		"stop":                  {[]string{said, strings.TrimSuffix(chunk("", "stop"), "}") + metrics}, converse.StopEndTurn, converse.Usage{InputTokens: 25, OutputTokens: 100}, false, true},
 		"length":                {[]string{said, strings.TrimSuffix(chunk("", "length"), "}") + metrics}, converse.StopMaxTokens, converse.Usage{InputTokens: 25, OutputTokens: 100}, false, true},
 		"metrics by themselves": {[]string{said, chunk("", "stop"), `{` + metrics[1:]}, converse.StopEndTurn, converse.Usage{InputTokens: 25, OutputTokens: 100}, false, true},
-		"filtered":              {[]string{chunk("", "content_filter")}, converse.StopContentFiltered, converse.Usage{InputTokens: estimatedInput}, true, true},
-		"no usage":              {[]string{said, chunk("", "stop")}, converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput, OutputTokens: 9}, true, true},
-		"cut":                   {[]string{said}, converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput, OutputTokens: 9}, true, false},
-		"no choice":             {[]string{`{"choices":[]}`}, converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput}, true, false},
-		"counts that cannot be": {[]string{said, strings.TrimSuffix(chunk("", "stop"), "}") + `,"amazon-bedrock-invocationMetrics":{"inputTokenCount":-1,"outputTokenCount":0}}`}, converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput, OutputTokens: 9}, true, true},
+		"filtered":              {[]string{chunk("", "content_filter")}, converse.StopContentFiltered, converse.Usage{InputTokens: conversetest.EstimatedInput}, true, true},
+		"no usage":              {[]string{said, chunk("", "stop")}, converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 9}, true, true},
+		"cut":                   {[]string{said}, converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 9}, true, false},
+		"no choice":             {[]string{`{"choices":[]}`}, converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput}, true, false},
+		"counts that cannot be": {[]string{said, strings.TrimSuffix(chunk("", "stop"), "}") + `,"amazon-bedrock-invocationMetrics":{"inputTokenCount":-1,"outputTokenCount":0}}`}, converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 9}, true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d Decoder
-			es := events(t, &d, c.chunks...)
+			es := conversetest.Decode(t, &d, c.chunks...)
 			m := es[len(es)-1]
 			if es[len(es)-2].StopReason != c.stop || m.Usage != c.usage || m.Estimated != c.estimated || d.Finished() != c.finished {
 				t.Errorf("%s %+v estimated %t finished %t", es[len(es)-2].StopReason, m.Usage, m.Estimated, d.Finished())
@@ -419,7 +362,7 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s\nwant %s", chunks[len(chunks)-1], want)
 		}
 		var d Decoder
-		if got := collect(t, events(t, &d, chunks...)); marshal(t, got.Content) != marshal(t, r.Content) || got.Usage != usage || got.Estimated {
+		if got := conversetest.Collect(t, conversetest.Decode(t, &d, chunks...)); marshal(t, got.Content) != marshal(t, r.Content) || got.Usage != usage || got.Estimated {
 			t.Errorf("%s, want %s", marshal(t, got.Content), marshal(t, r.Content))
 		}
 	}
@@ -472,7 +415,7 @@ func FuzzDecoder(f *testing.F) {
 			}
 		}
 		es = d.Finish(es, func() int64 { return 1 })
-		if err := sane(es); err != nil {
+		if err := conversetest.CheckOrder(es); err != nil {
 			t.Error(err)
 		}
 		if m := es[len(es)-1]; m.Usage.InputTokens < 1 || m.Usage.OutputTokens < 0 {

@@ -1,7 +1,6 @@
 package jamba
 
 import (
-	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -230,74 +230,13 @@ func TestStreamEncoder(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	var d Decoder
-	r := collect(t, events(t, &d, got...))
+	r := conversetest.Collect(t, conversetest.Decode(t, &d, got...))
 	if b := string(toJSON(t, r.Content)); b != `[{"text":"I "},{"toolUse":{"toolUseId":"x","name":"f","input":{"a":1}}},{"toolUse":{"toolUseId":"y","name":"g","input":{}}}]` {
 		t.Error(b)
 	}
 	if r.StopReason != converse.StopToolUse || r.Usage != (converse.Usage{InputTokens: 44, OutputTokens: 7}) || r.Estimated {
 		t.Errorf("%+v", r)
 	}
-}
-
-const estimatedInput = 4242
-
-// events decodes chunks as one answer and holds the order of a whole answer, as ConverseStream has it.
-func events(t *testing.T, d *Decoder, chunks ...string) []converse.Event {
-	t.Helper()
-	var es []converse.Event
-	for _, c := range chunks {
-		var err error
-		if es, err = d.Append(es, []byte(c)); err != nil {
-			t.Fatalf("%s: %v", c, err)
-		}
-	}
-	es = d.Finish(es, func() int64 { return estimatedInput })
-	if err := sane(es); err != nil {
-		t.Error(err)
-	}
-	return es
-}
-
-func sane(es []converse.Event) error {
-	if len(es) < 3 || es[0].Kind != converse.MessageStart || es[len(es)-2].Kind != converse.MessageStop || es[len(es)-1].Kind != converse.Metadata {
-		return fmt.Errorf("not a whole answer: %+v", es)
-	}
-	index, open, tool := 0, false, false
-	for _, e := range es[1 : len(es)-2] {
-		switch {
-		case e.Index != index:
-		case e.Kind == converse.BlockStart && !open && e.ToolUseID != "":
-			open, tool = true, true
-			continue
-		case e.Kind == converse.BlockDelta && (!open && e.Delta != converse.ToolInputDelta || open && tool == (e.Delta == converse.ToolInputDelta)):
-			open = true
-			continue
-		case e.Kind == converse.BlockStop && open:
-			open, tool = false, false
-			index++
-			continue
-		}
-		return fmt.Errorf("out of order: %+v in %+v", e, es)
-	}
-	if open {
-		return fmt.Errorf("a block stays open: %+v", es)
-	}
-	return nil
-}
-
-func collect(t *testing.T, es []converse.Event) *converse.Response {
-	t.Helper()
-	r, err := converse.Collect(func(yield func(converse.Event, error) bool) {
-		for _, e := range es {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // TestDecoder: the answer of Jurassic-2 is dd-trace-py's recording (ai21_invoke.yaml), its tokens cut short.
@@ -328,20 +267,20 @@ func TestDecoder(t *testing.T) {
 		"cached": {chunks: []string{recorded, piece("Hello"), end("stop"), `{"amazon-bedrock-invocationMetrics":{"inputTokenCount":4,"outputTokenCount":7,"cacheReadInputTokenCount":30,"cacheWriteInputTokenCount":10}}`},
 			content: `[{"text":"Hello"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: 4, OutputTokens: 7, CacheReadInputTokens: 30, CacheWriteInputTokens: 10}},
 		"cut":                  {chunks: []string{recorded, piece("one"), piece(" two")}, content: `[{"text":"one two"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: 44, OutputTokens: 2}, estimated: true, cut: true},
-		"no usage":             {chunks: []string{`{"choices":[{"index":0,"message":{"role":"assistant","content":"one"},"finish_reason":"stop"}]}`}, content: `[{"text":"one"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 1}, estimated: true},
-		"usage that cannot be": {chunks: []string{piece("one"), `{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":-1,"completion_tokens":1e300}}`}, content: `[{"text":"one"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 1}, estimated: true},
+		"no usage":             {chunks: []string{`{"choices":[{"index":0,"message":{"role":"assistant","content":"one"},"finish_reason":"stop"}]}`}, content: `[{"text":"one"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 1}, estimated: true},
+		"usage that cannot be": {chunks: []string{piece("one"), `{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":-1,"completion_tokens":1e300}}`}, content: `[{"text":"one"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 1}, estimated: true},
 		"whole": {chunks: []string{`{"id":"id-123","choices":[{"index":0,"message":{"role":"assistant","content":"Hello!","tool_calls":null},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":12,"total_tokens":20},"model":"jamba-instruct","meta":{"requestDurationMillis":288}}`},
 			content: `[{"text":"Hello!"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: 8, OutputTokens: 12}},
 		"whole with calls": {chunks: []string{`{"choices":[{"index":0,"message":{"content":"I look.","tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{\"a\": 1}"}},{"id":"é/y","type":"function","function":{"name":"g","arguments":""}}]},"finish_reason":"tool_calls"},{"index":1,"message":{"content":"no"}}],"usage":{"prompt_tokens":44,"completion_tokens":7}}`},
 			content: `[{"text":"I look."},{"toolUse":{"toolUseId":"x","name":"f","input":{"a": 1}}},{"toolUse":{"toolUseId":"___y","name":"g","input":{}}}]`, reason: converse.StopToolUse, usage: told},
-		"Jurassic-2, recorded":  {chunks: []string{j2(`{"reason":"length","length":10}`)}, content: `[{"text":"\nA neural network"}]`, reason: converse.StopMaxTokens, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 4}, estimated: true},
-		"Jurassic-2's end":      {chunks: []string{j2(`{"reason":"endoftext"}`)}, content: `[{"text":"\nA neural network"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 4}, estimated: true},
-		"Jurassic-2's sequence": {chunks: []string{j2(`{"reason":"stop","sequence":"##"}`)}, stop: []string{"##"}, content: `[{"text":"\nA neural network"}]`, reason: converse.StopStopSequence, usage: converse.Usage{InputTokens: estimatedInput, OutputTokens: 4}, estimated: true},
-		"nothing":               {content: `null`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: estimatedInput}, estimated: true, cut: true},
+		"Jurassic-2, recorded":  {chunks: []string{j2(`{"reason":"length","length":10}`)}, content: `[{"text":"\nA neural network"}]`, reason: converse.StopMaxTokens, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 4}, estimated: true},
+		"Jurassic-2's end":      {chunks: []string{j2(`{"reason":"endoftext"}`)}, content: `[{"text":"\nA neural network"}]`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 4}, estimated: true},
+		"Jurassic-2's sequence": {chunks: []string{j2(`{"reason":"stop","sequence":"##"}`)}, stop: []string{"##"}, content: `[{"text":"\nA neural network"}]`, reason: converse.StopStopSequence, usage: converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 4}, estimated: true},
+		"nothing":               {content: `null`, reason: converse.StopEndTurn, usage: converse.Usage{InputTokens: conversetest.EstimatedInput}, estimated: true, cut: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := Decoder{Stop: c.stop}
-			r := collect(t, events(t, &d, c.chunks...))
+			r := conversetest.Collect(t, conversetest.Decode(t, &d, c.chunks...))
 			got := "null"
 			if r.Content != nil {
 				got = string(toJSON(t, r.Content))
@@ -468,10 +407,10 @@ func FuzzDecoder(f *testing.F) {
 			es = more
 		}
 		es = d.Finish(es, func() int64 { return 1 })
-		if err := sane(es); err != nil {
+		if err := conversetest.CheckOrder(es); err != nil {
 			t.Error(err)
 		}
-		r := collect(t, es)
+		r := conversetest.Collect(t, es)
 		for _, b := range [][]byte{AppendResponse(nil, &info, r), AppendCompletions(nil, &info, r)} {
 			if !jsontext.Value(b).IsValid() {
 				t.Errorf("%q gives %s", data, b)

@@ -2,7 +2,6 @@ package llama
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,68 +10,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 )
-
-const estimatedInput = 4242
-
-// events decodes chunks as one answer. sane holds the order of a whole answer, as ConverseStream has it.
-func events(t testing.TB, d *Decoder, chunks ...string) []converse.Event {
-	t.Helper()
-	var es []converse.Event
-	for _, c := range chunks {
-		var err error
-		if es, err = d.Append(es, []byte(c)); err != nil {
-			t.Fatalf("%s: %v", c, err)
-		}
-	}
-	es = d.Finish(es, func() int64 { return estimatedInput })
-	if err := sane(es); err != nil {
-		t.Error(err)
-	}
-	return es
-}
-
-func sane(es []converse.Event) error {
-	if len(es) < 3 || es[0].Kind != converse.MessageStart || es[len(es)-2].Kind != converse.MessageStop || es[len(es)-1].Kind != converse.Metadata {
-		return fmt.Errorf("not a whole answer: %+v", es)
-	}
-	index, open, tool := 0, false, false
-	for _, e := range es[1 : len(es)-2] {
-		switch {
-		case e.Index != index:
-		case e.Kind == converse.BlockStart && !open && e.ToolUseID != "":
-			open, tool = true, true
-			continue
-		case e.Kind == converse.BlockDelta && e.Text != "" && (!open && e.Delta == converse.TextDelta || open && tool == (e.Delta == converse.ToolInputDelta)):
-			open = true
-			continue
-		case e.Kind == converse.BlockStop && open:
-			open, tool = false, false
-			index++
-			continue
-		}
-		return fmt.Errorf("out of order: %+v in %+v", e, es)
-	}
-	if open {
-		return fmt.Errorf("a block stays open: %+v", es)
-	}
-	return nil
-}
-
-func collect(t testing.TB, es []converse.Event) *converse.Response {
-	t.Helper()
-	r, err := converse.Collect(func(yield func(converse.Event, error) bool) {
-		for _, e := range es {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 // recorded is the stream of meta.llama2-13b-chat-v1 to "What does 'lorem ipsum' mean?", max_gen_len 5:
 // github.com/DataDog/dd-trace-py, tests/contrib/botocore/bedrock_cassettes/meta_invoke_stream.yaml.
@@ -99,16 +38,16 @@ func TestDecoder(t *testing.T) {
 		"recorded end": {[]string{`{"generation":" Hello","prompt_token_count":76,"generation_token_count":1,"stop_reason":null}`, `{"generation":"","prompt_token_count":null,"generation_token_count":83,"stop_reason":"stop","amazon-bedrock-invocationMetrics":{"inputTokenCount":76,"outputTokenCount":83,"invocationLatency":2375,"firstByteLatency":366}}`},
 			" Hello", converse.StopEndTurn, converse.Usage{InputTokens: 76, OutputTokens: 83}, false, true},
 		"cut":                   {recorded[:4], "\n\nThe text", converse.StopEndTurn, converse.Usage{InputTokens: 10, OutputTokens: 4}, false, false},
-		"no usage":              {[]string{`{"generation":"one two three","stop_reason":"stop"}`}, "one two three", converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, true, true},
-		"counts that cannot be": {[]string{`{"generation":"one two three","prompt_token_count":-1,"generation_token_count":"3","stop_reason":"stop"}`}, "one two three", converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, true, true},
+		"no usage":              {[]string{`{"generation":"one two three","stop_reason":"stop"}`}, "one two three", converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 3}, true, true},
+		"counts that cannot be": {[]string{`{"generation":"one two three","prompt_token_count":-1,"generation_token_count":"3","stop_reason":"stop"}`}, "one two three", converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 3}, true, true},
 		"said for nothing":      {[]string{`{"generation":"one two three","prompt_token_count":7,"generation_token_count":0,"stop_reason":"stop"}`}, "one two three", converse.StopEndTurn, converse.Usage{InputTokens: 7, OutputTokens: 3}, true, true},
 		"nothing said":          {[]string{`{"generation":"","prompt_token_count":7,"generation_token_count":0,"stop_reason":"stop"}`}, "", converse.StopEndTurn, converse.Usage{InputTokens: 7}, false, true},
 		"metrics by themselves": {[]string{`{"generation":"a","stop_reason":"stop"}`, `{"amazon-bedrock-invocationMetrics":{"inputTokenCount":1,"outputTokenCount":2}}`}, "a", converse.StopEndTurn, converse.Usage{InputTokens: 1, OutputTokens: 2}, false, true},
-		"nothing at all":        {nil, "", converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput}, true, false},
+		"nothing at all":        {nil, "", converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var d Decoder
-			r := collect(t, events(t, &d, c.chunks...))
+			r := conversetest.Collect(t, conversetest.Decode(t, &d, c.chunks...))
 			text := ""
 			for _, b := range r.Content {
 				text += *b.Text
@@ -154,7 +93,7 @@ func TestCalls(t *testing.T) {
 		}
 		for _, chunks := range [][]string{{`{"generation":` + quote(c.text) + `,"stop_reason":"` + c.stop + `"}`}, append(single, `{"generation":"","stop_reason":"`+c.stop+`"}`)} {
 			d := NewDecoder(r)
-			got := collect(t, events(t, d, chunks...))
+			got := conversetest.Collect(t, conversetest.Decode(t, d, chunks...))
 			input, text := "", ""
 			for _, b := range got.Content {
 				if b.Text != nil {
@@ -227,7 +166,7 @@ func TestAnswers(t *testing.T) {
 	for _, c := range answers {
 		es := append([]converse.Event{{Kind: converse.MessageStart, Role: converse.RoleAssistant}}, c.events...)
 		es = append(es, converse.Event{Kind: converse.MessageStop, StopReason: c.stop}, converse.Event{Kind: converse.Metadata, Usage: usage})
-		if got := string(AppendResponse(nil, &converse.AnswerInfo{}, collect(t, es))); got != c.body {
+		if got := string(AppendResponse(nil, &converse.AnswerInfo{}, conversetest.Collect(t, es))); got != c.body {
 			t.Errorf("%s\nwant %s", got, c.body)
 		}
 		enc := StreamEncoder{AnswerInfo: converse.AnswerInfo{InputTokens: 12, Latency: 267 * time.Millisecond, FirstByte: 173 * time.Millisecond}}
@@ -272,7 +211,7 @@ func FuzzDecoder(f *testing.F) {
 			}
 		}
 		es = d.Finish(es, func() int64 { return 1 })
-		if err := sane(es); err != nil {
+		if err := conversetest.CheckOrder(es); err != nil {
 			t.Error(err)
 		}
 		m := es[len(es)-1]

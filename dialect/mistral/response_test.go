@@ -2,76 +2,20 @@ package mistral
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 )
-
-const estimatedInput = 4242
 
 // events decodes chunks as one answer. sane holds the order of a whole answer, as ConverseStream has it.
 func events(t testing.TB, chunks ...string) ([]converse.Event, bool) {
 	t.Helper()
-	var (
-		d  Decoder
-		es []converse.Event
-	)
-	for _, c := range chunks {
-		var err error
-		if es, err = d.Append(es, []byte(c)); err != nil {
-			t.Fatalf("%s: %v", c, err)
-		}
-	}
-	es = d.Finish(es, func() int64 { return estimatedInput })
-	if err := sane(es); err != nil {
-		t.Error(err)
-	}
+	var d Decoder
+	es := conversetest.Decode(t, &d, chunks...)
 	return es, d.Finished()
-}
-
-func sane(es []converse.Event) error {
-	if len(es) < 3 || es[0].Kind != converse.MessageStart || es[len(es)-2].Kind != converse.MessageStop || es[len(es)-1].Kind != converse.Metadata {
-		return fmt.Errorf("not a whole answer: %+v", es)
-	}
-	index, open, tool := 0, false, false
-	for _, e := range es[1 : len(es)-2] {
-		switch {
-		case e.Index != index:
-		case e.Kind == converse.BlockStart && !open && e.ToolUseID != "":
-			open, tool = true, true
-			continue
-		case e.Kind == converse.BlockDelta && e.Text != "" && (!open && e.Delta == converse.TextDelta || open && tool == (e.Delta == converse.ToolInputDelta)):
-			open = true
-			continue
-		case e.Kind == converse.BlockStop && open:
-			open, tool = false, false
-			index++
-			continue
-		}
-		return fmt.Errorf("out of order: %+v in %+v", e, es)
-	}
-	if open {
-		return fmt.Errorf("a block stays open: %+v", es)
-	}
-	return nil
-}
-
-func collect(t testing.TB, es []converse.Event) *converse.Response {
-	t.Helper()
-	r, err := converse.Collect(func(yield func(converse.Event, error) bool) {
-		for _, e := range es {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // Chunks of a stream of mistral.mistral-7b-instruct-v0:2, recorded by github.com/newrelic/newrelic-python-agent
@@ -100,22 +44,22 @@ func TestDecoder(t *testing.T) {
 		finished      bool
 	}{
 		"recorded text":       {recordedText, `[{"text":" To convert)"}]`, converse.StopMaxTokens, converse.Usage{InputTokens: 25, OutputTokens: 100}, false, true},
-		"recorded whole text": {[]string{`{"outputs": [{"text": "\n\nA man stands before a crowd of people", "stop_reason": "length"}]}`}, `[{"text":"\n\nA man stands before a crowd of people"}]`, converse.StopMaxTokens, converse.Usage{InputTokens: estimatedInput, OutputTokens: 9}, true, true},
+		"recorded whole text": {[]string{`{"outputs": [{"text": "\n\nA man stands before a crowd of people", "stop_reason": "length"}]}`}, `[{"text":"\n\nA man stands before a crowd of people"}]`, converse.StopMaxTokens, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 9}, true, true},
 		"recorded chat":       {[]string{said, recordedChatEnd}, `[{"text":"one two"}]`, converse.StopEndTurn, converse.Usage{InputTokens: 63, OutputTokens: 263}, false, true},
-		"recorded call":       {[]string{said, recordedChatCall}, `[{"text":"one two"},{"toolUse":{"toolUseId":"3NcHNntdRyaHu8zisKJAhQ","name":"realtime-weather____fetchCurrentWeather","input":{"city": "Singapore"}}}]`, converse.StopToolUse, converse.Usage{InputTokens: estimatedInput, OutputTokens: 22}, true, true},
-		"whole chat":          {[]string{`{"choices":[{"index":0,"message":{"role":"assistant","content":"a","tool_calls":[{"id":"x","function":{"name":"f","arguments":"{}"}},{"id":"y","type":"function","function":{"name":"g","arguments":{"b":1}}}]},"stop_reason":"tool_calls"}]}`}, `[{"text":"a"},{"toolUse":{"toolUseId":"x","name":"f","input":{}}},{"toolUse":{"toolUseId":"y","name":"g","input":{"b":1}}}]`, converse.StopToolUse, converse.Usage{InputTokens: estimatedInput, OutputTokens: 12}, true, true},
+		"recorded call":       {[]string{said, recordedChatCall}, `[{"text":"one two"},{"toolUse":{"toolUseId":"3NcHNntdRyaHu8zisKJAhQ","name":"realtime-weather____fetchCurrentWeather","input":{"city": "Singapore"}}}]`, converse.StopToolUse, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 22}, true, true},
+		"whole chat":          {[]string{`{"choices":[{"index":0,"message":{"role":"assistant","content":"a","tool_calls":[{"id":"x","function":{"name":"f","arguments":"{}"}},{"id":"y","type":"function","function":{"name":"g","arguments":{"b":1}}}]},"stop_reason":"tool_calls"}]}`}, `[{"text":"a"},{"toolUse":{"toolUseId":"x","name":"f","input":{}}},{"toolUse":{"toolUseId":"y","name":"g","input":{"b":1}}}]`, converse.StopToolUse, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 12}, true, true},
 		"Mistral's own words": {[]string{`{"id":"1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"a","tool_calls":null},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}`}, `[{"text":"a"}]`, converse.StopEndTurn, converse.Usage{InputTokens: 3, OutputTokens: 1}, false, true},
-		"context exceeded":    {[]string{`{"choices":[{"message":{"content":"a"},"stop_reason":"model_length"}]}`}, `[{"text":"a"}]`, converse.StopContextWindowExceeded, converse.Usage{InputTokens: estimatedInput, OutputTokens: 1}, true, true},
-		"filtered":            {[]string{`{"choices":[{"message":{"content":null},"stop_reason":"content_filter"}]}`}, `null`, converse.StopContentFiltered, converse.Usage{InputTokens: estimatedInput}, true, true},
-		"a call cut short":    {[]string{`{"choices":[{"message":{"tool_calls":[{"id":"x/1","function":{"name":"f"}}]},"stop_reason":"length"}]}`}, `[{"toolUse":{"toolUseId":"x_1","name":"f","input":{}}}]`, converse.StopMaxTokens, converse.Usage{InputTokens: estimatedInput, OutputTokens: 1}, true, true},
-		"a call and stop":     {[]string{`{"choices":[{"message":{"tool_calls":[{"id":"x","function":{"name":"f","arguments":null}}]},"stop_reason":"stop"}]}`}, `[{"toolUse":{"toolUseId":"x","name":"f","input":{}}}]`, converse.StopToolUse, converse.Usage{InputTokens: estimatedInput, OutputTokens: 1}, true, true},
-		"cut":                 {recordedText[:2], `[{"text":" To convert"}]`, converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput, OutputTokens: 2}, true, false},
-		"nonsense counts":     {[]string{said, `{"choices":[],"amazon-bedrock-invocationMetrics":{"inputTokenCount":-1,"outputTokenCount":1e99}}`}, `[{"text":"one two"}]`, converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput, OutputTokens: 2}, true, false},
-		"nothing at all":      {nil, `null`, converse.StopEndTurn, converse.Usage{InputTokens: estimatedInput}, true, false},
+		"context exceeded":    {[]string{`{"choices":[{"message":{"content":"a"},"stop_reason":"model_length"}]}`}, `[{"text":"a"}]`, converse.StopContextWindowExceeded, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 1}, true, true},
+		"filtered":            {[]string{`{"choices":[{"message":{"content":null},"stop_reason":"content_filter"}]}`}, `null`, converse.StopContentFiltered, converse.Usage{InputTokens: conversetest.EstimatedInput}, true, true},
+		"a call cut short":    {[]string{`{"choices":[{"message":{"tool_calls":[{"id":"x/1","function":{"name":"f"}}]},"stop_reason":"length"}]}`}, `[{"toolUse":{"toolUseId":"x_1","name":"f","input":{}}}]`, converse.StopMaxTokens, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 1}, true, true},
+		"a call and stop":     {[]string{`{"choices":[{"message":{"tool_calls":[{"id":"x","function":{"name":"f","arguments":null}}]},"stop_reason":"stop"}]}`}, `[{"toolUse":{"toolUseId":"x","name":"f","input":{}}}]`, converse.StopToolUse, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 1}, true, true},
+		"cut":                 {recordedText[:2], `[{"text":" To convert"}]`, converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 2}, true, false},
+		"nonsense counts":     {[]string{said, `{"choices":[],"amazon-bedrock-invocationMetrics":{"inputTokenCount":-1,"outputTokenCount":1e99}}`}, `[{"text":"one two"}]`, converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 2}, true, false},
+		"nothing at all":      {nil, `null`, converse.StopEndTurn, converse.Usage{InputTokens: conversetest.EstimatedInput}, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			es, finished := events(t, c.chunks...)
-			r := collect(t, es)
+			r := conversetest.Collect(t, es)
 			content := "null"
 			if r.Content != nil {
 				content = marshal(t, r.Content)
@@ -176,7 +120,7 @@ func TestAnswers(t *testing.T) {
 	} {
 		es := append([]converse.Event{{Kind: converse.MessageStart, Role: converse.RoleAssistant}}, c.events...)
 		es = append(es, converse.Event{Kind: converse.MessageStop, StopReason: c.stop}, converse.Event{Kind: converse.Metadata, Usage: usage})
-		r := collect(t, es)
+		r := conversetest.Collect(t, es)
 		if got := string(AppendResponse(nil, &converse.AnswerInfo{}, r)); got != c.text {
 			t.Errorf("%s\nwant %s", got, c.text)
 		}
@@ -198,7 +142,7 @@ func TestAnswers(t *testing.T) {
 		}
 		streamed, _ := events(t, chunks...)
 		whole, _ := events(t, c.chat)
-		if a, b := collect(t, streamed), collect(t, whole); marshal(t, a.Content) != marshal(t, b.Content) || a.StopReason != b.StopReason || a.Usage != usage {
+		if a, b := conversetest.Collect(t, streamed), conversetest.Collect(t, whole); marshal(t, a.Content) != marshal(t, b.Content) || a.StopReason != b.StopReason || a.Usage != usage {
 			t.Errorf("%s %+v\nwant %s", marshal(t, a.Content), a, marshal(t, b.Content))
 		}
 	}
@@ -217,7 +161,7 @@ func FuzzDecoder(f *testing.F) {
 			}
 		}
 		es = d.Finish(es, func() int64 { return 1 })
-		if err := sane(es); err != nil {
+		if err := conversetest.CheckOrder(es); err != nil {
 			t.Error(err)
 		}
 		if m := es[len(es)-1]; m.Usage.InputTokens < 1 || m.Usage.OutputTokens < 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -310,71 +311,9 @@ func TestStreamEncoder(t *testing.T) {
 	}
 	// What is encoded decodes to the same events.
 	var d Decoder
-	if es := events(t, &d, got...); !reflect.DeepEqual(es, wholeAnswer) {
+	if es := conversetest.Decode(t, &d, got...); !reflect.DeepEqual(es, wholeAnswer) {
 		t.Errorf("%+v", es)
 	}
-}
-
-const estimatedInput = 4242
-
-// events decodes chunks as one answer.
-func events(t *testing.T, d *Decoder, chunks ...string) []converse.Event {
-	t.Helper()
-	var es []converse.Event
-	for _, c := range chunks {
-		var err error
-		if es, err = d.Append(es, []byte(c)); err != nil {
-			t.Fatalf("%s: %v", c, err)
-		}
-	}
-	es = d.Finish(es, func() int64 { return estimatedInput })
-	if err := sane(es); err != nil {
-		t.Error(err)
-	}
-	return es
-}
-
-// sane holds the order of a whole answer, as ConverseStream has it.
-func sane(es []converse.Event) error {
-	if len(es) < 3 || es[0].Kind != converse.MessageStart || es[len(es)-2].Kind != converse.MessageStop || es[len(es)-1].Kind != converse.Metadata {
-		return fmt.Errorf("not a whole answer: %+v", es)
-	}
-	index, open, tool := 0, false, false
-	for _, e := range es[1 : len(es)-2] {
-		switch {
-		case e.Index != index:
-		case e.Kind == converse.BlockStart && !open && e.ToolUseID != "":
-			open, tool = true, true
-			continue
-		case e.Kind == converse.BlockDelta && (!open && e.Delta != converse.ToolInputDelta || open && tool == (e.Delta == converse.ToolInputDelta)):
-			open = true
-			continue
-		case e.Kind == converse.BlockStop && open:
-			open, tool = false, false
-			index++
-			continue
-		}
-		return fmt.Errorf("out of order: %+v in %+v", e, es)
-	}
-	if open {
-		return fmt.Errorf("a block stays open: %+v", es)
-	}
-	return nil
-}
-
-func collect(t *testing.T, es []converse.Event) *converse.Response {
-	t.Helper()
-	r, err := converse.Collect(func(yield func(converse.Event, error) bool) {
-		for _, e := range es {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 const (
@@ -420,9 +359,9 @@ func TestDecode(t *testing.T) {
 		{"stop sequence", []string{start, text(0, "x"), stop(0), reason("stop_sequence"), metadata}, `[{"text":"x"}]`, "stop_sequence", told, false},
 		{"a reason that is not known", []string{text(0, "x"), reason("stop"), metadata}, `[{"text":"x"}]`, "end_turn", told, false},
 		{"nothing said", []string{start, reason("end_turn"), metadata}, `null`, "end_turn", told, false},
-		{"no usage", []string{start, text(0, "one two three"), stop(0), reason("end_turn")}, `[{"text":"one two three"}]`, "end_turn", converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, true},
+		{"no usage", []string{start, text(0, "one two three"), stop(0), reason("end_turn")}, `[{"text":"one two three"}]`, "end_turn", converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 3}, true},
 		{"usage without metrics", []string{text(0, "x"), reason("end_turn"), `{"metadata":{"usage":{"inputTokens":7,"outputTokens":1,"cacheReadInputTokenCount":100,"cacheWriteInputTokenCount":20}}}`}, `[{"text":"x"}]`, "end_turn", converse.Usage{InputTokens: 7, OutputTokens: 1, CacheReadInputTokens: 100, CacheWriteInputTokens: 20}, false},
-		{"usage that cannot be", []string{text(0, "x"), reason("end_turn"), `{"metadata":{"usage":{"inputTokens":-7,"outputTokens":1e300}}}`}, `[{"text":"x"}]`, "end_turn", converse.Usage{InputTokens: estimatedInput, OutputTokens: 1}, true},
+		{"usage that cannot be", []string{text(0, "x"), reason("end_turn"), `{"metadata":{"usage":{"inputTokens":-7,"outputTokens":1e300}}}`}, `[{"text":"x"}]`, "end_turn", converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 1}, true},
 		{"all of the input cached", []string{text(0, "x"), reason("end_turn"), `{"metadata":{"usage":{"inputTokens":0,"outputTokens":1,"cacheReadInputTokenCount":9}}}`}, `[{"text":"x"}]`, "end_turn", converse.Usage{OutputTokens: 1, CacheReadInputTokens: 9}, false},
 		{"events and blocks that are not known", []string{start, `{"somethingNew":{}}`, `{}`, `{"contentBlockStart":{"start":{},"contentBlockIndex":0}}`, `{"contentBlockDelta":{"delta":{"citation":{"location":{}}},"contentBlockIndex":0}}`, text(1, "x"), reason("end_turn"), metadata}, `[{"text":"x"}]`, "end_turn", told, false},
 		{"whole", []string{`{"output":{"message":{"content":[{"reasoningContent":{"reasoningText":{"text":"hm"}}},{"text":"a"},{"text":"b"},{"citationsContent":{}},{"toolUse":{"name":"f","toolUseId":"t","input":{"l":"S"}}},{"toolUse":{"name":"g","toolUseId":"u","input":null}}],"role":"assistant"}},"stopReason":"tool_use","usage":{"inputTokens":5,"outputTokens":10,"totalTokens":15,"cacheReadInputTokenCount":0,"cacheWriteInputTokenCount":0}}`},
@@ -431,7 +370,7 @@ func TestDecode(t *testing.T) {
 			`[{"text":"one two"}]`, "end_turn", converse.Usage{InputTokens: 30, OutputTokens: 2}, true},
 	} {
 		var d Decoder
-		r := collect(t, events(t, &d, c.chunks...))
+		r := conversetest.Collect(t, conversetest.Decode(t, &d, c.chunks...))
 		if got := marshal(t, r.Content); got != c.content && !(c.content == "null" && len(r.Content) == 0) || r.StopReason != c.stop || r.Usage != c.usage || r.Estimated != c.estimated {
 			t.Errorf("%s: %s %s %+v estimated %t\nwant %s %s %+v", c.name, marshal(t, r.Content), r.StopReason, r.Usage, r.Estimated, c.content, c.stop, c.usage)
 		}
@@ -545,7 +484,7 @@ func FuzzDecoder(f *testing.F) {
 			}
 		}
 		es = d.Finish(es, func() int64 { return 1 })
-		if err := sane(es); err != nil {
+		if err := conversetest.CheckOrder(es); err != nil {
 			t.Error(err)
 		}
 		u := es[len(es)-1].Usage

@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -378,12 +379,12 @@ func TestAnswerRoundTrip(t *testing.T) {
 		}
 		var d Decoder
 		chunks := encode((&Chat{IncludeUsage: true}).NewStream(info), es)
-		if got := events(t, &d, chunks...); !reflect.DeepEqual(got, es) {
+		if got := conversetest.Decode(t, &d, chunks...); !reflect.DeepEqual(got, es) {
 			t.Errorf("%s: %+v\nwant %+v", stop, got, es)
 		}
-		whole := collect(t, es)
+		whole := conversetest.Collect(t, es)
 		d = Decoder{}
-		again := collect(t, events(t, &d, string(AppendResponse(nil, &info, whole))))
+		again := conversetest.Collect(t, conversetest.Decode(t, &d, string(AppendResponse(nil, &info, whole))))
 		if text(again) != text(whole) {
 			t.Errorf("%s: %s\nwant %s", stop, text(again), text(whole))
 		}

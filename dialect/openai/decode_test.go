@@ -13,69 +13,8 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 )
-
-const estimatedInput = 4242
-
-// events decodes chunks as one answer. sane holds the order of a whole answer, as ConverseStream has it.
-func events(t *testing.T, d *Decoder, chunks ...string) []converse.Event {
-	t.Helper()
-	var es []converse.Event
-	for _, c := range chunks {
-		var err error
-		if es, err = d.Append(es, []byte(c)); err != nil {
-			t.Fatalf("%s: %v", c, err)
-		}
-	}
-	es = d.Finish(es, func() int64 { return estimatedInput })
-	if err := sane(es); err != nil {
-		t.Error(err)
-	}
-	return es
-}
-
-func sane(es []converse.Event) error {
-	if len(es) < 3 || es[0].Kind != converse.MessageStart || es[len(es)-2].Kind != converse.MessageStop || es[len(es)-1].Kind != converse.Metadata {
-		return fmt.Errorf("not a whole answer: %+v", es)
-	}
-	index, open, tool := 0, false, false
-	for _, e := range es[1 : len(es)-2] {
-		switch {
-		case e.Index != index:
-		case e.Kind == converse.BlockStart && !open && e.ToolUseID != "":
-			open, tool = true, true
-			continue
-		case e.Kind == converse.BlockDelta && (!open && e.Delta != converse.ToolInputDelta || open && tool == (e.Delta == converse.ToolInputDelta)):
-			open = true
-			continue
-		case e.Kind == converse.BlockStop && open:
-			open, tool = false, false
-			index++
-			continue
-		}
-		return fmt.Errorf("out of order: %+v in %+v", e, es)
-	}
-	if open {
-		return fmt.Errorf("a block stays open: %+v", es)
-	}
-	return nil
-}
-
-// collect makes the one answer of events.
-func collect(t *testing.T, es []converse.Event) *converse.Response {
-	t.Helper()
-	r, err := converse.Collect(func(yield func(converse.Event, error) bool) {
-		for _, e := range es {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
 
 // content writes blocks as Converse does, for comparison.
 func content(t *testing.T, r *converse.Response) string {
@@ -124,7 +63,7 @@ func TestCaptures(t *testing.T) {
 		{chunksOf(t, "vllm-tools.sse"), `[{"reasoningContent":{"reasoningText":{"text":"Two cities."}}},{"text":"I ask."},{"toolUse":{"toolUseId":"chatcmpl-tool-a1","name":"get_weather","input":{"city": "Paris"}}},{"toolUse":{"toolUseId":"chatcmpl-tool-b2","name":"get_weather","input":{"city": "Rome"}}}]`, converse.StopToolUse, converse.Usage{InputTokens: 201, OutputTokens: 53}},
 	} {
 		var d Decoder
-		r := collect(t, events(t, &d, c.chunks...))
+		r := conversetest.Collect(t, conversetest.Decode(t, &d, c.chunks...))
 		if got := compact(content(t, r)); got != compact(c.content) || r.StopReason != c.stop || r.Usage != c.usage || r.Estimated {
 			t.Errorf("%s %s %+v estimated %t\nwant %s %s %+v", got, r.StopReason, r.Usage, r.Estimated, compact(c.content), c.stop, c.usage)
 		}
@@ -167,7 +106,7 @@ func TestToolCalls(t *testing.T) {
 		"foreign ids":             {[]string{call(`{"index":0,"id":"` + strings.Repeat("x", 70) + `/é","function":{"name":"f","arguments":"{}"}}`)}, strings.Repeat("x", 61) + `___ f {}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := collect(t, events(t, new(Decoder), append(c.chunks, choice(`{}`, `,"x":1`))...))
+			r := conversetest.Collect(t, conversetest.Decode(t, new(Decoder), append(c.chunks, choice(`{}`, `,"x":1`))...))
 			var got []string
 			for _, b := range r.Content {
 				if b.ToolUse == nil {
@@ -215,7 +154,7 @@ func TestStopReasons(t *testing.T) {
 		{`{"content":"a"}`, `,"finish_reason":"stop","stop_reason":"<|im_end|>"`, converse.StopEndTurn, ""},   // not one of the request's
 		{`{"content":"a"}`, `,"finish_reason":"stop","stop_reason":null`, converse.StopEndTurn, ""},
 	} {
-		es := events(t, &Decoder{Stop: []string{"END", "STOP"}}, strings.Replace(choice(c.delta, c.rest), `,"finish_reason":null`, "", 1))
+		es := conversetest.Decode(t, &Decoder{Stop: []string{"END", "STOP"}}, strings.Replace(choice(c.delta, c.rest), `,"finish_reason":null`, "", 1))
 		if stop := es[len(es)-2]; stop.StopReason != c.want || stop.StopSequence != c.sequence {
 			t.Errorf("%s%s: %q %q, want %q %q", c.delta, c.rest, stop.StopReason, stop.StopSequence, c.want, c.sequence)
 		}
@@ -248,38 +187,38 @@ func TestUsage(t *testing.T) {
 		{`{"prompt_tokens":4294967296,"completion_tokens":3}`, converse.Usage{InputTokens: 1 << 32, OutputTokens: 3}, false},
 		{`{"prompt_tokens":1e1,"completion_tokens":3.0}`, converse.Usage{InputTokens: 10, OutputTokens: 3}, false},
 
-		{`null`, converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, true},
-		{`{}`, converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, true},
-		{`{"prompt_tokens":-1,"completion_tokens":7}`, converse.Usage{InputTokens: estimatedInput, OutputTokens: 7}, true},
-		{`{"prompt_tokens":0,"completion_tokens":7}`, converse.Usage{InputTokens: estimatedInput, OutputTokens: 7}, true},
-		{`{"prompt_tokens":1099511627777,"completion_tokens":7}`, converse.Usage{InputTokens: estimatedInput, OutputTokens: 7}, true},
+		{`null`, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 3}, true},
+		{`{}`, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 3}, true},
+		{`{"prompt_tokens":-1,"completion_tokens":7}`, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 7}, true},
+		{`{"prompt_tokens":0,"completion_tokens":7}`, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 7}, true},
+		{`{"prompt_tokens":1099511627777,"completion_tokens":7}`, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 7}, true},
 		{`{"prompt_tokens":10,"completion_tokens":-5}`, converse.Usage{InputTokens: 10, OutputTokens: 3}, true},
 		{`{"prompt_tokens":10,"completion_tokens":9223372036854775807}`, converse.Usage{InputTokens: 10, OutputTokens: 3}, true},
 		{`{"prompt_tokens":10,"completion_tokens":1e400}`, converse.Usage{InputTokens: 10, OutputTokens: 3}, true},
 		{`{"prompt_tokens":10,"completion_tokens":0}`, converse.Usage{InputTokens: 10, OutputTokens: 3}, true},
 		{`{"prompt_tokens":10}`, converse.Usage{InputTokens: 10, OutputTokens: 3}, true},
-		{`{"prompt_tokens":"10","completion_tokens":"3"}`, converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, true},
+		{`{"prompt_tokens":"10","completion_tokens":"3"}`, converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 3}, true},
 	} {
-		es := events(t, new(Decoder), said+`,"usage":`+c.usage+`}`)
+		es := conversetest.Decode(t, new(Decoder), said+`,"usage":`+c.usage+`}`)
 		if m := es[len(es)-1]; m.Usage != c.want || m.Estimated != c.estimated {
 			t.Errorf("%s: %+v estimated %t, want %+v %t", c.usage, m.Usage, m.Estimated, c.want, c.estimated)
 		}
 	}
 	// An answer of nothing costs its prompt.
-	es := events(t, new(Decoder), `{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":0}}`)
+	es := conversetest.Decode(t, new(Decoder), `{"choices":[{"delta":{},"finish_reason":"stop"}],"usage":{"prompt_tokens":10,"completion_tokens":0}}`)
 	if m := es[len(es)-1]; m.Estimated || m.Usage != (converse.Usage{InputTokens: 10}) {
 		t.Errorf("an empty answer: %+v", m)
 	}
 	// A later usage replaces an earlier one (vLLM's continuous_usage_stats), but nonsense does not.
 	for _, nonsense := range []string{"-1", "0"} {
-		es = events(t, new(Decoder), `{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":1}}`, `{"choices":[{"delta":{"content":"a b"}}],"usage":{"prompt_tokens":10,"completion_tokens":2}}`,
+		es = conversetest.Decode(t, new(Decoder), `{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":1}}`, `{"choices":[{"delta":{"content":"a b"}}],"usage":{"prompt_tokens":10,"completion_tokens":2}}`,
 			`{"choices":[],"usage":{"prompt_tokens":`+nonsense+`,"completion_tokens":`+nonsense+`}}`)
 		if m := es[len(es)-1]; m.Estimated || m.Usage != (converse.Usage{InputTokens: 10, OutputTokens: 2}) {
 			t.Errorf("several usages: %+v", m)
 		}
 	}
 	// A usage of no output that comes before the output is not believed.
-	es = events(t, new(Decoder), `{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":0}}`, `{"choices":[{"delta":{"content":"one two"}}]}`)
+	es = conversetest.Decode(t, new(Decoder), `{"choices":[],"usage":{"prompt_tokens":10,"completion_tokens":0}}`, `{"choices":[{"delta":{"content":"one two"}}]}`)
 	if m := es[len(es)-1]; !m.Estimated || m.Usage != (converse.Usage{InputTokens: 10, OutputTokens: 2}) {
 		t.Errorf("no output told before the output: %+v", m)
 	}
@@ -298,7 +237,7 @@ func TestContentForms(t *testing.T) {
 		"members of any type": {`{"content":"a","reasoning":{"x":1},"tool_calls":{"x":[]},"function_call":"x","refusal":7}`, `[{"text":"a"}]`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := collect(t, events(t, new(Decoder), `{"choices":[{"index":0,"message":`+c.message+`,"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`))
+			r := conversetest.Collect(t, conversetest.Decode(t, new(Decoder), `{"choices":[{"index":0,"message":`+c.message+`,"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}`))
 			got := content(t, r)
 			if got == "[]" {
 				got = "null"
@@ -352,7 +291,7 @@ func TestErrors(t *testing.T) {
 			}
 		}
 		for _, body := range []string{`{"choices":[{"delta":{"content":"a"}}],"error":null}`, `{"error":{},"choices":[{"delta":{"content":"a"}}]}`, `{"message":"ok","choices":[{"delta":{"content":"a"}}]}`} {
-			if es := events(t, new(Decoder), body); es[1].Text != "a" {
+			if es := conversetest.Decode(t, new(Decoder), body); es[1].Text != "a" {
 				t.Errorf("%s: %+v", body, es)
 			}
 		}
@@ -376,7 +315,7 @@ func general(chunks []string) (es []converse.Event, err error) {
 			return es, err
 		}
 	}
-	return d.Finish(es, func() int64 { return estimatedInput }), nil
+	return d.Finish(es, func() int64 { return conversetest.EstimatedInput }), nil
 }
 
 func sameAsGeneral(t *testing.T, chunks []string) {
@@ -391,7 +330,7 @@ func sameAsGeneral(t *testing.T, chunks []string) {
 		}
 	}
 	if err == nil {
-		got = d.Finish(got, func() int64 { return estimatedInput })
+		got = d.Finish(got, func() int64 { return conversetest.EstimatedInput })
 	}
 	for _, es := range [][]converse.Event{got, want} { // made up where the server gave none
 		for i := range es {
@@ -404,7 +343,7 @@ func sameAsGeneral(t *testing.T, chunks []string) {
 		t.Errorf("%q\nquick:   %+v %v\ngeneral: %+v %v", chunks, got, err, want, wantErr)
 	}
 	if err == nil {
-		if err := sane(got); err != nil {
+		if err := conversetest.CheckOrder(got); err != nil {
 			t.Error(err)
 		}
 	}
@@ -464,7 +403,7 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		es = d.Finish(es, func() int64 { return 1 })
-		if err := sane(es); err != nil {
+		if err := conversetest.CheckOrder(es); err != nil {
 			t.Error(err)
 		}
 		u := es[len(es)-1].Usage
@@ -521,7 +460,7 @@ func TestFields(t *testing.T) {
 		{[]string{piece, end, usage, late}, []string{"/usage"}, `{"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}`, "flex"},
 		{[]string{piece, end}, []string{"/usage"}, `{"usage":null}`, ""},
 	} {
-		es := events(t, &Decoder{Fields: converse.Fields{Paths: c.paths}}, c.chunks...)
+		es := conversetest.Decode(t, &Decoder{Fields: converse.Fields{Paths: c.paths}}, c.chunks...)
 		if got := string(es[len(es)-2].Fields); got != c.want {
 			t.Errorf("%q gives %s, want %s", c.paths, got, c.want)
 		}
@@ -571,7 +510,7 @@ func TestPieces(t *testing.T) {
 		"members":  `{"choices":[{"message":{` + strings.Repeat(`"content":"0123456789",`, n) + `"role":"assistant"},"finish_reason":"stop"}]}`,
 	} {
 		var es []converse.Event
-		if cost := allocated(func() { es = events(t, &Decoder{}, answer) }); cost > 100*n*10 {
+		if cost := allocated(func() { es = conversetest.Decode(t, &Decoder{}, answer) }); cost > 100*n*10 {
 			t.Errorf("%s: %d bytes were allocated", name, cost)
 		}
 		if want := strings.Repeat("0123456789", n); es[1].Text != want {

@@ -8,6 +8,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -125,7 +126,7 @@ func hiResponses(t *testing.T) (*Responses, converse.AnswerInfo) {
 // TestAppendResponses: the object is that of the API reference ("The response object").
 func TestAppendResponses(t *testing.T) {
 	q, a := hiResponses(t)
-	whole := collect(t, answerEvents(converse.StopToolUse))
+	whole := conversetest.Collect(t, answerEvents(converse.StopToolUse))
 	last := `{"id":"fc_1_3","type":"function_call","status":"completed","call_id":"call_2","name":"g","arguments":"{}"}`
 	same(t, string(q.AppendResponse(nil, &a, whole)), response("completed", "null", "null", thoughtItem+","+textItem+","+callItem+","+last, responseUsage))
 

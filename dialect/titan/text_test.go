@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -272,57 +273,9 @@ func TestStreamEncoder(t *testing.T) {
 		t.Error(got[0])
 	}
 	var d Decoder
-	if r := collect(t, events(t, &d, got...)); *r.Content[0].Text != "\nHello" || r.StopReason != "end_turn" || r.Usage != (converse.Usage{InputTokens: 12, OutputTokens: 96}) || r.Estimated {
+	if r := conversetest.Collect(t, conversetest.Decode(t, &d, got...)); *r.Content[0].Text != "\nHello" || r.StopReason != "end_turn" || r.Usage != (converse.Usage{InputTokens: 12, OutputTokens: 96}) || r.Estimated {
 		t.Errorf("%+v", r)
 	}
-}
-
-const estimatedInput = 4242
-
-func events(t *testing.T, d *Decoder, chunks ...string) []converse.Event {
-	t.Helper()
-	var es []converse.Event
-	for _, c := range chunks {
-		var err error
-		if es, err = d.Append(es, []byte(c)); err != nil {
-			t.Fatalf("%s: %v", c, err)
-		}
-	}
-	es = d.Finish(es, func() int64 { return estimatedInput })
-	if err := sane(es); err != nil {
-		t.Error(err)
-	}
-	return es
-}
-
-// sane holds the order of a whole answer: one block of text, or none.
-func sane(es []converse.Event) error {
-	if len(es) < 3 || es[0].Kind != converse.MessageStart || es[len(es)-2].Kind != converse.MessageStop || es[len(es)-1].Kind != converse.Metadata {
-		return fmt.Errorf("not a whole answer: %+v", es)
-	}
-	block := es[1 : len(es)-2]
-	for i, e := range block {
-		last := i == len(block)-1
-		if e.Index != 0 || last != (e.Kind == converse.BlockStop) || !last && (e.Kind != converse.BlockDelta || e.Delta != converse.TextDelta || e.Text == "") || len(block) == 1 {
-			return fmt.Errorf("out of order: %+v in %+v", e, es)
-		}
-	}
-	return nil
-}
-
-func collect(t *testing.T, es []converse.Event) *converse.Response {
-	t.Helper()
-	r, err := converse.Collect(func(yield func(converse.Event, error) bool) {
-		for _, e := range es {
-			if !yield(e, nil) {
-				return
-			}
-		}
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
 }
 
 // TestDecode: every ending. The chunks have the form of the streams and answers recorded for
@@ -341,8 +294,8 @@ func TestDecode(t *testing.T) {
 		{"chunks", []string{`{"outputText":"a","index":0,"totalOutputTextTokenCount":null,"completionReason":null,"inputTextTokenCount":12}`, `{"outputText":" b","index":0,"totalOutputTextTokenCount":96,"completionReason":"FINISH","inputTextTokenCount":null}`}, "a b", "end_turn", converse.Usage{InputTokens: 12, OutputTokens: 96}, false},
 		{"by a guardrail", []string{`{"outputText":"a","index":0.0,"inputTextTokenCount":28.0,"amazon-bedrock-guardrailAction":"INTERVENED"}`, `{"outputText":"b","index":0.0,"amazon-bedrock-guardrailAction":"INTERVENED"}`, `{"outputText":"c","index":0.0,"totalOutputTextTokenCount":188.0,"completionReason":"FINISH"}`}, "abc", "end_turn", converse.Usage{InputTokens: 28, OutputTokens: 188}, false},
 		{"metrics have the last word", []string{`{"outputText":"a","completionReason":"FINISHED","inputTextTokenCount":1,"totalOutputTextTokenCount":1,"amazon-bedrock-invocationMetrics":{"inputTokenCount":5,"outputTokenCount":6}}`}, "a", "end_turn", converse.Usage{InputTokens: 5, OutputTokens: 6}, false},
-		{"no usage", []string{`{"outputText":"one two three","completionReason":"FINISH"}`}, "one two three", "end_turn", converse.Usage{InputTokens: estimatedInput, OutputTokens: 3}, true},
-		{"usage that cannot be", []string{`{"outputText":"one two","completionReason":"FINISH","inputTextTokenCount":-1,"totalOutputTextTokenCount":1e300}`}, "one two", "end_turn", converse.Usage{InputTokens: estimatedInput, OutputTokens: 2}, true},
+		{"no usage", []string{`{"outputText":"one two three","completionReason":"FINISH"}`}, "one two three", "end_turn", converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 3}, true},
+		{"usage that cannot be", []string{`{"outputText":"one two","completionReason":"FINISH","inputTextTokenCount":-1,"totalOutputTextTokenCount":1e300}`}, "one two", "end_turn", converse.Usage{InputTokens: conversetest.EstimatedInput, OutputTokens: 2}, true},
 		{"output of nothing", []string{`{"outputText":"one","completionReason":"FINISH","inputTextTokenCount":3,"totalOutputTextTokenCount":0}`}, "one", "end_turn", converse.Usage{InputTokens: 3, OutputTokens: 1}, true},
 		{"nothing said", []string{`{"outputText":"","completionReason":"CONTENT_FILTERED","inputTextTokenCount":3,"totalOutputTextTokenCount":0}`}, "", "content_filtered", converse.Usage{InputTokens: 3}, false},
 		{"whole", []string{`{"inputTextTokenCount":30,"results":[{"tokenCount":29,"outputText":": \"más\".","completionReason":"STOP_CRITERIA_MET"}]}`}, `: "más".`, "stop_sequence", converse.Usage{InputTokens: 30, OutputTokens: 29}, false},
@@ -350,7 +303,7 @@ func TestDecode(t *testing.T) {
 		{"whole, refused", []string{`{"inputTextTokenCount":30,"results":[{"tokenCount":1,"outputText":"a","completionReason":"RAG_QUERY_WHEN_RAG_DISABLED"}]}`}, "a", "end_turn", converse.Usage{InputTokens: 30, OutputTokens: 1}, false},
 	} {
 		var d Decoder
-		r := collect(t, events(t, &d, c.chunks...))
+		r := conversetest.Collect(t, conversetest.Decode(t, &d, c.chunks...))
 		got := ""
 		for _, b := range r.Content {
 			got += *b.Text
@@ -454,7 +407,7 @@ func FuzzDecoder(f *testing.F) {
 			}
 		}
 		es = d.Finish(es, func() int64 { return 1 })
-		if err := sane(es); err != nil {
+		if err := conversetest.CheckOrder(es); err != nil {
 			t.Error(err)
 		}
 		if u := es[len(es)-1].Usage; u.InputTokens < 0 || u.OutputTokens < 0 || u.Total() > 1<<43 {

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 	"outcrop/upstream"
 	"outcrop/upstream/client"
@@ -54,7 +55,7 @@ func ask(t testing.TB, p *Provider, stream bool) (es []converse.Event, err error
 		}
 		es = append(es, e)
 	}
-	return es, upstreamtest.CheckOrder(es)
+	return es, conversetest.CheckOrder(es)
 }
 
 func textOf(es []converse.Event) string {

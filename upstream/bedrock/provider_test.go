@@ -25,6 +25,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 	"outcrop/upstream"
 	"outcrop/upstream/client"
@@ -95,7 +96,7 @@ func TestRecordedConverseStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := upstreamtest.CheckOrder(es); err != nil {
+	if err := conversetest.CheckOrder(es); err != nil {
 		t.Error(err)
 	}
 	var got []string
@@ -498,7 +499,7 @@ func TestBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := upstreamtest.CheckOrder(es); err != nil {
+	if err := conversetest.CheckOrder(es); err != nil {
 		t.Error(err)
 	}
 	answer, err := converse.Collect(func(yield func(converse.Event, error) bool) {
@@ -895,7 +896,7 @@ func TestProxy(t *testing.T) {
 	})
 	for _, stream := range []bool{false, true} {
 		model.Store(&service{})
-		if es, err := read(p.Send(t.Context(), upstreamtest.Request(stream, nil))); err != nil || upstreamtest.CheckOrder(es) != nil {
+		if es, err := read(p.Send(t.Context(), upstreamtest.Request(stream, nil))); err != nil || conversetest.CheckOrder(es) != nil {
 			t.Errorf("%v %+v", err, es)
 		}
 	}
@@ -1263,7 +1264,7 @@ func TestReal(t *testing.T) {
 				t.Errorf("%+v", last)
 			}
 			if r.Native == nil {
-				if err := upstreamtest.CheckOrder(es); err != nil {
+				if err := conversetest.CheckOrder(es); err != nil {
 					t.Error(err)
 				}
 			}

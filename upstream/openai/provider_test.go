@@ -16,6 +16,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 	"outcrop/upstream"
 	"outcrop/upstream/client"
@@ -136,7 +137,7 @@ func ask(t testing.TB, p *Provider, stream bool) (es []converse.Event, err error
 		}
 		es = append(es, e)
 	}
-	return es, upstreamtest.CheckOrder(es)
+	return es, conversetest.CheckOrder(es)
 }
 
 func textOf(es []converse.Event) string {

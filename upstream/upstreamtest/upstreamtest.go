@@ -3,7 +3,6 @@ package upstreamtest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 	"outcrop/upstream"
 )
@@ -74,7 +74,7 @@ func both(t *testing.T, fn func(t *testing.T, stream bool)) {
 	}
 }
 
-// read sends r and reads its whole answer, holding it against CheckOrder.
+// read sends r and reads its whole answer, holding it against conversetest.CheckOrder.
 func read(t *testing.T, p upstream.Provider, r *upstream.Request) ([]converse.Event, error) {
 	t.Helper()
 	before, err := json.Marshal(r.Body, json.Deterministic(true))
@@ -92,7 +92,7 @@ func read(t *testing.T, p upstream.Provider, r *upstream.Request) ([]converse.Ev
 		}
 		es = append(es, e)
 	}
-	if err := CheckOrder(es); err != nil {
+	if err := conversetest.CheckOrder(es); err != nil {
 		t.Errorf("%v\n%+v", err, es)
 	}
 	if after, err := json.Marshal(r.Body, json.Deterministic(true)); err != nil || string(after) != string(before) {
@@ -307,49 +307,3 @@ func joined(es []converse.Event, kind converse.DeltaKind) string {
 }
 
 func ptr[T any](v T) *T { return &v }
-
-// CheckOrder holds whole answers against ConverseStream's order: MessageStart; blocks one after the other, numbered from
-// 0, a tool's with a BlockStart and the others without, each with its BlockStop; MessageStop with a reason; Metadata.
-func CheckOrder(es []converse.Event) error {
-	next := 0
-	take := func() converse.Event {
-		if next == len(es) {
-			return converse.Event{}
-		}
-		next++
-		return es[next-1]
-	}
-	if e := take(); e.Kind != converse.MessageStart || e.Role != converse.RoleAssistant {
-		return fmt.Errorf("event 0: %+v, want MessageStart of the assistant", e)
-	}
-	e := take()
-	for block := 0; e.Kind == converse.BlockStart || e.Kind == converse.BlockDelta || e.Kind == converse.BlockStop; block++ {
-		tool := e.Kind == converse.BlockStart
-		if tool {
-			if e.Index != block || e.ToolName == "" || e.ToolUseID == "" {
-				return fmt.Errorf("event %d: %+v, want the start of block %d", next-1, e, block)
-			}
-			e = take()
-		}
-		for e.Kind == converse.BlockDelta {
-			if e.Index != block || (e.Delta == converse.ToolInputDelta) != tool {
-				return fmt.Errorf("event %d: %+v in block %d", next-1, e, block)
-			}
-			e = take()
-		}
-		if e.Kind != converse.BlockStop || e.Index != block {
-			return fmt.Errorf("event %d: %+v, want the end of block %d", next-1, e, block)
-		}
-		e = take()
-	}
-	if e.Kind != converse.MessageStop || e.StopReason == "" {
-		return fmt.Errorf("event %d: %+v, want MessageStop with its reason", next-1, e)
-	}
-	if e = take(); e.Kind != converse.Metadata || e.More {
-		return fmt.Errorf("event %d: %+v, want Metadata with nothing behind it", next-1, e)
-	}
-	if next != len(es) {
-		return errors.New("events after Metadata")
-	}
-	return nil
-}
