@@ -6,8 +6,47 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"outcrop/converse"
 )
+
+// Request reads a Converse request.
+func Request(t testing.TB, text string) *converse.Request {
+	t.Helper()
+	var r converse.Request
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return &r
+}
+
+// Marshal writes v as JSON.
+func Marshal(t testing.TB, v any) string {
+	t.Helper()
+	b, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Same holds JSON against JSON, whatever the order of members.
+func Same[T ~string | ~[]byte](t testing.TB, got T, want string) {
+	t.Helper()
+	a, b := jsontext.Value(string(got)), jsontext.Value(want)
+	if err := a.Canonicalize(); err != nil {
+		t.Errorf("%s: %v", string(got), err)
+		return
+	}
+	if err := b.Canonicalize(); err != nil {
+		t.Fatalf("%s: %v", want, err)
+	}
+	if string(a) != string(b) {
+		t.Errorf("%s\nwant %s", a, b)
+	}
+}
 
 // CheckOrder holds whole answers against ConverseStream's order: MessageStart; blocks one after the other, numbered from
 // 0, a tool's with a BlockStart that has an id (some servers give no name) and the others with a piece at least, each with

@@ -9,17 +9,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
-
-func conversation(t *testing.T, text string) *converse.Request {
-	t.Helper()
-	var r converse.Request
-	if err := json.Unmarshal([]byte(text), &r); err != nil {
-		t.Fatalf("%s: %v", text, err)
-	}
-	return &r
-}
 
 // TestAppendRequest: the right sides are bodies as Anthropic's "Create a Message", "Prompt caching", "PDF support",
 // "Citations", "Search results", "Extended thinking", "Structured outputs" and "Implement tool use" have them, with the
@@ -90,18 +82,18 @@ func TestAppendRequest(t *testing.T) {
 			{"type":"search_result_location","search_result_index":3,"start_block_index":0,"end_block_index":1,"source":"https://docs.example","title":"API","cited_text":"k"}]}]},{"role":"user","content":[{"type":"text","text":"b"}]}]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := AppendRequest([]byte("x"), conversation(t, c.converse), "claude", true, "up")
+			got, err := AppendRequest([]byte("x"), conversetest.Request(t, c.converse), "claude", true, "up")
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, string(got[1:]), c.want)
+			conversetest.Same(t, string(got[1:]), c.want)
 		})
 	}
 }
 
 // TestAppendMessages: the body for Anthropic's own API, and what of it the token counting takes.
 func TestAppendMessages(t *testing.T) {
-	r := conversation(t, `{"system":[{"text":"S"}],"messages":[{"role":"user","content":[{"text":"Hi"}]}],"inferenceConfig":{"maxTokens":9,"temperature":1,"stopSequences":["x"]},"serviceTier":{"type":"priority"},
+	r := conversetest.Request(t, `{"system":[{"text":"S"}],"messages":[{"role":"user","content":[{"text":"Hi"}]}],"inferenceConfig":{"maxTokens":9,"temperature":1,"stopSequences":["x"]},"serviceTier":{"type":"priority"},
 		"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]},"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{}"}}}},
 		"additionalModelRequestFields":{"anthropic_beta":["a","b"],"top_k":1,"thinking":{"type":"adaptive"},"metadata":{"user_id":"u"}}}`)
 	const prompt = `"system":[{"type":"text","text":"S"}],"messages":[{"role":"user","content":[{"type":"text","text":"Hi"}]}],"tools":[{"name":"f","input_schema":{}}],"output_config":{"format":{"type":"json_schema","schema":{}}},"thinking":{"type":"adaptive"}`
@@ -114,13 +106,13 @@ func TestAppendMessages(t *testing.T) {
 		if stream {
 			want += `,"stream":true`
 		}
-		same(t, string(got), want+`}`)
+		conversetest.Same(t, string(got), want+`}`)
 	}
 	got, betas, err := AppendCountTokens(nil, r, "claude-sonnet-5", "up")
 	if err != nil || !slices.Equal(betas, []string{"a", "b"}) {
 		t.Fatalf("%q, %v", betas, err)
 	}
-	same(t, string(got), `{"model":"claude-sonnet-5",`+prompt+`}`)
+	conversetest.Same(t, string(got), `{"model":"claude-sonnet-5",`+prompt+`}`)
 }
 
 // TestRefuse: what the format cannot say is refused by its path, and by the upstream's name.
@@ -188,12 +180,12 @@ func TestRefuse(t *testing.T) {
 		extra(`"anthropic_beta":["a\r\nX-Evil: 1"]`):                          "additionalModelRequestFields.anthropic_beta is not a list of names",
 		extra(`"anthropic_beta":["` + strings.Repeat("a", 5000) + `"]`):       "additionalModelRequestFields.anthropic_beta is not a list of names",
 	} {
-		got, err := AppendRequest(nil, conversation(t, body), "m", false, "up")
+		got, err := AppendRequest(nil, conversetest.Request(t, body), "m", false, "up")
 		if f := fault.From(err); f == nil || f.Kind != fault.Validation || !strings.Contains(f.Message, want) {
 			t.Errorf("%s\ngives %s, %v\nwant %q", body, got, err, want)
 		}
 	}
-	_, err := AppendRequest(nil, conversation(t, `{`+hi+`,"promptVariables":{}}`), "m", false, "claude-eu")
+	_, err := AppendRequest(nil, conversetest.Request(t, `{`+hi+`,"promptVariables":{}}`), "m", false, "claude-eu")
 	if err == nil || !strings.Contains(err.Error(), `"claude-eu"`) {
 		t.Errorf("%v does not name the upstream", err)
 	}
@@ -214,7 +206,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, string(got), body)
+		conversetest.Same(t, string(got), body)
 	}
 }
 
@@ -240,14 +232,14 @@ func TestCitationsRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := conversation(t, `{"messages":[{"role":"user","content":[{"text":"a"}]}]}`)
+	r := conversetest.Request(t, `{"messages":[{"role":"user","content":[{"text":"a"}]}]}`)
 	r.Messages = append(r.Messages, converse.Message{Role: converse.RoleAssistant, Content: answer.Content})
 	got, err := AppendRequest(nil, r, "m", false, "up")
 	if err != nil {
 		t.Fatal(err)
 	}
 	body := `{"anthropic_version":"bedrock-2023-05-31","max_tokens":4096,"messages":[{"role":"user","content":[{"type":"text","text":"a"}]},{"role":"assistant","content":[` + text + `]}]}`
-	same(t, string(got), body)
+	conversetest.Same(t, string(got), body)
 	// From a caller who speaks Messages, and to one.
 	if r, err = ParseRequest([]byte(body)); err != nil {
 		t.Fatal(err)
@@ -255,19 +247,19 @@ func TestCitationsRoundTrip(t *testing.T) {
 	if got, err = AppendRequest(nil, r, "m", false, "up"); err != nil {
 		t.Fatal(err)
 	}
-	same(t, string(got), body)
+	conversetest.Same(t, string(got), body)
 	var whole struct{ Content jsontext.Value }
 	if err := json.Unmarshal(AppendResponse(nil, &converse.AnswerInfo{}, answer), &whole, json.MatchCaseInsensitiveNames(true)); err != nil {
 		t.Fatal(err)
 	}
-	same(t, string(whole.Content), `[`+text+`]`)
+	conversetest.Same(t, string(whole.Content), `[`+text+`]`)
 	var cited []string
 	for _, e := range encode(new(StreamEncoder), es) {
 		if c, ok := strings.CutPrefix(e, `{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":`); ok {
 			cited = append(cited, strings.TrimSuffix(c, `}}`))
 		}
 	}
-	same(t, `{"type":"text","text":"the grass is green","citations":[`+strings.Join(cited, ",")+`]}`, text)
+	conversetest.Same(t, `{"type":"text","text":"the grass is green","citations":[`+strings.Join(cited, ",")+`]}`, text)
 }
 
 // FuzzRoundTrip: what AppendRequest writes of a body, ParseRequest reads, and the second time nothing changes any more.

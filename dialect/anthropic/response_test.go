@@ -11,22 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 )
-
-func same(t *testing.T, got, want string) {
-	t.Helper()
-	a, b := jsontext.Value(got), jsontext.Value(want)
-	if err := a.Canonicalize(); err != nil {
-		t.Errorf("%s: %v", got, err)
-		return
-	}
-	if err := b.Canonicalize(); err != nil {
-		t.Fatalf("%s: %v", want, err)
-	}
-	if string(a) != string(b) {
-		t.Errorf("%s\nwant %s", a, b)
-	}
-}
 
 func ptr[T any](v T) *T { return &v }
 
@@ -43,7 +29,7 @@ func TestAppendResponse(t *testing.T) {
 		StopReason: converse.StopToolUse,
 		Usage:      converse.Usage{InputTokens: 10, OutputTokens: 20, CacheReadInputTokens: 30, CacheWriteInputTokens: 40, CacheWrite1hInputTokens: 15},
 	}
-	same(t, string(AppendResponse(nil, &converse.AnswerInfo{ID: "msg_bdrk_01", Model: "claude-3-haiku-20240307"}, r)), `{"id":"msg_bdrk_01","type":"message","role":"assistant","model":"claude-3-haiku-20240307",
+	conversetest.Same(t, string(AppendResponse(nil, &converse.AnswerInfo{ID: "msg_bdrk_01", Model: "claude-3-haiku-20240307"}, r)), `{"id":"msg_bdrk_01","type":"message","role":"assistant","model":"claude-3-haiku-20240307",
 		"content":[{"type":"thinking","thinking":"Hm.","signature":"sig"},{"type":"redacted_thinking","data":"AAEC"},{"type":"text","text":"a \"b\"\n"},
 		{"type":"tool_use","id":"t1","name":"f","input":{"x":1}},{"type":"tool_use","id":"t2","name":"g","input":{}}],
 		"stop_reason":"tool_use","stop_sequence":null,
@@ -121,7 +107,7 @@ func TestStreamEncoder(t *testing.T) {
 		t.Fatalf("%d events, want %d:\n%s", len(got), len(want), strings.Join(got, "\n"))
 	}
 	for i := range want {
-		same(t, got[i], want[i])
+		conversetest.Same(t, got[i], want[i])
 	}
 
 	var cached StreamEncoder

@@ -6,46 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
 	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
-
-// same holds JSON against JSON, whatever the order of members.
-func same(t *testing.T, got []byte, want string) {
-	t.Helper()
-	var a, b any
-	if err := json.Unmarshal(got, &a); err != nil {
-		t.Fatalf("%s: %v", got, err)
-	}
-	if err := json.Unmarshal([]byte(want), &b); err != nil {
-		t.Fatalf("%s: %v", want, err)
-	}
-	if !reflect.DeepEqual(a, b) {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func toJSON(t *testing.T, v any) []byte {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func request(t *testing.T, s string) *converse.Request {
-	t.Helper()
-	var r converse.Request
-	if err := json.Unmarshal([]byte(s), &r); err != nil {
-		t.Fatal(err)
-	}
-	return &r
-}
 
 const (
 	hi     = `"messages":[{"role":"user","content":[{"text":"Hi"}]}]`
@@ -83,7 +49,7 @@ func TestParseRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, toJSON(t, r), c.want)
+			conversetest.Same(t, conversetest.Marshal(t, r), c.want)
 			if err := r.Check(); err != nil {
 				t.Error(err)
 			}
@@ -97,7 +63,7 @@ func TestParseRequest(t *testing.T) {
 				t.Fatalf("%s: %v", b, err)
 			}
 			// Texts of one turn are one message there.
-			same(t, toJSON(t, again), strings.ReplaceAll(string(toJSON(t, r)), `"},{"text":"`, `\n`))
+			conversetest.Same(t, conversetest.Marshal(t, again), strings.ReplaceAll(string(conversetest.Marshal(t, r)), `"},{"text":"`, `\n`))
 		})
 	}
 }
@@ -164,14 +130,14 @@ func TestAppendRequest(t *testing.T) {
 			`{"message":"Hi","documents":[{"title":"N","snippet":"# H"},{"title":"T","snippet":"t"}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := AppendRequest([]byte("x"), request(t, c.request), "m", true, "u")
+			b, err := AppendRequest([]byte("x"), conversetest.Request(t, c.request), "m", true, "u")
 			if err != nil {
 				t.Fatal(err)
 			}
 			if b[0] != 'x' {
 				t.Fatalf("%s", b)
 			}
-			same(t, b[1:], c.want)
+			conversetest.Same(t, b[1:], c.want)
 		})
 	}
 	for _, c := range []struct{ request, want string }{
@@ -192,14 +158,14 @@ func TestAppendRequest(t *testing.T) {
 		{`{` + hi + `,"guardrailConfig":{}}`, "guardrailConfig"},
 		{`{` + hi + `,"serviceTier":{"type":"flex"}}`, "serviceTier.flex"},
 	} {
-		_, err := AppendRequest(nil, request(t, c.request), "m", false, "R")
+		_, err := AppendRequest(nil, conversetest.Request(t, c.request), "m", false, "R")
 		want := "The model doesn't support " + c.want + `: upstream "R" speaks Cohere's chat, which has no equivalent. Remove it and try again.`
 		if f := fault.From(err); f == nil || f.Kind != fault.Validation || f.Message != want {
 			t.Errorf("%s: %v\nwant %s", c.request, err, want)
 		}
 	}
 	for _, name := range []string{"message", "tools", "stream", "max_tokens", "documents", "num_generations"} {
-		r := request(t, `{"messages":[{"role":"user","content":[{"text":"Hi"},{"document":{"format":"txt","name":"T","source":{"text":"t"}}}]}],"inferenceConfig":{"maxTokens":1}}`)
+		r := conversetest.Request(t, `{"messages":[{"role":"user","content":[{"text":"Hi"},{"document":{"format":"txt","name":"T","source":{"text":"t"}}}]}],"inferenceConfig":{"maxTokens":1}}`)
 		r.AdditionalModelRequestFields = jsontext.Value(`{"` + name + `":1}`)
 		if _, err := AppendRequest(nil, r, "m", false, "R"); !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "additionalModelRequestFields."+name) {
 			t.Errorf("%s: %v", name, err)
@@ -215,7 +181,7 @@ func TestRoundTrip(t *testing.T) {
 		`{"messages":[{"role":"user","content":[{"text":"Hi"},{"document":{"format":"txt","name":"T","source":{"text":"t"}}}]}]}`,
 		`{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"text":"b"},{"toolUse":{"toolUseId":"tool_0","name":"f","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"tool_0","status":"error","content":[{"text":"t"},{"json":{"a":1}}]}},{"text":"c"}]},{"role":"assistant","content":[{"text":"d"}]},{"role":"user","content":[{"text":"e"}]}]}`,
 	} {
-		b, err := AppendRequest(nil, request(t, s), "m", false, "u")
+		b, err := AppendRequest(nil, conversetest.Request(t, s), "m", false, "u")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +189,7 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", b, err)
 		}
-		same(t, toJSON(t, r), s)
+		conversetest.Same(t, conversetest.Marshal(t, r), s)
 	}
 }
 
@@ -233,7 +199,7 @@ var at1 = converse.AnswerInfo{ID: "379ed018", Latency: 196 * time.Millisecond, F
 // (test_invoke_model_with_content[cohere.command-r].yaml) but for its two ids, the second in the guide's form.
 func TestAppendResponse(t *testing.T) {
 	a := at1
-	a.Request = request(t, `{"messages":[{"role":"user","content":[{"text":"Say this is a test"}]}]}`)
+	a.Request = conversetest.Request(t, `{"messages":[{"role":"user","content":[{"text":"Say this is a test"}]}]}`)
 	text := "This is a test. How are you doing today"
 	got := AppendResponse(nil, &a, &converse.Response{Content: []converse.ContentBlock{{Text: &text}}, StopReason: converse.StopMaxTokens})
 	if want := `{"response_id":"379ed018","text":"This is a test. How are you doing today","generation_id":"379ed018","chat_history":[{"role":"USER","message":"Say this is a test"},{"role":"CHATBOT","message":"This is a test. How are you doing today"}],"finish_reason":"MAX_TOKENS"}`; string(got) != want {
@@ -342,7 +308,7 @@ func blocks(t *testing.T, r *converse.Response) string {
 			u.ToolUseID = ""
 		}
 	}
-	return string(toJSON(t, r.Content))
+	return string(conversetest.Marshal(t, r.Content))
 }
 
 // TestDecoder: recorded are the answers of opentelemetry-python-contrib and dd-trace-py (Amazon Bedrock), and of discourse-ai

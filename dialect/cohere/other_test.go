@@ -26,7 +26,7 @@ func TestParsePrompt(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.body, err)
 		}
-		same(t, toJSON(t, r), c.want)
+		conversetest.Same(t, conversetest.Marshal(t, r), c.want)
 		b, err := AppendPrompt(nil, r, "m", false, "u")
 		if c.written == "" {
 			if !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "num_generations") {
@@ -37,12 +37,12 @@ func TestParsePrompt(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.body, err)
 		}
-		same(t, b, c.written)
+		conversetest.Same(t, b, c.written)
 		if Pieces([]byte(c.body)) != strings.Contains(c.body, `"stream":true`) {
 			t.Errorf("%s: in pieces?", c.body)
 		}
 	}
-	b, err := AppendPrompt(nil, request(t, `{`+hi+`}`), "m", true, "u")
+	b, err := AppendPrompt(nil, conversetest.Request(t, `{`+hi+`}`), "m", true, "u")
 	if err != nil || string(b) != `{"prompt":"Hi","stream":true}` {
 		t.Errorf("%s %v", b, err)
 	}
@@ -63,7 +63,7 @@ func TestParsePrompt(t *testing.T) {
 		`{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"AA=="}}}]}]}`:                                                "messages.0.content.0.image",
 		`{` + hi + `,"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]}}`:                                                      "toolConfig",
 	} {
-		_, err := AppendPrompt(nil, request(t, s), "m", false, "R")
+		_, err := AppendPrompt(nil, conversetest.Request(t, s), "m", false, "R")
 		if f := fault.From(err); f == nil || f.Message != "The model doesn't support "+want+`: upstream "R" speaks Cohere's generate, which has no equivalent. Remove it and try again.` {
 			t.Errorf("%s: %v", s, err)
 		}
@@ -74,7 +74,7 @@ func TestParsePrompt(t *testing.T) {
 // ids, the stream in one chunk is dd-trace-py's form, the pieces are those that langchain_aws reads (llms/bedrock.py).
 func TestGenerations(t *testing.T) {
 	a := at1
-	a.Request = request(t, `{"messages":[{"role":"user","content":[{"text":"Say this is a test"}]}]}`)
+	a.Request = conversetest.Request(t, `{"messages":[{"role":"user","content":[{"text":"Say this is a test"}]}]}`)
 	text := " Let it be"
 	got := AppendGenerations(nil, &a, &converse.Response{Content: []converse.ContentBlock{{Text: &text}}, StopReason: converse.StopMaxTokens})
 	whole := `{"id":"379ed018","generations":[{"id":"379ed018","text":" Let it be","finish_reason":"MAX_TOKENS"}],"prompt":"Say this is a test"`
@@ -132,7 +132,7 @@ func TestEmbedding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, b, c.body)
+		conversetest.Same(t, b, c.body)
 	}
 	r, err := ParseEmbedding([]byte(`{"inputs":[{"content":[{"type":"image_url","image_url":{"url":"` + image + `"}}]}],"input_type":"classification"}`))
 	if err != nil || r.Inputs[0].Image != image {
@@ -150,7 +150,7 @@ func TestEmbedding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, b, c.want)
+		conversetest.Same(t, b, c.want)
 	}
 	no := false
 	for _, r := range []converse.EmbeddingRequest{{Normalize: &no}, {Types: []string{"base64"}}} {
@@ -204,7 +204,7 @@ func TestEmbeddings(t *testing.T) {
 		if !reflect.DeepEqual(*out, c.want) {
 			t.Errorf("%+v\nwant %+v", *out, c.want)
 		}
-		same(t, AppendEmbeddings(nil, &c.r, out), c.body)
+		conversetest.Same(t, AppendEmbeddings(nil, &c.r, out), c.body)
 	}
 	out, err := ParseEmbeddings([]byte(`{"embeddings":[[1]],"meta":{"billed_units":{"input_tokens":7}}}`))
 	if err != nil || out.Estimated || out.Usage.InputTokens != 7 {

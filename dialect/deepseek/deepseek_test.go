@@ -14,24 +14,6 @@ import (
 	"outcrop/fault"
 )
 
-func marshal(t testing.TB, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v, json.Deterministic(true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func parse(t testing.TB, s string) *converse.Request {
-	t.Helper()
-	var r converse.Request
-	if err := json.Unmarshal([]byte(s), &r); err != nil {
-		t.Fatal(err)
-	}
-	return &r
-}
-
 func quote(s string) string { return string(converse.AppendQuote(nil, s)) }
 
 // TestParseRequest: the first prompts are AWS's own example (userguide/model-parameters-deepseek.html), whose Python puts
@@ -70,7 +52,7 @@ func TestParseRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := marshal(t, r); got != marshal(t, parse(t, c.want)) {
+			if got := conversetest.Marshal(t, r); got != conversetest.Marshal(t, conversetest.Request(t, c.want)) {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
 		})
@@ -121,7 +103,7 @@ func TestAppendRequest(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := AppendRequest(nil, parse(t, c.request), "us.deepseek.r1-v1:0", false, "aws")
+			b, err := AppendRequest(nil, conversetest.Request(t, c.request), "us.deepseek.r1-v1:0", false, "aws")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -171,7 +153,7 @@ func TestRefused(t *testing.T) {
 		{"additionalModelRequestFields.stop", with(`"inferenceConfig":{"stopSequences":["a"]},"additionalModelRequestFields":{"stop":[]}`)},
 		{"additionalModelRequestFields is not", with(`"additionalModelRequestFields":[1]`)},
 	} {
-		_, err := AppendRequest(nil, parse(t, c.request), "deepseek.r1-v1:0", false, "aws")
+		_, err := AppendRequest(nil, conversetest.Request(t, c.request), "deepseek.r1-v1:0", false, "aws")
 		f := fault.From(err)
 		if f == nil || f.Kind != fault.Validation || !strings.Contains(f.Message, c.path) {
 			t.Errorf("%v, want a Validation fault of %s", err, c.path)
@@ -207,8 +189,8 @@ func TestRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if marshal(t, got) != marshal(t, r) {
-					t.Errorf("%s\n%s\nwant %s", b, marshal(t, got), marshal(t, r))
+				if conversetest.Marshal(t, got) != conversetest.Marshal(t, r) {
+					t.Errorf("%s\n%s\nwant %s", b, conversetest.Marshal(t, got), conversetest.Marshal(t, r))
 				}
 			}
 		}
@@ -259,9 +241,9 @@ func TestDecoder(t *testing.T) {
 		}
 	}
 	// An answer that the request begins has no thinking before it.
-	d := NewDecoder(parse(t, `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"text":"b"}]}]}`))
+	d := NewDecoder(conversetest.Request(t, `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"text":"b"}]}]}`))
 	if r := conversetest.Collect(t, conversetest.Decode(t, d, chunk("\nc", "stop"))); len(r.Content) != 1 || r.Content[0].Text == nil || *r.Content[0].Text != "\nc" {
-		t.Errorf("%s", marshal(t, r.Content))
+		t.Errorf("%s", conversetest.Marshal(t, r.Content))
 	}
 }
 
@@ -362,8 +344,8 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s\nwant %s", chunks[len(chunks)-1], want)
 		}
 		var d Decoder
-		if got := conversetest.Collect(t, conversetest.Decode(t, &d, chunks...)); marshal(t, got.Content) != marshal(t, r.Content) || got.Usage != usage || got.Estimated {
-			t.Errorf("%s, want %s", marshal(t, got.Content), marshal(t, r.Content))
+		if got := conversetest.Collect(t, conversetest.Decode(t, &d, chunks...)); conversetest.Marshal(t, got.Content) != conversetest.Marshal(t, r.Content) || got.Usage != usage || got.Estimated {
+			t.Errorf("%s, want %s", conversetest.Marshal(t, got.Content), conversetest.Marshal(t, r.Content))
 		}
 	}
 }
@@ -393,8 +375,8 @@ func FuzzParseRequest(f *testing.F) {
 			t.Fatalf("%s", b)
 		}
 		again, err := ParseRequest(b)
-		if err != nil || marshal(t, again) != marshal(t, r) {
-			t.Errorf("%s\n%v %s\nwant %s", b, err, marshal(t, again), marshal(t, r))
+		if err != nil || conversetest.Marshal(t, again) != conversetest.Marshal(t, r) {
+			t.Errorf("%s\n%v %s\nwant %s", b, err, conversetest.Marshal(t, again), conversetest.Marshal(t, r))
 		}
 	})
 }

@@ -6,46 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
 	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
-
-// same holds JSON against JSON, whatever the order of members.
-func same(t *testing.T, got []byte, want string) {
-	t.Helper()
-	var a, b any
-	if err := json.Unmarshal(got, &a); err != nil {
-		t.Fatalf("%s: %v", got, err)
-	}
-	if err := json.Unmarshal([]byte(want), &b); err != nil {
-		t.Fatalf("%s: %v", want, err)
-	}
-	if !reflect.DeepEqual(a, b) {
-		t.Errorf("got  %s\nwant %s", got, want)
-	}
-}
-
-func toJSON(t *testing.T, v any) []byte {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-func parse(t *testing.T, s string) *converse.Request {
-	t.Helper()
-	var r converse.Request
-	if err := json.Unmarshal([]byte(s), &r); err != nil {
-		t.Fatal(err)
-	}
-	return &r
-}
 
 const (
 	hi     = `"messages":[{"role":"user","content":[{"text":"Hi"}]}]`
@@ -72,7 +38,7 @@ func TestParseRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, toJSON(t, r), c.want)
+			conversetest.Same(t, conversetest.Marshal(t, r), c.want)
 			if err := r.Check(); err != nil {
 				t.Error(err)
 			}
@@ -87,7 +53,7 @@ func TestParseRequest(t *testing.T) {
 			if c.again == "" {
 				c.again = c.want
 			}
-			same(t, toJSON(t, again), c.again)
+			conversetest.Same(t, conversetest.Marshal(t, again), c.again)
 		})
 	}
 	r, err := ParseRequest([]byte(`{"messages":[{"role":"user","content":"Hi"}],"n":2}`))
@@ -138,13 +104,13 @@ func TestRefusals(t *testing.T) {
 		`{` + hi + `,"promptVariables":{}}`:                        "promptVariables",
 		`{` + hi + `,"performanceConfig":{"latency":"optimized"}}`: "performanceConfig.latency.optimized",
 	} {
-		_, err := AppendRequest(nil, parse(t, s), "m", false, "R")
+		_, err := AppendRequest(nil, conversetest.Request(t, s), "m", false, "R")
 		if f := fault.From(err); f == nil || f.Kind != fault.Validation || f.Message != "The model doesn't support "+want+`: upstream "R" speaks AI21's chat completion, which has no equivalent. Remove it and try again.` {
 			t.Errorf("%s: %v\nwant %s", s, err, want)
 		}
 	}
 	for _, name := range []string{"model", "messages", "stream", "tools", "max_tokens"} {
-		r := parse(t, `{`+hi+`,"inferenceConfig":{"maxTokens":1},"additionalModelRequestFields":{"`+name+`":1}}`)
+		r := conversetest.Request(t, `{`+hi+`,"inferenceConfig":{"maxTokens":1},"additionalModelRequestFields":{"`+name+`":1}}`)
 		if _, err := AppendRequest(nil, r, "m", false, "R"); !fault.Is(err, fault.Validation) || !strings.Contains(err.Error(), "additionalModelRequestFields."+name) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -157,7 +123,7 @@ func TestRoundTrip(t *testing.T) {
 		`{` + hi + `,"system":[{"text":"a"}],"inferenceConfig":{"maxTokens":5,"temperature":0.5,"topP":0.9,"stopSequences":["x"]},"additionalModelRequestFields":{"seed":3}}`,
 		`{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"text":"b"},{"toolUse":{"toolUseId":"x","name":"f","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"x","content":[{"text":"t"}]}},{"text":"c"}]},{"role":"assistant","content":[{"text":"d"}]}],` + toolsC + `}`,
 	} {
-		b, err := AppendRequest(nil, parse(t, s), "m", false, "u")
+		b, err := AppendRequest(nil, conversetest.Request(t, s), "m", false, "u")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,9 +131,9 @@ func TestRoundTrip(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", b, err)
 		}
-		same(t, toJSON(t, r), s)
+		conversetest.Same(t, conversetest.Marshal(t, r), s)
 	}
-	b, err := AppendRequest([]byte("x"), parse(t, `{"messages":[{"role":"user","content":[{"toolResult":{"toolUseId":"x","status":"error","content":[{"json":{"a": 1}},{"text":"t"}]}},{"cachePoint":{"type":"default"}}]}]}`), "m", true, "u")
+	b, err := AppendRequest([]byte("x"), conversetest.Request(t, `{"messages":[{"role":"user","content":[{"toolResult":{"toolUseId":"x","status":"error","content":[{"json":{"a": 1}},{"text":"t"}]}},{"cachePoint":{"type":"default"}}]}]}`), "m", true, "u")
 	if want := `x{"messages":[{"role":"tool","content":"Error: {\"a\":1}\nt","tool_call_id":"x"}]}`; err != nil || string(b) != want {
 		t.Errorf("%s %v\nwant %s", b, err, want)
 	}
@@ -178,9 +144,9 @@ var info = converse.AnswerInfo{ID: "cmpl-1", Model: "jamba-1.5-mini", InputToken
 // TestAppendResponse: the form is that of ai21.jamba-instruct-v1:0 in mlflow's tests of Bedrock.
 func TestAppendResponse(t *testing.T) {
 	text := "Hello!"
-	same(t, AppendResponse(nil, &info, &converse.Response{Content: []converse.ContentBlock{{Text: &text}}, StopReason: converse.StopEndTurn, Usage: converse.Usage{InputTokens: 6, CacheReadInputTokens: 2, OutputTokens: 12}}),
+	conversetest.Same(t, AppendResponse(nil, &info, &converse.Response{Content: []converse.ContentBlock{{Text: &text}}, StopReason: converse.StopEndTurn, Usage: converse.Usage{InputTokens: 6, CacheReadInputTokens: 2, OutputTokens: 12}}),
 		`{"id":"cmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":"Hello!","tool_calls":null},"finish_reason":"stop"}],"usage":{"prompt_tokens":8,"completion_tokens":12,"total_tokens":20},"model":"jamba-1.5-mini","meta":{"requestDurationMillis":288}}`)
-	same(t, AppendResponse(nil, &info, &converse.Response{Content: []converse.ContentBlock{{ToolUse: &converse.ToolUse{ToolUseID: "x", Name: "f", Input: jsontext.Value(`{"a":1}`)}}}, StopReason: converse.StopToolUse}),
+	conversetest.Same(t, AppendResponse(nil, &info, &converse.Response{Content: []converse.ContentBlock{{ToolUse: &converse.ToolUse{ToolUseID: "x", Name: "f", Input: jsontext.Value(`{"a":1}`)}}}, StopReason: converse.StopToolUse}),
 		`{"id":"cmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":null,"tool_calls":[{"id":"x","type":"function","function":{"name":"f","arguments":"{\"a\":1}"}}]},"finish_reason":"tool_calls"}],"usage":{"prompt_tokens":0,"completion_tokens":0,"total_tokens":0},"model":"jamba-1.5-mini","meta":{"requestDurationMillis":288}}`)
 	for reason, want := range map[string]string{converse.StopMaxTokens: "length", converse.StopContextWindowExceeded: "length", converse.StopStopSequence: "stop", converse.StopContentFiltered: "stop"} {
 		if b := AppendResponse(nil, &info, &converse.Response{StopReason: reason}); !strings.Contains(string(b), `"finish_reason":"`+want+`"`) {
@@ -231,7 +197,7 @@ func TestStreamEncoder(t *testing.T) {
 	}
 	var d Decoder
 	r := conversetest.Collect(t, conversetest.Decode(t, &d, got...))
-	if b := string(toJSON(t, r.Content)); b != `[{"text":"I "},{"toolUse":{"toolUseId":"x","name":"f","input":{"a":1}}},{"toolUse":{"toolUseId":"y","name":"g","input":{}}}]` {
+	if b := string(conversetest.Marshal(t, r.Content)); b != `[{"text":"I "},{"toolUse":{"toolUseId":"x","name":"f","input":{"a":1}}},{"toolUse":{"toolUseId":"y","name":"g","input":{}}}]` {
 		t.Error(b)
 	}
 	if r.StopReason != converse.StopToolUse || r.Usage != (converse.Usage{InputTokens: 44, OutputTokens: 7}) || r.Estimated {
@@ -283,7 +249,7 @@ func TestDecoder(t *testing.T) {
 			r := conversetest.Collect(t, conversetest.Decode(t, &d, c.chunks...))
 			got := "null"
 			if r.Content != nil {
-				got = string(toJSON(t, r.Content))
+				got = string(conversetest.Marshal(t, r.Content))
 			}
 			if got = strings.ReplaceAll(got, `": 1`, `":1`); got != strings.ReplaceAll(c.content, `": 1`, `":1`) || r.StopReason != c.reason || r.Usage != c.usage || r.Estimated != c.estimated || d.Finished() == c.cut {
 				t.Errorf("%s %s %+v estimated %t finished %t\nwant %+v", got, r.StopReason, r.Usage, r.Estimated, d.Finished(), c)
@@ -318,19 +284,19 @@ func TestPrompt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, toJSON(t, r), `{"messages":[{"role":"user","content":[{"text":"Translate to spanish: 'Hi'."}]}],"inferenceConfig":{"maxTokens":200,"temperature":0.5,"topP":0.5,"stopSequences":["##"]},"additionalModelRequestFields":{"countPenalty":{"scale": 0}}}`)
+	conversetest.Same(t, conversetest.Marshal(t, r), `{"messages":[{"role":"user","content":[{"text":"Translate to spanish: 'Hi'."}]}],"inferenceConfig":{"maxTokens":200,"temperature":0.5,"topP":0.5,"stopSequences":["##"]},"additionalModelRequestFields":{"countPenalty":{"scale": 0}}}`)
 	b, err := AppendPrompt(nil, r, "m", true, "u")
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, b, `{"prompt":"Translate to spanish: 'Hi'.","maxTokens":200,"temperature":0.5,"topP":0.5,"stopSequences":["##"],"countPenalty":{"scale":0}}`)
+	conversetest.Same(t, b, `{"prompt":"Translate to spanish: 'Hi'.","maxTokens":200,"temperature":0.5,"topP":0.5,"stopSequences":["##"],"countPenalty":{"scale":0}}`)
 	a := info
 	a.Request = r
 	text := "Hola"
 	for reason, want := range map[string]string{
 		converse.StopMaxTokens: `{"reason":"length","length":10}`, converse.StopEndTurn: `{"reason":"endoftext"}`, converse.StopStopSequence: `{"reason":"stop","sequence":"##"}`,
 	} {
-		same(t, AppendCompletions(nil, &a, &converse.Response{Content: []converse.ContentBlock{{Text: &text}}, StopReason: reason, StopSequence: "##", Usage: converse.Usage{OutputTokens: 10}}),
+		conversetest.Same(t, AppendCompletions(nil, &a, &converse.Response{Content: []converse.ContentBlock{{Text: &text}}, StopReason: reason, StopSequence: "##", Usage: converse.Usage{OutputTokens: 10}}),
 			`{"id":1234,"prompt":{"text":"Translate to spanish: 'Hi'.","tokens":[]},"completions":[{"data":{"text":"Hola","tokens":[]},"finishReason":`+want+`}]}`)
 	}
 	for body, want := range map[string]string{
@@ -350,7 +316,7 @@ func TestPrompt(t *testing.T) {
 		`{"messages":[{"role":"user","content":[{"video":{}}]}]}`:                                               "messages.0.content.0.video",
 		`{` + hi + `,` + toolsC + `}`: "toolConfig",
 	} {
-		_, err := AppendPrompt(nil, parse(t, s), "m", false, "R")
+		_, err := AppendPrompt(nil, conversetest.Request(t, s), "m", false, "R")
 		if f := fault.From(err); f == nil || f.Message != "The model doesn't support "+want+`: upstream "R" speaks AI21's text completion, which has no equivalent. Remove it and try again.` {
 			t.Errorf("%s: %v", s, err)
 		}

@@ -5,10 +5,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -19,24 +19,6 @@ const (
 	modelVision = "us.meta.llama3-2-11b-instruct-v1:0"
 	model4      = "us.meta.llama4-scout-17b-instruct-v1:0"
 )
-
-func marshal(t testing.TB, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v, json.Deterministic(true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func parse(t testing.TB, s string) *converse.Request {
-	t.Helper()
-	var r converse.Request
-	if err := json.Unmarshal([]byte(s), &r); err != nil {
-		t.Fatal(err)
-	}
-	return &r
-}
 
 func quote(s string) string { return string(converse.AppendQuote(nil, s)) }
 
@@ -148,14 +130,14 @@ func TestParseRequest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := marshal(t, r); got != marshal(t, parse(t, c.want)) {
+			if got := conversetest.Marshal(t, r); got != conversetest.Marshal(t, conversetest.Request(t, c.want)) {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
 		})
 	}
 	r, err := ParseRequest([]byte(`{"prompt":"a","max_gen_len":512,"temperature":0.5,"top_p":0.9,"images":[]}`))
-	if err != nil || marshal(t, r.InferenceConfig) != `{"maxTokens":512,"temperature":0.5,"topP":0.9}` {
-		t.Errorf("%v %s", err, marshal(t, r))
+	if err != nil || conversetest.Marshal(t, r.InferenceConfig) != `{"maxTokens":512,"temperature":0.5,"topP":0.9}` {
+		t.Errorf("%v %s", err, conversetest.Marshal(t, r))
 	}
 }
 
@@ -188,7 +170,7 @@ func TestNoTemplate(t *testing.T) {
 		if len(r.Messages) == 1 && len(r.Messages[0].Content) == 1 && *r.Messages[0].Content[0].Text == prompt {
 			continue
 		}
-		t.Errorf("%q: %s", prompt, marshal(t, r))
+		t.Errorf("%q: %s", prompt, conversetest.Marshal(t, r))
 	}
 }
 
@@ -244,7 +226,7 @@ func TestAppendRequest(t *testing.T) {
 				"<|start_header_id|>ipython<|end_header_id|>\n\n\"Error: no\\n{\\\"b\\\":1}\"<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nb<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n") + `}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := AppendRequest(nil, parse(t, c.request), c.model, false, "aws")
+			b, err := AppendRequest(nil, conversetest.Request(t, c.request), c.model, false, "aws")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -319,7 +301,7 @@ func TestRefused(t *testing.T) {
 		{model31, "additionalModelRequestFields.top_p", with(`"inferenceConfig":{"topP":1},"additionalModelRequestFields":{"top_p":1}`)},
 		{model31, "additionalModelRequestFields is not", with(`"additionalModelRequestFields":[1]`)},
 	} {
-		_, err := AppendRequest(nil, parse(t, c.request), c.model, false, "aws")
+		_, err := AppendRequest(nil, conversetest.Request(t, c.request), c.model, false, "aws")
 		f := fault.From(err)
 		if f == nil || f.Kind != fault.Validation || !strings.Contains(f.Message, c.path) || strings.Contains(f.Message, "upstream") && !strings.Contains(f.Message, `"aws"`) {
 			t.Errorf("%v, want a Validation fault of %s", err, c.path)
@@ -342,7 +324,7 @@ func TestRoundTrip(t *testing.T) {
 	} {
 		for _, m := range c.models {
 			model := map[rune]string{'2': model2, '3': model31, '4': model4, 'v': modelVision}[m]
-			want := parse(t, c.request)
+			want := conversetest.Request(t, c.request)
 			b, err := AppendRequest(nil, want, model, false, "aws")
 			if err != nil {
 				t.Fatal(err)
@@ -351,8 +333,8 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if marshal(t, got) != marshal(t, want) {
-				t.Errorf("%s\n%s\nwant %s", b, marshal(t, got), marshal(t, want))
+			if conversetest.Marshal(t, got) != conversetest.Marshal(t, want) {
+				t.Errorf("%s\n%s\nwant %s", b, conversetest.Marshal(t, got), conversetest.Marshal(t, want))
 			}
 		}
 	}
@@ -362,7 +344,7 @@ func FuzzParseRequest(f *testing.F) {
 	f.Add([]byte(`{"prompt":"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n","max_gen_len":5}`))
 	f.Add([]byte(`{"prompt":"<|header_start|>user<|header_end|>\n\n<|image|>Hi<|eot|>","images":["R0lGODlh"]}`))
 	f.Add([]byte(`{"prompt":"<s>[INST] <<SYS>>\nS\n<</SYS>>\n\nHi [/INST] Hello. </s><s>[INST] Bye [/INST] x","temperature":0.5}`))
-	b, err := AppendRequest(nil, parse(f, `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"x","name":"get_weather","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"x","content":[{"text":"no"}]}}]}],"toolConfig":{"tools":[`+weatherSpec+`]}}`), model31, false, "u")
+	b, err := AppendRequest(nil, conversetest.Request(f, `{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"x","name":"get_weather","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"x","content":[{"text":"no"}]}}]}],"toolConfig":{"tools":[`+weatherSpec+`]}}`), model31, false, "u")
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -392,8 +374,8 @@ func FuzzParseRequest(f *testing.F) {
 			again, err := ParseRequest(b)
 			if err != nil {
 				t.Errorf("%s: %v", b, err)
-			} else if r.ToolConfig == nil && len(r.System) < 2 && marshal(t, again) != marshal(t, r) {
-				t.Errorf("%s\n%s\nwant %s", b, marshal(t, again), marshal(t, r))
+			} else if r.ToolConfig == nil && len(r.System) < 2 && conversetest.Marshal(t, again) != conversetest.Marshal(t, r) {
+				t.Errorf("%s\n%s\nwant %s", b, conversetest.Marshal(t, again), conversetest.Marshal(t, r))
 			}
 		}
 	})

@@ -68,7 +68,7 @@ func TestDecoder(t *testing.T) {
 // TestCalls: an answer is a call only where it is one whole call of a tool of the request. Each is read whole and in
 // single characters.
 func TestCalls(t *testing.T) {
-	r := parse(t, `{"messages":[{"role":"user","content":[{"text":"a"}]}],"toolConfig":{"tools":[`+weatherSpec+`]}}`)
+	r := conversetest.Request(t, `{"messages":[{"role":"user","content":[{"text":"a"}]}],"toolConfig":{"tools":[`+weatherSpec+`]}}`)
 	for _, c := range []struct {
 		text, stop  string
 		input, want string // the input of the call, or the text
@@ -99,7 +99,7 @@ func TestCalls(t *testing.T) {
 				if b.Text != nil {
 					text += *b.Text
 				} else if input = string(b.ToolUse.Input); b.ToolUse.Name != "get_weather" || !strings.HasPrefix(b.ToolUse.ToolUseID, "call_") {
-					t.Errorf("%s", marshal(t, b))
+					t.Errorf("%s", conversetest.Marshal(t, b))
 				}
 			}
 			if input != c.input || text != c.want || got.StopReason != c.reason {
@@ -113,7 +113,7 @@ func TestCalls(t *testing.T) {
 		t.Errorf("%v, %d events", err, len(es))
 	}
 	// Without tools it is a text, and not held back.
-	d := NewDecoder(parse(t, `{"messages":[{"role":"user","content":[{"text":"a"}]}]}`))
+	d := NewDecoder(conversetest.Request(t, `{"messages":[{"role":"user","content":[{"text":"a"}]}]}`))
 	if es, err := d.Append(nil, []byte(`{"generation":"{","stop_reason":null}`)); err != nil || len(es) != 2 {
 		t.Errorf("%v %+v", err, es)
 	}

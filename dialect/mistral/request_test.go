@@ -4,10 +4,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -15,24 +15,6 @@ const (
 	textModel = "mistral.mistral-7b-instruct-v0:2"
 	chatModel = "mistral.mistral-large-2407-v1:0"
 )
-
-func marshal(t testing.TB, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v, json.Deterministic(true))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func parse(t testing.TB, s string) *converse.Request {
-	t.Helper()
-	var r converse.Request
-	if err := json.Unmarshal([]byte(s), &r); err != nil {
-		t.Fatal(err)
-	}
-	return &r
-}
 
 func quote(s string) string { return string(converse.AppendQuote(nil, s)) }
 
@@ -63,14 +45,14 @@ func TestParseText(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := marshal(t, r); got != want {
+		if got := conversetest.Marshal(t, r); got != want {
 			t.Errorf("%q: %s\nwant %s", prompt, got, want)
 		}
 	}
 	// The request recorded by opentelemetry-python-contrib (test_invoke_model_with_content[mistral.mistral].yaml), and top_k.
 	r, err := ParseRequest([]byte(`{"prompt":"Say this is a test","max_tokens":10,"temperature":0.8,"top_p":1,"stop":["|"],"top_k":50}`))
-	if err != nil || marshal(t, r.InferenceConfig)+string(r.AdditionalModelRequestFields) != `{"maxTokens":10,"temperature":0.8,"topP":1,"stopSequences":["|"]}{"top_k":50}` {
-		t.Errorf("%v %s", err, marshal(t, r))
+	if err != nil || conversetest.Marshal(t, r.InferenceConfig)+string(r.AdditionalModelRequestFields) != `{"maxTokens":10,"temperature":0.8,"topP":1,"stopSequences":["|"]}{"top_k":50}` {
+		t.Errorf("%v %s", err, conversetest.Marshal(t, r))
 	}
 }
 
@@ -105,7 +87,7 @@ func TestParseChat(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := marshal(t, r); got != marshal(t, parse(t, c.want)) {
+			if got := conversetest.Marshal(t, r); got != conversetest.Marshal(t, conversetest.Request(t, c.want)) {
 				t.Errorf("%s\nwant %s", got, c.want)
 			}
 			if err := r.Check(); err != nil {
@@ -206,7 +188,7 @@ func TestAppendRequest(t *testing.T) {
 			`{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]}]}`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b, err := AppendRequest(nil, parse(t, c.request), c.model, false, "aws")
+			b, err := AppendRequest(nil, conversetest.Request(t, c.request), c.model, false, "aws")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -286,7 +268,7 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	for _, c := range cases {
-		_, err := AppendRequest(nil, parse(t, c.request), c.model, false, "aws")
+		_, err := AppendRequest(nil, conversetest.Request(t, c.request), c.model, false, "aws")
 		f := fault.From(err)
 		if f == nil || f.Kind != fault.Validation || !strings.Contains(f.Message, c.path) || strings.Contains(f.Message, "upstream") && !strings.Contains(f.Message, `"aws"`) {
 			t.Errorf("%s: %v, want a Validation fault of %s", c.model, err, c.path)
@@ -309,7 +291,7 @@ func TestRoundTrip(t *testing.T) {
 		{[]string{chatModel}, `{"messages":[{"role":"user","content":[{"text":"a"}]}],` + tools + `,"toolChoice":{"any":{}}},"additionalModelRequestFields":{"x":{"y":[1]}}}`},
 	} {
 		for _, model := range c.models {
-			want := parse(t, c.request)
+			want := conversetest.Request(t, c.request)
 			b, err := AppendRequest(nil, want, model, false, "aws")
 			if err != nil {
 				t.Fatal(err)
@@ -321,8 +303,8 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if marshal(t, got) != marshal(t, want) {
-				t.Errorf("%s\n%s\nwant %s", b, marshal(t, got), marshal(t, want))
+			if conversetest.Marshal(t, got) != conversetest.Marshal(t, want) {
+				t.Errorf("%s\n%s\nwant %s", b, conversetest.Marshal(t, got), conversetest.Marshal(t, want))
 			}
 		}
 	}
@@ -363,8 +345,8 @@ func FuzzParseRequest(f *testing.F) {
 				if text || model == chatModel { // text completion has no members of its own
 					t.Errorf("%s: %v", b, err)
 				}
-			} else if text && marshal(t, again) != marshal(t, r) {
-				t.Errorf("%s\n%s\nwant %s", b, marshal(t, again), marshal(t, r))
+			} else if text && conversetest.Marshal(t, again) != conversetest.Marshal(t, r) {
+				t.Errorf("%s\n%s\nwant %s", b, conversetest.Marshal(t, again), conversetest.Marshal(t, r))
 			}
 		}
 	})

@@ -62,7 +62,7 @@ func TestDecoder(t *testing.T) {
 			r := conversetest.Collect(t, es)
 			content := "null"
 			if r.Content != nil {
-				content = marshal(t, r.Content)
+				content = conversetest.Marshal(t, r.Content)
 			}
 			if content != c.content && content != strings.ReplaceAll(c.content, `": `, `":`) || r.StopReason != c.stop || r.Usage != c.usage || r.Estimated != c.estimated || finished != c.finished {
 				t.Errorf("%s %s %+v estimated %t finished %t", content, r.StopReason, r.Usage, r.Estimated, finished)
@@ -142,8 +142,8 @@ func TestAnswers(t *testing.T) {
 		}
 		streamed, _ := events(t, chunks...)
 		whole, _ := events(t, c.chat)
-		if a, b := conversetest.Collect(t, streamed), conversetest.Collect(t, whole); marshal(t, a.Content) != marshal(t, b.Content) || a.StopReason != b.StopReason || a.Usage != usage {
-			t.Errorf("%s %+v\nwant %s", marshal(t, a.Content), a, marshal(t, b.Content))
+		if a, b := conversetest.Collect(t, streamed), conversetest.Collect(t, whole); conversetest.Marshal(t, a.Content) != conversetest.Marshal(t, b.Content) || a.StopReason != b.StopReason || a.Usage != usage {
+			t.Errorf("%s %+v\nwant %s", conversetest.Marshal(t, a.Content), a, conversetest.Marshal(t, b.Content))
 		}
 	}
 }

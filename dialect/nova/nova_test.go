@@ -18,31 +18,6 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
-// same compares JSON texts without regard to the order of members.
-func same(t *testing.T, got, want string) {
-	t.Helper()
-	a, b := jsontext.Value(got), jsontext.Value(want)
-	if err := a.Canonicalize(); err != nil {
-		t.Errorf("%s: %v", got, err)
-		return
-	}
-	if err := b.Canonicalize(); err != nil {
-		t.Fatalf("%s: %v", want, err)
-	}
-	if string(a) != string(b) {
-		t.Errorf("%s\nwant %s", a, b)
-	}
-}
-
-func marshal(t *testing.T, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
 // TestParseRequest: the forms of "Complete request schema" (Amazon Nova user guide), the cachePoint of "Prompt caching"
 // and of aws-samples/amazon-bedrock-samples (prompt-caching/invoke_model_api/nova), max_new_tokens, top_p and top_k as the
 // exchanges recorded for opentelemetry-instrumentation-botocore and those samples have them.
@@ -85,7 +60,7 @@ func TestParseRequest(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		same(t, marshal(t, r), c.want)
+		conversetest.Same(t, conversetest.Marshal(t, r), c.want)
 		if err := r.Check(); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
@@ -170,7 +145,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v", body, err)
 			continue
 		}
-		same(t, marshal(t, got), text)
+		conversetest.Same(t, conversetest.Marshal(t, got), text)
 	}
 }
 
@@ -197,7 +172,7 @@ func TestAppendRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, string(got), `{"schemaVersion":"messages-v1","system":[{"text":"S","cachePoint":{"type":"default"}}],
+	conversetest.Same(t, string(got), `{"schemaVersion":"messages-v1","system":[{"text":"S","cachePoint":{"type":"default"}}],
 		"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"bytes":"AAEC"}},"cachePoint":{"type":"default"}},{"text":"x"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"t","name":"f","input":{}}}]}],
 		"inferenceConfig":{"maxTokens":9,"topK":20},"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{}}}}]},"reasoningConfig":{"type":"enabled"}}`)
 
@@ -205,7 +180,7 @@ func TestAppendRequest(t *testing.T) {
 	if got, err = AppendRequest(nil, &r, "m", true, "u"); err != nil {
 		t.Fatal(err)
 	}
-	same(t, string(got), `{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"x"}]}]}`)
+	conversetest.Same(t, string(got), `{"schemaVersion":"messages-v1","messages":[{"role":"user","content":[{"text":"x"}]}]}`)
 }
 
 func TestAppendRequestRefusals(t *testing.T) {
@@ -264,7 +239,7 @@ func TestAppendResponse(t *testing.T) {
 	}
 	got = AppendResponse(nil, nil, &converse.Response{Content: []converse.ContentBlock{
 		{ReasoningContent: &converse.Reasoning{RedactedContent: []byte{0, 1, 2}}}, {ReasoningContent: &converse.Reasoning{ReasoningText: &converse.ReasoningText{Text: "a", Signature: "s"}}}}, StopReason: "end_turn"})
-	same(t, string(got), `{"output":{"message":{"content":[{"reasoningContent":{"redactedContent":"AAEC"}},{"reasoningContent":{"reasoningText":{"text":"a","signature":"s"}}}],"role":"assistant"}},"stopReason":"end_turn","usage":{"inputTokens":0,"outputTokens":0,"totalTokens":0,"cacheReadInputTokenCount":0,"cacheWriteInputTokenCount":0}}`)
+	conversetest.Same(t, string(got), `{"output":{"message":{"content":[{"reasoningContent":{"redactedContent":"AAEC"}},{"reasoningContent":{"reasoningText":{"text":"a","signature":"s"}}}],"role":"assistant"}},"stopReason":"end_turn","usage":{"inputTokens":0,"outputTokens":0,"totalTokens":0,"cacheReadInputTokenCount":0,"cacheWriteInputTokenCount":0}}`)
 }
 
 var wholeAnswer = []converse.Event{
@@ -371,8 +346,8 @@ func TestDecode(t *testing.T) {
 	} {
 		var d Decoder
 		r := conversetest.Collect(t, conversetest.Decode(t, &d, c.chunks...))
-		if got := marshal(t, r.Content); got != c.content && !(c.content == "null" && len(r.Content) == 0) || r.StopReason != c.stop || r.Usage != c.usage || r.Estimated != c.estimated {
-			t.Errorf("%s: %s %s %+v estimated %t\nwant %s %s %+v", c.name, marshal(t, r.Content), r.StopReason, r.Usage, r.Estimated, c.content, c.stop, c.usage)
+		if got := conversetest.Marshal(t, r.Content); got != c.content && !(c.content == "null" && len(r.Content) == 0) || r.StopReason != c.stop || r.Usage != c.usage || r.Estimated != c.estimated {
+			t.Errorf("%s: %s %s %+v estimated %t\nwant %s %s %+v", c.name, conversetest.Marshal(t, r.Content), r.StopReason, r.Usage, r.Estimated, c.content, c.stop, c.usage)
 		}
 		if !d.Finished() || !d.Started() {
 			t.Errorf("%s: the answer's end was not seen", c.name)

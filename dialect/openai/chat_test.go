@@ -26,13 +26,6 @@ func text(v any) string {
 	return string(b)
 }
 
-func same(t *testing.T, got, want string) {
-	t.Helper()
-	if g, w := canonical(t, []byte(got)), canonical(t, []byte(want)); g != w {
-		t.Errorf("%s\nwant %s", g, w)
-	}
-}
-
 // TestParseChat: the left sides are requests as OpenAI's API reference for "Create chat completion" and its guides
 // (function calling, structured outputs, images, audio, files, prompt caching) have them; those marked with another name
 // are that server's.
@@ -94,7 +87,7 @@ func TestParseChat(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			same(t, text(r), c.want)
+			conversetest.Same(t, text(r), c.want)
 		})
 	}
 }
@@ -223,7 +216,7 @@ func TestChatRoundTrip(t *testing.T) {
 		`{"messages":[{"role":"user","content":[{"text":"a"}]},{"role":"assistant","content":[{"toolUse":{"toolUseId":"t1","name":"f","input":{}}}]},{"role":"user","content":[{"toolResult":{"toolUseId":"t1","content":[{"text":"1"}]}}]}],"toolConfig":{"tools":[{"toolSpec":{"name":"f","inputSchema":{"json":{"type":"object"}}}}]},"additionalModelRequestFields":{"tool_choice":"none","parallel_tool_calls":false}}`,
 	} {
 		for _, stream := range []bool{false, true} {
-			body, err := AppendRequest(nil, parse(t, request), "m", stream, "u")
+			body, err := AppendRequest(nil, conversetest.Request(t, request), "m", stream, "u")
 			if err != nil {
 				t.Errorf("%s: %v", request, err)
 				continue
@@ -233,7 +226,7 @@ func TestChatRoundTrip(t *testing.T) {
 				t.Errorf("%s: %+v, %v", body, c, err)
 				continue
 			}
-			same(t, text(c.Request), request)
+			conversetest.Same(t, text(c.Request), request)
 		}
 	}
 }
@@ -279,9 +272,9 @@ func TestAppendResponse(t *testing.T) {
 			if got[0] != 'x' {
 				t.Error("not appended")
 			}
-			same(t, string(got[1:]), c.want)
+			conversetest.Same(t, string(got[1:]), c.want)
 			if !c.functions {
-				same(t, string(AppendResponse(nil, &info, &converse.Response{Content: c.content, StopReason: c.stop, Usage: used})), c.want)
+				conversetest.Same(t, string(AppendResponse(nil, &info, &converse.Response{Content: c.content, StopReason: c.stop, Usage: used})), c.want)
 			}
 		})
 	}
@@ -360,7 +353,7 @@ func TestChatStream(t *testing.T) {
 				if i >= len(got) || i >= len(c.want) {
 					t.Fatalf("%d chunks, want %d: %q", len(got), len(c.want), got)
 				}
-				same(t, got[i], c.want[i])
+				conversetest.Same(t, got[i], c.want[i])
 			}
 		})
 	}

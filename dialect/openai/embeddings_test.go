@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
 
@@ -60,10 +61,10 @@ func TestParseEmbedding(t *testing.T) {
 // base64.b64encode(numpy.array([0.5, -2, 0], dtype="<f4")).
 func TestAppendEmbeddings(t *testing.T) {
 	out := &converse.Embeddings{Float: [][]float32{{0.0023064255, -2, float32(math.NaN())}, {0.5, -2, 0}}, Usage: converse.Usage{InputTokens: 8}}
-	same(t, string(AppendEmbeddings(nil, &converse.EmbeddingRequest{Model: "m"}, out)),
+	conversetest.Same(t, string(AppendEmbeddings(nil, &converse.EmbeddingRequest{Model: "m"}, out)),
 		`{"object":"list","data":[{"object":"embedding","embedding":[0.0023064255,-2,0],"index":0},{"object":"embedding","embedding":[0.5,-2,0],"index":1}],"model":"m","usage":{"prompt_tokens":8,"total_tokens":8}}`)
 	out.Float = out.Float[1:]
-	same(t, string(AppendEmbeddings(nil, &converse.EmbeddingRequest{Model: "m", Types: []string{"base64"}}, out)),
+	conversetest.Same(t, string(AppendEmbeddings(nil, &converse.EmbeddingRequest{Model: "m", Types: []string{"base64"}}, out)),
 		`{"object":"list","data":[{"object":"embedding","embedding":"AAAAPwAAAMAAAAAA","index":0}],"model":"m","usage":{"prompt_tokens":8,"total_tokens":8}}`)
 }
 
@@ -73,7 +74,7 @@ func TestEmbeddingsOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, string(got), `{"model":"m","input":["a\"b","c"],"encoding_format":"float","dimensions":256}`)
+	conversetest.Same(t, string(got), `{"model":"m","input":["a\"b","c"],"encoding_format":"float","dimensions":256}`)
 	no := false
 	for _, r := range []converse.EmbeddingRequest{
 		{Inputs: texts, Normalize: &no}, {Inputs: texts, Types: []string{"int8"}}, {Inputs: texts, Truncate: "END"}, {Inputs: texts, MaxTokens: 5},

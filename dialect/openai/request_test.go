@@ -9,18 +9,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/fault"
 )
-
-// parse reads a request as Converse's JSON has it.
-func parse(t testing.TB, s string) *converse.Request {
-	t.Helper()
-	var r converse.Request
-	if err := json.Unmarshal([]byte(s), &r); err != nil {
-		t.Fatalf("%s: %v", s, err)
-	}
-	return &r
-}
 
 // canonical brings JSON into one form.
 func canonical(t testing.TB, b []byte) string {
@@ -85,7 +76,7 @@ func TestAppendRequest(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			dst := []byte("kept")
-			got, err := AppendRequest(dst, parse(t, c.request), `the "model"`, c.stream, "gpu-a")
+			got, err := AppendRequest(dst, conversetest.Request(t, c.request), `the "model"`, c.stream, "gpu-a")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -149,7 +140,7 @@ func TestRefusals(t *testing.T) {
 		"additionalModelRequestFields.response_format":                              with(`"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{}"}}}},"additionalModelRequestFields":{"response_format":{}}`),
 	} {
 		t.Run(path, func(t *testing.T) {
-			_, err := AppendRequest(nil, parse(t, request), "m", false, "gpu-a")
+			_, err := AppendRequest(nil, conversetest.Request(t, request), "m", false, "gpu-a")
 			f := fault.From(err)
 			if f == nil || f.Kind != fault.Validation || !strings.Contains(f.Message, path) {
 				t.Fatalf("%v, want a Validation fault of %s", err, path)
@@ -169,7 +160,7 @@ func TestEveryBlock(t *testing.T) {
 			`{"toolResult":{"toolUseId":"SEEN","content":[]}}`, `{"reasoningContent":{"reasoningText":{"text":"SEEN"}}}`, `{"reasoningContent":{"redactedContent":"U0VFTg=="}}`,
 			`{"document":{}}`, `{"video":{}}`, `{"audio":{}}`, `{"guardContent":{}}`, `{"citationsContent":{}}`, `{"searchResult":{}}`,
 		} {
-			b, err := AppendRequest(nil, parse(t, `{"messages":[{"role":"`+role+`","content":[`+block+`]}]}`), "m", false, "u")
+			b, err := AppendRequest(nil, conversetest.Request(t, `{"messages":[{"role":"`+role+`","content":[`+block+`]}]}`), "m", false, "u")
 			if err == nil && !strings.Contains(string(b), "SEEN") && !strings.Contains(string(b), base64.StdEncoding.EncodeToString([]byte("SEEN"))) {
 				t.Errorf("%s of the %s is dropped: %s", block, role, b)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"outcrop/converse"
+	"outcrop/converse/conversetest"
 	"outcrop/dialect/outbound"
 	"outcrop/fault"
 )
@@ -66,7 +67,7 @@ func TestAppendResponsesRequest(t *testing.T) {
 			if err != nil || got[0] != 'x' {
 				t.Fatalf("%s, %v", got, err)
 			}
-			same(t, string(got[1:]), c.want)
+			conversetest.Same(t, string(got[1:]), c.want)
 		})
 	}
 	user := func(b string) string { return `{"messages":[{"role":"user","content":[` + b + `]}]}` }
@@ -218,7 +219,7 @@ func TestResponsesServed(t *testing.T) {
 	}
 	es = d.Finish(es, func() int64 { return 1 })
 	stop, last := es[len(es)-2], es[len(es)-1]
-	same(t, string(stop.Fields), `{"service_tier":"flex","metadata":{"a":1}}`)
+	conversetest.Same(t, string(stop.Fields), `{"service_tier":"flex","metadata":{"a":1}}`)
 	if last.Served == nil || last.Served.Tier != "flex" {
 		t.Errorf("served %+v", last.Served)
 	}

@@ -47,7 +47,7 @@ func TestParseResponses(t *testing.T) {
 			if err != nil || q.Unfit != nil {
 				t.Fatal(err, q.Unfit)
 			}
-			same(t, text(q.Request), c.want)
+			conversetest.Same(t, text(q.Request), c.want)
 		})
 	}
 }
@@ -128,14 +128,14 @@ func TestAppendResponses(t *testing.T) {
 	q, a := hiResponses(t)
 	whole := conversetest.Collect(t, answerEvents(converse.StopToolUse))
 	last := `{"id":"fc_1_3","type":"function_call","status":"completed","call_id":"call_2","name":"g","arguments":"{}"}`
-	same(t, string(q.AppendResponse(nil, &a, whole)), response("completed", "null", "null", thoughtItem+","+textItem+","+callItem+","+last, responseUsage))
+	conversetest.Same(t, string(q.AppendResponse(nil, &a, whole)), response("completed", "null", "null", thoughtItem+","+textItem+","+callItem+","+last, responseUsage))
 
 	whole.Content, whole.StopReason = whole.Content[:2], converse.StopMaxTokens
 	cut := strings.Replace(textItem, "completed", "incomplete", 1)
-	same(t, string(q.AppendResponse(nil, &a, whole)), response("incomplete", "null", `{"reason":"max_output_tokens"}`, thoughtItem+","+cut, responseUsage))
+	conversetest.Same(t, string(q.AppendResponse(nil, &a, whole)), response("incomplete", "null", `{"reason":"max_output_tokens"}`, thoughtItem+","+cut, responseUsage))
 
 	whole.Content, whole.StopReason = nil, converse.StopContentFiltered
-	same(t, string(q.AppendResponse(nil, &a, whole)), response("incomplete", "null", `{"reason":"content_filter"}`, "", responseUsage))
+	conversetest.Same(t, string(q.AppendResponse(nil, &a, whole)), response("incomplete", "null", `{"reason":"content_filter"}`, "", responseUsage))
 
 	// What the request said is repeated, and sealed thinking goes out so that it can come back.
 	q, err := ParseResponses([]byte(`{"input":"Hi","instructions":"i","temperature":0.5,"tools":[{"type":"function","name":"f","parameters":null}],"tool_choice":"none","metadata":{"a":"b"},"text":{"format":{"type":"text"},"verbosity":"low"}}`))
@@ -226,7 +226,7 @@ func TestResponsesStream(t *testing.T) {
 					if !strings.HasPrefix(want, `{"type":"`+name+`",`) {
 						t.Errorf("the name %s of %s", name, want)
 					}
-					same(t, string(event), want)
+					conversetest.Same(t, string(event), want)
 					n++
 				})
 			}
@@ -246,7 +246,7 @@ func TestResponsesFailed(t *testing.T) {
 		enc.Encode(&e, func(string, []byte) { n++ })
 	}
 	got := string(enc.AppendFailed(nil, "server_error", `a "b"`))
-	same(t, got, fmt.Sprintf(`{"type":"response.failed","sequence_number":%d,"response":%s}`, n, response("failed", `{"code":"server_error","message":"a \"b\""}`, "null", thoughtItem, "null")))
+	conversetest.Same(t, got, fmt.Sprintf(`{"type":"response.failed","sequence_number":%d,"response":%s}`, n, response("failed", `{"code":"server_error","message":"a \"b\""}`, "null", thoughtItem, "null")))
 }
 
 // TestThinkingRoundTrip: the seal on thinking, and sealed thinking, come back as they went.
@@ -262,7 +262,7 @@ func TestThinkingRoundTrip(t *testing.T) {
 	if err != nil || again.Unfit != nil {
 		t.Fatal(err, again)
 	}
-	same(t, text(again.Request.Messages[1].Content), text(want))
+	conversetest.Same(t, text(again.Request.Messages[1].Content), text(want))
 }
 
 func FuzzParseResponses(f *testing.F) {

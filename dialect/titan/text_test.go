@@ -9,7 +9,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
@@ -18,31 +17,6 @@ import (
 )
 
 func ptr[T any](v T) *T { return &v }
-
-// same compares JSON texts without regard to the order of members.
-func same(t *testing.T, got, want string) {
-	t.Helper()
-	a, b := jsontext.Value(got), jsontext.Value(want)
-	if err := a.Canonicalize(); err != nil {
-		t.Errorf("%s: %v", got, err)
-		return
-	}
-	if err := b.Canonicalize(); err != nil {
-		t.Fatalf("%s: %v", want, err)
-	}
-	if string(a) != string(b) {
-		t.Errorf("%s\nwant %s", a, b)
-	}
-}
-
-func marshal(t *testing.T, v any) string {
-	t.Helper()
-	b, err := json.Marshal(v)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
 
 // refused holds err against Bedrock's form of a refusal.
 func refused(t *testing.T, body string, err error, want string) {
@@ -118,7 +92,7 @@ func TestParseRequest(t *testing.T) {
 			t.Errorf("%s: %v", body, err)
 			continue
 		}
-		same(t, marshal(t, r), want)
+		conversetest.Same(t, conversetest.Marshal(t, r), want)
 		if err := r.Check(); err != nil {
 			t.Errorf("%s: %v", body, err)
 		}
@@ -163,7 +137,7 @@ func TestAppendRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same(t, string(got[1:]), `{"inputText":"Be brief.\nBe kind.\n\nUser: a\nb\nBot: c\nUser: d\nBot:","textGenerationConfig":{"maxTokenCount":9,"temperature":0.5,"topP":0,"stopSequences":["x","y"],"b":2},"a":1}`)
+	conversetest.Same(t, string(got[1:]), `{"inputText":"Be brief.\nBe kind.\n\nUser: a\nb\nBot: c\nUser: d\nBot:","textGenerationConfig":{"maxTokenCount":9,"temperature":0.5,"topP":0,"stopSequences":["x","y"],"b":2},"a":1}`)
 }
 
 func TestAppendRequestRefusals(t *testing.T) {
@@ -223,7 +197,7 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("%s: %v", body, err)
 			continue
 		}
-		same(t, marshal(t, got), marshal(t, &r))
+		conversetest.Same(t, conversetest.Marshal(t, got), conversetest.Marshal(t, &r))
 	}
 }
 
