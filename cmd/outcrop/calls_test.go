@@ -14,8 +14,11 @@ import (
 	"outcrop/ledger"
 )
 
-// TestCallsMetadata: what callers said of their calls is printed, and finds them.
-func TestCallsMetadata(t *testing.T) {
+const rootAccount = "000000000000"
+
+// folderOf makes a data folder of the account rootAccount, in whose ledger the entries are.
+func folderOf(t *testing.T, entries ...ledger.Entry) string {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	st, sealer, err := openFolder(t.Context(), dir, true)
 	if err != nil {
@@ -25,11 +28,21 @@ func TestCallsMetadata(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const account = "000000000000"
-	if err := people.EnsureRoot(t.Context(), account, "admin", "the-secret"); err != nil {
+	if err := people.EnsureRoot(t.Context(), rootAccount, "admin", "the-secret"); err != nil {
 		t.Fatal(err)
 	}
-	b := ledger.Batch{Node: "n", Epoch: "e", To: 10}
+	if err := st.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: entries}); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestCallsMetadata: what callers said of their calls is printed, and finds them.
+func TestCallsMetadata(t *testing.T) {
+	var entries []ledger.Entry
 	for i, said := range [][]ledger.Tag{
 		nil,
 		{{Key: "team", Value: "growth"}, {Key: "user", Value: "alice"}},
@@ -37,17 +50,12 @@ func TestCallsMetadata(t *testing.T) {
 		{{Key: "a=b", Value: ""}, {Key: "team", Value: ""}},
 	} {
 		id := uuid.UUID{15: byte(i)}
-		b.Entries = append(b.Entries, ledger.Entry{
-			Intent:     ledger.Intent{ID: id, Time: time.Unix(int64(1800000000+i), 0).UTC(), Account: account, Operation: "Converse", ModelID: "m", ResourceARN: "arn", Metadata: said},
+		entries = append(entries, ledger.Entry{
+			Intent:     ledger.Intent{ID: id, Time: time.Unix(int64(1800000000+i), 0).UTC(), Account: rootAccount, Operation: "Converse", ModelID: "m", ResourceARN: "arn", Metadata: said},
 			Settlement: ledger.Settlement{ID: id, Time: time.Unix(1800000100, 0).UTC(), Status: ledger.Completed},
 		})
 	}
-	if err := st.Apply(t.Context(), &b); err != nil {
-		t.Fatal(err)
-	}
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
-	}
+	dir := folderOf(t, entries...)
 
 	for _, c := range []struct {
 		args []string
@@ -80,7 +88,7 @@ func TestCallsMetadata(t *testing.T) {
 				n = "0"
 			}
 			got = append(got, n)
-			if want := b.Entries[n[0]-'0'].Metadata; len(l.Metadata) != len(want) {
+			if want := entries[n[0]-'0'].Metadata; len(l.Metadata) != len(want) {
 				t.Errorf("call %s: %v, want %v", n, l.Metadata, want)
 			} else {
 				for _, p := range want {
@@ -116,30 +124,12 @@ func TestCallsMetadata(t *testing.T) {
 
 // TestCallsUsage: every count of a call is printed, the part of the cache writes that was paid for an hour too.
 func TestCallsUsage(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	st, sealer, err := openFolder(t.Context(), dir, true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	people, err := iam.Open(t.Context(), iam.Config{Store: st, Sealer: sealer})
-	if err != nil {
-		t.Fatal(err)
-	}
-	const account = "000000000000"
-	if err := people.EnsureRoot(t.Context(), account, "admin", "the-secret"); err != nil {
-		t.Fatal(err)
-	}
 	id := uuid.UUID{15: 1}
-	if err := st.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", To: 10, Entries: []ledger.Entry{{
-		Intent: ledger.Intent{ID: id, Time: time.Unix(1800000000, 0).UTC(), Account: account, Operation: "Converse", ModelID: "m", ResourceARN: "arn"},
+	dir := folderOf(t, ledger.Entry{
+		Intent: ledger.Intent{ID: id, Time: time.Unix(1800000000, 0).UTC(), Account: rootAccount, Operation: "Converse", ModelID: "m", ResourceARN: "arn"},
 		Settlement: ledger.Settlement{ID: id, Time: time.Unix(1800000100, 0).UTC(), Status: ledger.Completed, Usage: converse.Usage{
 			InputTokens: 70, OutputTokens: 50, CacheReadInputTokens: 30, CacheWriteInputTokens: 25, CacheWrite1hInputTokens: 5}},
-	}}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := st.Close(); err != nil {
-		t.Fatal(err)
-	}
+	})
 	out, err := printed(t, "calls", "--json", "--data", dir)
 	if err != nil {
 		t.Fatal(err)

@@ -14,7 +14,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
-	"outcrop/converse/conversetest"
 	"outcrop/fault"
 	"outcrop/upstream"
 	"outcrop/upstream/client"
@@ -40,32 +39,6 @@ func TestServer(t *testing.T) {
 		Whole:   `{"type":"message","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn"}`,
 		Refusal: refusal("invalid_request_error", "no"),
 	})
-}
-
-// ask sends the suite's request and returns all that came of it.
-func ask(t testing.TB, p *Provider, stream bool) (es []converse.Event, err error) {
-	t.Helper()
-	s, err := p.Send(t.Context(), upstreamtest.Request(stream, nil))
-	if err != nil {
-		return nil, err
-	}
-	for e, err := range s {
-		if err != nil {
-			return es, err
-		}
-		es = append(es, e)
-	}
-	return es, conversetest.CheckOrder(es)
-}
-
-func textOf(es []converse.Event) string {
-	var b strings.Builder
-	for _, e := range es {
-		if e.Delta == converse.TextDelta {
-			b.WriteString(e.Text)
-		}
-	}
-	return b.String()
 }
 
 // TestRequest: what goes over the wire.
@@ -181,7 +154,7 @@ func TestRefused(t *testing.T) {
 				if how == "count" {
 					_, err = p.CountTokens(t.Context(), upstreamtest.Request(false, nil))
 				} else {
-					_, err = ask(t, p, how == "stream")
+					_, err = upstreamtest.Ask(t, p, how == "stream")
 				}
 				f := fault.From(err)
 				if f == nil || f.Kind != c.want || !strings.Contains(f.Message, c.message) || f.RetryAfter != c.after || f.OriginalStatus != c.status {
@@ -226,7 +199,7 @@ func TestStreams(t *testing.T) {
 	} {
 		for _, size := range []int{0, 1, 7} { // bytes a write, 0 for all at once
 			t.Run(fmt.Sprintf("%s by %d", name, size), func(t *testing.T) {
-				es, err := ask(t, open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				es, err := upstreamtest.Ask(t, open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					w.Header().Set("Content-Type", "text/event-stream")
 					for rest := s; rest != ""; {
 						n := len(rest)
@@ -244,7 +217,7 @@ func TestStreams(t *testing.T) {
 					t.Fatal(err)
 				}
 				last := es[len(es)-1]
-				if textOf(es) != "Hello" || es[len(es)-2].StopReason != converse.StopEndTurn || last.Usage != (converse.Usage{InputTokens: 25, OutputTokens: 15}) || last.Estimated {
+				if upstreamtest.Text(es) != "Hello" || es[len(es)-2].StopReason != converse.StopEndTurn || last.Usage != (converse.Usage{InputTokens: 25, OutputTokens: 15}) || last.Estimated {
 					t.Errorf("%+v", es)
 				}
 			})
@@ -273,23 +246,23 @@ func TestStreams(t *testing.T) {
 				if started {
 					stream, want = begin1+text1+c.stream, c.after
 				}
-				es, err := ask(t, open(t, events(stream), nil), true)
+				es, err := upstreamtest.Ask(t, open(t, events(stream), nil), true)
 				if !fault.Is(err, want) {
 					t.Errorf("%v, want %v", err, want)
 				}
-				if started != (textOf(es) == "Hel") || !started && len(es) > 0 {
+				if started != (upstreamtest.Text(es) == "Hel") || !started && len(es) > 0 {
 					t.Errorf("%+v before %v", es, err)
 				}
 			})
 		}
 	}
 	t.Run("only message_stop", func(t *testing.T) {
-		if es, err := ask(t, open(t, events(over1), nil), true); !fault.Is(err, fault.ModelError) {
+		if es, err := upstreamtest.Ask(t, open(t, events(over1), nil), true); !fault.Is(err, fault.ModelError) {
 			t.Errorf("%+v, %v, want a ModelError", es, err)
 		}
 	})
 	t.Run("too much in all", func(t *testing.T) {
-		es, err := ask(t, open(t, events(begin1+strings.Repeat(text1, 5000)), func(c *Config) { c.MaxAnswerBytes = 100_000 }), true)
+		es, err := upstreamtest.Ask(t, open(t, events(begin1+strings.Repeat(text1, 5000)), func(c *Config) { c.MaxAnswerBytes = 100_000 }), true)
 		if !fault.Is(err, fault.ModelStream) || len(es) == 0 {
 			t.Errorf("%d events, %v, want a ModelStream error", len(es), err)
 		}
@@ -306,8 +279,8 @@ func TestWhole(t *testing.T) {
 	}
 	const good = `{"type":"message","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}`
 	for _, stream := range []bool{false, true} {
-		es, err := ask(t, open(t, answer(good), nil), stream)
-		if err != nil || textOf(es) != "Hello" || es[len(es)-1].Usage.OutputTokens != 2 {
+		es, err := upstreamtest.Ask(t, open(t, answer(good), nil), stream)
+		if err != nil || upstreamtest.Text(es) != "Hello" || es[len(es)-1].Usage.OutputTokens != 2 {
 			t.Errorf("stream=%t: %+v, %v", stream, es, err)
 		}
 		for i := range es {
@@ -330,7 +303,7 @@ func TestWhole(t *testing.T) {
 		"an error":        {refusal("overloaded_error", "Overloaded"), fault.Unavailable},
 		"too long":        {good + strings.Repeat(" ", 1<<20), fault.ModelError},
 	} {
-		es, err := ask(t, open(t, answer(c.body), func(cfg *Config) { cfg.MaxAnswerBytes = 1 << 20 }), false)
+		es, err := upstreamtest.Ask(t, open(t, answer(c.body), func(cfg *Config) { cfg.MaxAnswerBytes = 1 << 20 }), false)
 		if !fault.Is(err, c.want) || len(es) > 0 {
 			t.Errorf("%s: %+v, %v, want %v", name, es, err, c.want)
 		}
@@ -349,7 +322,7 @@ func TestSilence(t *testing.T) {
 	}
 	p := open(t, http.HandlerFunc(hang), func(c *Config) { c.Client.FirstToken = short })
 	for _, stream := range []bool{false, true} {
-		if _, err := ask(t, p, stream); !fault.Is(err, fault.ModelTimeout) {
+		if _, err := upstreamtest.Ask(t, p, stream); !fault.Is(err, fault.ModelTimeout) {
 			t.Errorf("before the answer, stream=%t: %v, want a ModelTimeout", stream, err)
 		}
 	}
@@ -361,7 +334,7 @@ func TestSilence(t *testing.T) {
 		w.(http.Flusher).Flush()
 		hang(w, r)
 	}), func(c *Config) { c.Client.BetweenTokens = short })
-	if es, err := ask(t, p, true); !fault.Is(err, fault.ModelTimeout) || textOf(es) != "Hel" {
+	if es, err := upstreamtest.Ask(t, p, true); !fault.Is(err, fault.ModelTimeout) || upstreamtest.Text(es) != "Hel" {
 		t.Errorf("in the answer: %+v, %v, want a ModelTimeout", es, err)
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"outcrop/converse"
-	"outcrop/converse/conversetest"
 	"outcrop/fault"
 	"outcrop/upstream"
 	"outcrop/upstream/client"
@@ -124,32 +123,6 @@ func TestEmbed(t *testing.T) {
 	}
 }
 
-// ask sends the suite's request and returns all that came of it.
-func ask(t testing.TB, p *Provider, stream bool) (es []converse.Event, err error) {
-	t.Helper()
-	s, err := p.Send(t.Context(), upstreamtest.Request(stream, nil))
-	if err != nil {
-		return nil, err
-	}
-	for e, err := range s {
-		if err != nil {
-			return es, err
-		}
-		es = append(es, e)
-	}
-	return es, conversetest.CheckOrder(es)
-}
-
-func textOf(es []converse.Event) string {
-	var b strings.Builder
-	for _, e := range es {
-		if e.Delta == converse.TextDelta {
-			b.WriteString(e.Text)
-		}
-	}
-	return b.String()
-}
-
 // TestRequest: what goes over the wire.
 func TestRequest(t *testing.T) {
 	for _, stream := range []bool{false, true} {
@@ -162,7 +135,7 @@ func TestRequest(t *testing.T) {
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			answer.ServeHTTP(w, r)
 		}), nil)
-		es, err := ask(t, p, stream)
+		es, err := upstreamtest.Ask(t, p, stream)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +203,7 @@ func TestRefused(t *testing.T) {
 				}), func(cfg *Config) {
 					cfg.Clock, cfg.Client = func() time.Time { return date }, cfg.Client.Secret("sk-very-secret-too")
 				})
-				es, err := ask(t, p, stream)
+				es, err := upstreamtest.Ask(t, p, stream)
 				f := fault.From(err)
 				if f == nil || f.Kind != c.want || !strings.Contains(f.Message, c.message) || f.RetryAfter != c.retry || f.OriginalStatus != c.status || len(es) > 0 {
 					t.Errorf("%+v after %d events\nwant %v %q %v", f, len(es), c.want, c.message, c.retry)
@@ -292,19 +265,19 @@ func TestStreams(t *testing.T) {
 						}
 					}
 				}), nil)
-				es, err := ask(t, p, true)
+				es, err := upstreamtest.Ask(t, p, true)
 				if err != nil {
 					t.Fatal(err)
 				}
 				last := es[len(es)-1]
-				if textOf(es) != "Hello" || es[len(es)-2].StopReason != converse.StopEndTurn || last.Usage != (converse.Usage{InputTokens: 3, OutputTokens: 2}) || last.Estimated {
+				if upstreamtest.Text(es) != "Hello" || es[len(es)-2].StopReason != converse.StopEndTurn || last.Usage != (converse.Usage{InputTokens: 3, OutputTokens: 2}) || last.Estimated {
 					t.Errorf("%+v", es)
 				}
 			})
 		}
 	}
 	t.Run("no usage", func(t *testing.T) {
-		es, err := ask(t, open(t, events(open1+text1+text2+stop1+done1), nil), true)
+		es, err := upstreamtest.Ask(t, open(t, events(open1+text1+text2+stop1+done1), nil), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -337,23 +310,23 @@ func TestStreams(t *testing.T) {
 				if started {
 					stream, want = open1+text1+stream, c.after
 				}
-				es, err := ask(t, open(t, events(stream), nil), true)
+				es, err := upstreamtest.Ask(t, open(t, events(stream), nil), true)
 				if !fault.Is(err, want) {
 					t.Errorf("%v, want %v", err, want)
 				}
-				if started != (textOf(es) == "Hel") || !started && len(es) > 0 {
+				if started != (upstreamtest.Text(es) == "Hel") || !started && len(es) > 0 {
 					t.Errorf("%+v before %v", es, err)
 				}
 			})
 		}
 	}
 	t.Run("only [DONE]", func(t *testing.T) {
-		if es, err := ask(t, open(t, events(done1), nil), true); !fault.Is(err, fault.ModelError) {
+		if es, err := upstreamtest.Ask(t, open(t, events(done1), nil), true); !fault.Is(err, fault.ModelError) {
 			t.Errorf("%+v, %v, want a ModelError", es, err)
 		}
 	})
 	t.Run("too much in all", func(t *testing.T) {
-		es, err := ask(t, open(t, events(open1+strings.Repeat(text1, 5000)), func(c *Config) { c.MaxAnswerBytes = 100_000 }), true)
+		es, err := upstreamtest.Ask(t, open(t, events(open1+strings.Repeat(text1, 5000)), func(c *Config) { c.MaxAnswerBytes = 100_000 }), true)
 		if !fault.Is(err, fault.ModelStream) || len(es) == 0 {
 			t.Errorf("%d events, %v, want a ModelStream error", len(es), err)
 		}
@@ -370,8 +343,8 @@ func TestWhole(t *testing.T) {
 	}
 	const good = `{"choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":2}}`
 	for _, stream := range []bool{false, true} { // some servers never stream with tools
-		es, err := ask(t, open(t, answer("application/json; charset=utf-8", good), nil), stream)
-		if err != nil || textOf(es) != "Hello" || es[len(es)-1].Usage.OutputTokens != 2 {
+		es, err := upstreamtest.Ask(t, open(t, answer("application/json; charset=utf-8", good), nil), stream)
+		if err != nil || upstreamtest.Text(es) != "Hello" || es[len(es)-1].Usage.OutputTokens != 2 {
 			t.Errorf("stream=%t: %+v, %v", stream, es, err)
 		}
 		for i := range es {
@@ -393,7 +366,7 @@ func TestWhole(t *testing.T) {
 		"a bad request":   {`{"error":{"message":"no","type":"invalid_request_error"}}`, fault.Validation},
 		"too long":        {good + strings.Repeat(" ", 1<<20), fault.ModelError},
 	} {
-		es, err := ask(t, open(t, answer("application/json", c.body), func(cfg *Config) { cfg.MaxAnswerBytes = 1 << 20 }), false)
+		es, err := upstreamtest.Ask(t, open(t, answer("application/json", c.body), func(cfg *Config) { cfg.MaxAnswerBytes = 1 << 20 }), false)
 		if !fault.Is(err, c.want) || len(es) > 0 {
 			t.Errorf("%s: %+v, %v, want %v", name, es, err, c.want)
 		}
@@ -409,7 +382,7 @@ func TestSilence(t *testing.T) {
 	}
 	for _, stream := range []bool{false, true} {
 		p := open(t, http.HandlerFunc(hang), func(c *Config) { c.Client.FirstToken = short })
-		if _, err := ask(t, p, stream); !fault.Is(err, fault.ModelTimeout) {
+		if _, err := upstreamtest.Ask(t, p, stream); !fault.Is(err, fault.ModelTimeout) {
 			t.Errorf("before the answer, stream=%t: %v, want a ModelTimeout", stream, err)
 		}
 	}
@@ -418,7 +391,7 @@ func TestSilence(t *testing.T) {
 		w.(http.Flusher).Flush()
 		hang(w, r)
 	}), func(c *Config) { c.Client.BetweenTokens = short })
-	if es, err := ask(t, p, true); !fault.Is(err, fault.ModelTimeout) || textOf(es) != "Hel" {
+	if es, err := upstreamtest.Ask(t, p, true); !fault.Is(err, fault.ModelTimeout) || upstreamtest.Text(es) != "Hel" {
 		t.Errorf("in the answer: %+v, %v, want a ModelTimeout", es, err)
 	}
 	p = open(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -426,7 +399,7 @@ func TestSilence(t *testing.T) {
 		w.(http.Flusher).Flush()
 		hang(w, r)
 	}), func(c *Config) { c.Client.FirstToken = 4 * short })
-	if _, err := ask(t, p, false); !fault.Is(err, fault.ModelTimeout) {
+	if _, err := upstreamtest.Ask(t, p, false); !fault.Is(err, fault.ModelTimeout) {
 		t.Errorf("in a whole answer: %v, want a ModelTimeout", err)
 	}
 }
@@ -474,7 +447,7 @@ func TestCaptures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		es, err := ask(t, open(t, events(string(b)), nil), true)
+		es, err := upstreamtest.Ask(t, open(t, events(string(b)), nil), true)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if got := es[len(es)-1].Usage; got != want {

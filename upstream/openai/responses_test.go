@@ -203,7 +203,7 @@ func TestResponsesRecorded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		es, err := ask(t, open(t, events(string(file)), asResponses), true)
+		es, err := upstreamtest.Ask(t, open(t, events(string(file)), asResponses), true)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if last := es[len(es)-1]; last.Usage != want || last.Estimated {
@@ -291,7 +291,7 @@ func TestResponsesFails(t *testing.T) {
 				r.Native.Format = "openai-responses"
 				_, _, err = passed(t, p, r)
 			} else {
-				_, err = ask(t, p, true)
+				_, err = upstreamtest.Ask(t, p, true)
 			}
 			if !fault.Is(err, c.kind) {
 				t.Errorf("%s, native %t: %v", name, native, err)
@@ -299,7 +299,7 @@ func TestResponsesFails(t *testing.T) {
 		}
 	}
 	// The usage that a server leaves out is an estimate.
-	es, err := ask(t, open(t, events(greeting+text+completed), asResponses), true)
+	es, err := upstreamtest.Ask(t, open(t, events(greeting+text+completed), asResponses), true)
 	if err != nil {
 		t.Fatal(err)
 	}

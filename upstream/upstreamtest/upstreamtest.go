@@ -67,6 +67,25 @@ func Request(stream bool, change func(*converse.Request)) *upstream.Request {
 	return &upstream.Request{ID: "5f0c1cbb-2a54-4a0e-9a39-5f7dbb1e0001", Model: "model", ModelID: "meta.llama3-1-8b-instruct-v1:0", Region: "us-east-1", Stream: stream, Body: body}
 }
 
+// Ask sends the suite's request and returns all that came of it.
+func Ask(t testing.TB, p upstream.Provider, stream bool) (es []converse.Event, err error) {
+	t.Helper()
+	s, err := p.Send(t.Context(), Request(stream, nil))
+	if err != nil {
+		return nil, err
+	}
+	for e, err := range s {
+		if err != nil {
+			return es, err
+		}
+		es = append(es, e)
+	}
+	return es, conversetest.CheckOrder(es)
+}
+
+// Text is the text of an answer.
+func Text(es []converse.Event) string { return joined(es, converse.TextDelta) }
+
 // both runs fn for an answer in a stream and for a whole one.
 func both(t *testing.T, fn func(t *testing.T, stream bool)) {
 	for _, stream := range []bool{false, true} {
