@@ -63,7 +63,7 @@ func TestParseRequest(t *testing.T) {
 				t.Fatalf("%s: %v", b, err)
 			}
 			// Texts of one turn are one message there.
-			conversetest.Same(t, conversetest.Marshal(t, again), strings.ReplaceAll(string(conversetest.Marshal(t, r)), `"},{"text":"`, `\n`))
+			conversetest.Same(t, conversetest.Marshal(t, again), strings.ReplaceAll(conversetest.Marshal(t, r), `"},{"text":"`, `\n`))
 		})
 	}
 }
@@ -308,7 +308,7 @@ func blocks(t *testing.T, r *converse.Response) string {
 			u.ToolUseID = ""
 		}
 	}
-	return string(conversetest.Marshal(t, r.Content))
+	return conversetest.Marshal(t, r.Content)
 }
 
 // TestDecoder: recorded are the answers of opentelemetry-python-contrib and dd-trace-py (Amazon Bedrock), and of discourse-ai
