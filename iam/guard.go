@@ -81,6 +81,7 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 		d, foreign := policy.Decision{Statement: -1}, c.foreign(a.Resource)
 		switch {
 		case foreign:
+			d.Layer = policy.Resource
 		case c.Root:
 			d.Effect = policy.Allow
 		default:
@@ -88,14 +89,15 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 			if keys != nil {
 				req.Context, req.Keys = a.Context, keys
 			}
-			d = policy.Evaluate(c.policies, req)
+			set := policy.Set{Identity: c.policies}
+			d = set.Decide(&req)
 		}
 		allowed := d.Effect == policy.Allow
 		if g.record != nil && (!allowed || g.recordAllowed) {
 			g.record(Decision{Time: g.clock(), RequestID: requestID, Caller: c, Access: *a, Decision: d})
 		}
 		if !allowed {
-			return denial(c, a, d.Effect, foreign)
+			return denial(c, a, &d)
 		}
 	}
 	return nil
@@ -113,15 +115,16 @@ func (c *Caller) foreign(resource string) bool {
 
 // denial is the error in AWS's words. Source:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
-func denial(c *Caller, a *Access, effect policy.Effect, foreign bool) error {
+func denial(c *Caller, a *Access, d *policy.Decision) error {
 	head := "User: " + c.ARN + " is not authorized to perform: " + a.Action + " on resource: " + a.Resource
-	switch {
-	case effect == policy.ExplicitDeny:
-		return fault.New(fault.AccessDenied, "%s with an explicit deny in an identity-based policy", head)
-	case foreign:
-		return fault.New(fault.AccessDenied, "%s because no resource-based policy allows the %s action", head, a.Action)
+	if d.Effect == policy.ExplicitDeny {
+		article := "a"
+		if d.Layer == policy.Identity {
+			article = "an"
+		}
+		return fault.New(fault.AccessDenied, "%s with an explicit deny in %s %s", head, article, d.Layer)
 	}
-	return fault.New(fault.AccessDenied, "%s because no identity-based policy allows the %s action", head, a.Action)
+	return fault.New(fault.AccessDenied, "%s because no %s allows the %s action", head, d.Layer, a.Action)
 }
 
 // contextKeys is the policy.Keys of a caller and of the request that it came with. It lives for one Check and makes only

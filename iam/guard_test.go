@@ -104,14 +104,14 @@ func TestGuard(t *testing.T) {
 		message  string // "" is allowed
 		record   []policy.Decision
 	}{
-		{"nothing is allowed", nil, both, user + "bedrock:InvokeModel on resource: " + profileARN + " because no identity-based policy allows the bedrock:InvokeModel action", []policy.Decision{{Statement: -1}}},
+		{"nothing is allowed", nil, both, user + "bedrock:InvokeModel on resource: " + profileARN + " because no identity-based policy allows the bedrock:InvokeModel action", []policy.Decision{{Layer: policy.Identity, Statement: -1}}},
 		{"one of two is allowed", []string{allowProfile}, both, user + "bedrock:InvokeModel on resource: " + modelARN + " because no identity-based policy allows the bedrock:InvokeModel action",
-			[]policy.Decision{{Effect: policy.Allow, Policy: "policy-0", Sid: "P"}, {Statement: -1}}},
-		{"both are allowed", []string{allowProfile, allowModel}, both, "", []policy.Decision{{Effect: policy.Allow, Policy: "policy-0", Sid: "P"}, {Effect: policy.Allow, Policy: "policy-1"}}},
-		{"the model by itself", []string{allowProfile, allowModel}, []iam.Access{{Action: "bedrock:InvokeModel", Resource: modelARN}}, user + "bedrock:InvokeModel on resource: " + modelARN + " because no identity-based policy allows the bedrock:InvokeModel action", []policy.Decision{{Statement: -1}}},
+			[]policy.Decision{{Effect: policy.Allow, Layer: policy.Identity, Policy: "policy-0", Sid: "P"}, {Layer: policy.Identity, Statement: -1}}},
+		{"both are allowed", []string{allowProfile, allowModel}, both, "", []policy.Decision{{Effect: policy.Allow, Layer: policy.Identity, Policy: "policy-0", Sid: "P"}, {Effect: policy.Allow, Layer: policy.Identity, Policy: "policy-1"}}},
+		{"the model by itself", []string{allowProfile, allowModel}, []iam.Access{{Action: "bedrock:InvokeModel", Resource: modelARN}}, user + "bedrock:InvokeModel on resource: " + modelARN + " because no identity-based policy allows the bedrock:InvokeModel action", []policy.Decision{{Layer: policy.Identity, Statement: -1}}},
 		{"outside any Region", []string{allowProfile, allowModel, denyModel}, global, user + "bedrock:InvokeModel on resource: arn:aws:bedrock:::foundation-model/amazon.nova-lite-v1:0 with an explicit deny in an identity-based policy",
-			[]policy.Decision{{Effect: policy.Allow, Policy: "policy-0", Sid: "P"}, {Effect: policy.Allow, Policy: "policy-1"}, {Effect: policy.ExplicitDeny, Policy: "policy-2"}}},
-		{"another account", []string{allowAll}, []iam.Access{{Action: "bedrock:GetInferenceProfile", Resource: strings.Replace(profileARN, account, "999999999999", 1)}}, user + "bedrock:GetInferenceProfile on resource: " + strings.Replace(profileARN, account, "999999999999", 1) + " because no resource-based policy allows the bedrock:GetInferenceProfile action", []policy.Decision{{Statement: -1}}},
+			[]policy.Decision{{Effect: policy.Allow, Layer: policy.Identity, Policy: "policy-0", Sid: "P"}, {Effect: policy.Allow, Layer: policy.Identity, Policy: "policy-1"}, {Effect: policy.ExplicitDeny, Layer: policy.Identity, Policy: "policy-2"}}},
+		{"another account", []string{allowAll}, []iam.Access{{Action: "bedrock:GetInferenceProfile", Resource: strings.Replace(profileARN, account, "999999999999", 1)}}, user + "bedrock:GetInferenceProfile on resource: " + strings.Replace(profileARN, account, "999999999999", 1) + " because no resource-based policy allows the bedrock:GetInferenceProfile action", []policy.Decision{{Layer: policy.Resource, Statement: -1}}},
 		{"nothing to access", nil, nil, "", nil},
 	}
 	for _, tt := range tests {

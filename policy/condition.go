@@ -2,10 +2,9 @@ package policy
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
-	"time"
 )
 
 // condition is one operator on one key with the values it is compared with: "StringLike": {"aws:username": ["a*"]}.
@@ -94,18 +93,19 @@ var operators = map[string]operator{
 
 // operand is one value of a condition, read as its operator needs it.
 type operand struct {
-	text   pattern      // strings
-	parts  []pattern    // ARNs: the six parts, or one variable that is the whole ARN
-	number float64      // numbers
-	time   time.Time    // dates
+	text   pattern      // strings, and booleans that are variables
+	parts  []pattern    // ARNs: the six parts, or one that is the whole ARN: a variable or a star
+	number decimal      // numbers
+	time   moment       // dates
 	yes    bool         // booleans, and Null: the key must be absent
 	bytes  string       // binary, decoded
 	prefix netip.Prefix // IP addresses
 }
 
-func (raw *rawCondition) compile(variables bool) (condition, error) {
-	c := condition{key: raw.key}
-	name := raw.operator
+// conditionOf compiles raw; ok is false where it has reported why that cannot be.
+func (r *reader) conditionOf(raw *rawCondition) (c condition, ok bool) {
+	c.key = raw.key.value
+	name := raw.operator.value
 	if rest, ok := strings.CutPrefix(name, "ForAnyValue:"); ok {
 		c.set, name = forAnyValue, rest
 	} else if rest, ok := strings.CutPrefix(name, "ForAllValues:"); ok {
@@ -114,103 +114,68 @@ func (raw *rawCondition) compile(variables bool) (condition, error) {
 	if rest, ok := strings.CutSuffix(name, "IfExists"); ok {
 		c.ifExists, name = true, rest
 	}
-	var ok bool
 	if c.operator, ok = operators[name]; !ok {
-		return c, malformed(raw.where, "unknown condition operator")
+		r.report(syntaxErrors, raw.path, raw.operator.at, "unknown condition operator")
+		return c, false
 	}
 	if c.operator.kind == null && (c.ifExists || c.set != noSet) {
-		return c, malformed(raw.where, "Null takes neither IfExists nor a set operator")
+		r.report(syntaxErrors, raw.path, raw.operator.at, "Null takes neither IfExists nor a set operator")
+		return c, false
 	}
-	if err := checkKey(raw.where, raw.key); err != nil {
-		return c, err
+	if c.key == "" || strings.ContainsAny(c.key, "{}*?$") {
+		r.report(syntaxErrors, raw.path, raw.key.at, "%q is not a condition key, like \"aws:username\"", c.key)
+		return c, false
 	}
-	where := raw.where + "." + raw.key
 	for _, v := range raw.values {
-		o, err := c.operator.operand(where, v, variables)
+		o, message, err := c.operator.operand(v.value, r.variables)
 		if err != nil {
-			return c, err
+			r.report(message, raw.path+"."+c.key, v.at, "%v", err)
+			return c, false
 		}
 		c.operands = append(c.operands, o)
 	}
-	return c, nil
+	return c, true
 }
 
-// checkKey takes "prefix:name", where the name may go on after a slash with what is not ours to judge: a tag's key.
-func checkKey(where, key string) error {
-	prefix, name, ok := strings.Cut(key, ":")
-	good := ok && prefix != "" && name != ""
-	for i := 0; i < len(prefix) && good; i++ {
-		good = isAlnum(prefix[i]) || prefix[i] == '-' || prefix[i] == '.'
-	}
-	if strings.ContainsAny(name, "{}*?$") {
-		good = false
-	}
-	if !good {
-		return malformed(where, "%q is not a condition key, like \"aws:username\"", key)
-	}
-	return nil
-}
-
-func (op operator) operand(where, v string, variables bool) (operand, error) {
-	var o operand
-	var err error
+// operand reads v as op needs it. Where it cannot, message is what IAM says.
+func (op operator) operand(v string, variables bool) (o operand, message string, err error) {
 	ok := true
 	switch op.kind {
 	case stringEquals, stringFold:
-		o.text, err = parseLiteral(where, v, variables)
+		o.text, err = parseLiteral(v, variables)
 	case stringLike:
-		o.text, err = parsePattern(where, v, variables)
+		o.text, err = parsePattern(v, variables)
 	case arnLike:
-		o.parts, err = parseARN(where, v, variables)
+		o.parts, err = parseARN(v, variables)
 	case number:
 		o.number, ok = parseNumber(v)
 	case date:
-		o.time, ok = parseDate(v)
-	case boolean, null:
+		if o.time, ok = parseDate(v); !ok {
+			message = legacyParsing
+		}
+	case boolean:
+		if o.text, err = parseLiteral(v, variables); !o.text.variable {
+			o.yes, ok = parseBool(v)
+		}
+	case null:
 		o.yes, ok = parseBool(v)
 	case binary:
 		o.bytes, ok = parseBinary(v)
 	case ipAddress:
 		o.prefix, ok = parsePrefix(v)
 	}
-	if !ok {
-		return o, malformed(where, "%q is not %s", v, valueNames[op.kind])
+	if message == "" {
+		message = syntaxErrors
 	}
-	return o, err
+	if !ok {
+		err = fmt.Errorf("%q is not %s", v, valueNames[op.kind])
+	}
+	return o, message, err
 }
 
 var valueNames = map[comparison]string{
 	number: "a number", date: "a date in ISO 8601 or a number of seconds since 1970", boolean: `"true" or "false"`, null: `"true" or "false"`,
 	binary: "base64", ipAddress: "an IP address or a CIDR range",
-}
-
-// parseNumber reads an integer or a decimal number.
-func parseNumber(s string) (float64, bool) {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; (c < '0' || c > '9') && c != '.' && !(c == '-' && i == 0) {
-			return 0, false
-		}
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil
-}
-
-// The W3C's profile of ISO 8601, https://www.w3.org/TR/NOTE-datetime; Go reads a fraction of a second after any :05.
-var dateLayouts = []string{"2006-01-02T15:04:05Z07:00", "2006-01-02T15:04Z07:00", "2006-01-02", "2006-01", "2006"}
-
-// parseDate reads an ISO 8601 date or epoch seconds. Four digits are a year.
-func parseDate(s string) (time.Time, bool) {
-	for _, layout := range dateLayouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t, true
-		}
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	const latest = 1 << 40 // year 36812: far from where time.Unix wraps
-	if err != nil || n > latest || n < -latest {
-		return time.Time{}, false
-	}
-	return time.Unix(n, 0), true
 }
 
 func parseBool(s string) (value, ok bool) {
@@ -228,7 +193,8 @@ func parseBinary(s string) (string, bool) {
 	return string(b), err == nil
 }
 
-// parsePrefix reads "203.0.113.0/24", or one address as a range of itself.
+// parsePrefix reads "203.0.113.0/24", or one address as a range of itself. A range of IPv4 addresses that is written as
+// one of IPv6 is one of IPv4.
 func parsePrefix(s string) (netip.Prefix, bool) {
 	if !strings.Contains(s, "/") {
 		a, err := netip.ParseAddr(s)
@@ -239,14 +205,18 @@ func parsePrefix(s string) (netip.Prefix, bool) {
 		return netip.PrefixFrom(a, a.BitLen()), true
 	}
 	p, err := netip.ParsePrefix(s)
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
 	return p.Masked(), err == nil
 }
 
 // parseARN cuts a pattern into the six parts of an ARN, each of which is compared by itself: a star does not cross a
-// colon, except in the last part. A single variable may be a whole ARN.
-func parseARN(where, text string, variables bool) ([]pattern, error) {
-	if variables && strings.HasPrefix(text, "${") && variableEnd(text[2:]) == len(text)-3 {
-		p, err := parsePattern(where, text, true)
+// colon, except in the last part. A single variable may be a whole ARN, and "*" is any.
+func parseARN(text string, variables bool) ([]pattern, error) {
+	whole := variables && strings.HasPrefix(text, "${") && variableEnd(text[2:]) == len(text)-3
+	if whole || text == "*" {
+		p, err := parsePattern(text, variables)
 		return []pattern{p}, err
 	}
 	parts := make([]pattern, 0, 6)
@@ -255,7 +225,7 @@ func parseARN(where, text string, variables bool) ([]pattern, error) {
 		if len(parts) == 5 {
 			part, found = rest, false
 		}
-		p, err := parsePattern(where, part, variables)
+		p, err := parsePattern(part, variables)
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +236,7 @@ func parseARN(where, text string, variables bool) ([]pattern, error) {
 		rest = after
 	}
 	if len(parts) != 6 {
-		return nil, malformed(where, "%q is not an ARN pattern: it has %d parts between colons, an ARN has 6", text, len(parts))
+		return nil, fmt.Errorf("%q is not an ARN pattern: it has %d parts between colons, an ARN has 6", text, len(parts))
 	}
 	return parts, nil
 }
@@ -334,19 +304,13 @@ func (c *condition) meets(values []string, r *Request, effect Effect) bool {
 		}
 		return c.operator.negate
 	}
-	// A variable that cannot be resolved makes the statement not apply: it must not turn "differs from" true.
-	worst := resolved
+	// A variable that several keys could stand for widens a Deny and narrows an Allow. One that has no value is equal to
+	// nothing and like nothing, so that what is negated is met. Source:
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-no-value
 	for i := range c.operands {
-		known := c.operands[i].resolve(r)
-		if known == unresolved && c.operator.negate {
-			return false
+		if (effect == ExplicitDeny || c.operator.negate) && c.operands[i].resolve(r) == ambiguous {
+			return effect == ExplicitDeny
 		}
-		if known == ambiguous {
-			worst = known
-		}
-	}
-	if worst == ambiguous && (effect == ExplicitDeny || c.operator.negate) {
-		return effect == ExplicitDeny
 	}
 	for _, v := range values {
 		meets := c.matchesAny(v, r) != c.operator.negate
@@ -406,28 +370,22 @@ func (op operator) matches(v string, o *operand, r *Request) bool {
 		return matchARN(v, o.parts, r)
 	case number:
 		n, ok := parseNumber(v)
-		if !ok {
-			return false
-		}
-		switch {
-		case n < o.number:
-			return op.order.holds(-1)
-		case n > o.number:
-			return op.order.holds(1)
-		}
-		return op.order.holds(0)
+		return ok && op.order.holds(n.compare(o.number))
 	case date:
 		t, ok := parseDate(v)
-		return ok && op.order.holds(t.Compare(o.time))
+		return ok && op.order.holds(t.compare(o.time))
 	case boolean:
 		b, ok := parseBool(v)
+		if o.text.variable {
+			return ok && o.text.match(v, r, true)
+		}
 		return ok && b == o.yes
 	case binary:
-		b, ok := parseBinary(v)
-		return ok && b == o.bytes
+		// The document has the bytes in base64. A request's value, which is text here, may be them or their base64.
+		return v == o.bytes || base64.StdEncoding.EncodedLen(len(o.bytes)) == len(v) && isBase64(v, o.bytes)
 	case ipAddress:
 		a, err := netip.ParseAddr(v)
-		return err == nil && o.prefix.Contains(a.Unmap().WithZone(""))
+		return err == nil && (o.prefix.Contains(a.Unmap().WithZone("")) || o.prefix.Contains(a.WithZone("")))
 	}
 	return false
 }

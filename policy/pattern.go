@@ -1,10 +1,12 @@
 package policy
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
-
-	"outcrop/arn"
+	"unicode"
+	"unicode/utf8"
 )
 
 // pattern is a string of a policy: text with wildcards and, since version 2012-10-17, variables.
@@ -30,7 +32,7 @@ type pieceKind uint8
 const (
 	literal  pieceKind = iota
 	star               // any run of characters
-	anyOne             // any one byte
+	anyOne             // any one character
 	variable           // the value of a condition key
 )
 
@@ -44,22 +46,22 @@ func wildcards(text string) pattern {
 }
 
 // parsePattern reads text in which * and ? are wildcards; with variables, also ${key}, ${key, 'default'} and the
-// escapes ${*}, ${?} and ${$}. Source:
+// escapes ${*}, ${?} and ${$}. Its error says what is wrong with a variable. Source:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
-func parsePattern(where, text string, variables bool) (pattern, error) {
+func parsePattern(text string, variables bool) (pattern, error) {
 	if !variables || !strings.Contains(text, "${") {
 		return wildcards(text), nil
 	}
-	pieces, err := split(where, text, true)
+	pieces, err := split(text, true)
 	return newPattern(pieces), err
 }
 
 // parseLiteral is parsePattern where * and ? stand for themselves.
-func parseLiteral(where, text string, variables bool) (pattern, error) {
+func parseLiteral(text string, variables bool) (pattern, error) {
 	if !variables {
 		return newPattern([]piece{{text: text}}), nil
 	}
-	pieces, err := split(where, text, false)
+	pieces, err := split(text, false)
 	return newPattern(pieces), err
 }
 
@@ -72,7 +74,7 @@ func newPattern(pieces []piece) pattern {
 }
 
 // split cuts text into pieces. It never returns an empty list, so that an empty text is not taken for a glob.
-func split(where, text string, wild bool) ([]piece, error) {
+func split(text string, wild bool) ([]piece, error) {
 	var out []piece
 	add := func(s string) {
 		if n := len(out); n > 0 && out[n-1].kind == literal {
@@ -105,7 +107,7 @@ func split(where, text string, wild bool) ([]piece, error) {
 		text = text[i+len(special):]
 		end := variableEnd(text)
 		if end < 0 {
-			return nil, malformed(where, "a ${ is not closed with }")
+			return nil, errors.New("a ${ is not closed with }")
 		}
 		name := text[:end]
 		text = text[end+1:]
@@ -113,7 +115,7 @@ func split(where, text string, wild bool) ([]piece, error) {
 			add(name)
 			continue
 		}
-		v, err := parseVariable(where, name)
+		v, err := parseVariable(name)
 		if err != nil {
 			return nil, err
 		}
@@ -137,21 +139,21 @@ func variableEnd(s string) int {
 }
 
 // parseVariable reads what stands inside ${}: a condition key and, after a comma, its default in single quotes.
-func parseVariable(where, s string) (piece, error) {
+func parseVariable(s string) (piece, error) {
 	key, fallback, hasFallback := strings.Cut(s, ",")
 	key = strings.TrimSpace(key)
-	if err := checkKey(where, key); err != nil {
-		return piece{}, malformed(where, "${%s} is not a variable: it must name a condition key, like ${aws:username}", s)
+	if key == "" || strings.ContainsAny(key, "{}*?$'") {
+		return piece{}, fmt.Errorf("${%s} is not a variable: it must name a condition key, like ${aws:username}", s)
 	}
 	p := piece{kind: variable, text: key, hasFallback: hasFallback}
 	if hasFallback {
 		fallback = strings.TrimSpace(fallback)
 		if len(fallback) < 2 || fallback[0] != '\'' || fallback[len(fallback)-1] != '\'' {
-			return piece{}, malformed(where, "the default value in ${%s} must stand in single quotes", s)
+			return piece{}, fmt.Errorf("the default value in ${%s} must stand in single quotes", s)
 		}
 		p.fallback = fallback[1 : len(fallback)-1]
 		if strings.Contains(p.fallback, "'") {
-			return piece{}, malformed(where, "the default value in ${%s} must not hold a single quote", s)
+			return piece{}, fmt.Errorf("the default value in ${%s} must not hold a single quote", s)
 		}
 	}
 	return p, nil
@@ -203,19 +205,16 @@ func (p *piece) value(r *Request) (string, bool) {
 // is a star. With fold, letters match in either case.
 func (p *pattern) match(s string, r *Request, fold bool) bool {
 	if p.pieces == nil {
-		if !hasPrefix(s, p.prefix, fold) {
-			return false
-		}
-		rest := s[len(p.prefix):]
+		n, ok := cutPrefix(s, p.prefix, fold)
 		switch {
+		case !ok:
+			return false
 		case p.glob == "*":
 			return true
 		case p.glob == "":
-			return rest == ""
-		case fold:
-			return globFold(p.glob, rest)
+			return n == len(s)
 		}
-		return arn.Glob(p.glob, rest)
+		return glob(p.glob, s[n:], fold)
 	}
 	pi, si := 0, 0
 	restart, mark := -1, 0
@@ -233,14 +232,14 @@ func (p *pattern) match(s string, r *Request, fold bool) bool {
 			case anyOne:
 				if si < len(s) {
 					pi++
-					si++
+					si += character(s[si:])
 					ok = true
 				}
 			default:
 				text, known := pc.value(r)
-				if known && hasPrefix(s[si:], text, fold) {
+				if n, same := cutPrefix(s[si:], text, fold); known && same {
 					pi++
-					si += len(text)
+					si += n
 					ok = true
 				}
 			}
@@ -251,20 +250,14 @@ func (p *pattern) match(s string, r *Request, fold bool) bool {
 		if restart < 0 || mark >= len(s) {
 			return false
 		}
-		mark++ // the last star takes one byte more
+		mark += character(s[mark:]) // the last star takes one more
 		pi, si = restart, mark
 	}
 }
 
-func hasPrefix(s, prefix string, fold bool) bool {
-	if !fold {
-		return strings.HasPrefix(s, prefix)
-	}
-	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
-}
-
-// globFold is arn.Glob without regard to the case of ASCII letters: actions have no others.
-func globFold(pattern, s string) bool {
+// glob reports whether s matches pattern, in which * stands for any run of characters (":" and "/" too) and ? for any
+// one. It never goes back more than one star. With fold, ASCII letters match in either case.
+func glob(pattern, s string, fold bool) bool {
 	p, i := 0, 0
 	restart, mark := -1, 0
 	for i < len(s) {
@@ -272,11 +265,14 @@ func globFold(pattern, s string) bool {
 		case p < len(pattern) && pattern[p] == '*':
 			p++
 			restart, mark = p, i
-		case p < len(pattern) && (pattern[p] == '?' || lower(pattern[p]) == lower(s[i])):
+		case p < len(pattern) && pattern[p] == '?':
+			p++
+			i += character(s[i:])
+		case p < len(pattern) && (pattern[p] == s[i] || fold && lower(pattern[p]) == lower(s[i])):
 			p++
 			i++
 		case restart >= 0:
-			mark++
+			mark += character(s[mark:])
 			p, i = restart, mark
 		default:
 			return false
@@ -286,6 +282,58 @@ func globFold(pattern, s string) bool {
 		p++
 	}
 	return p == len(pattern)
+}
+
+// character returns the length of the first character of s, which is not empty.
+func character(s string) int {
+	if s[0] < utf8.RuneSelf {
+		return 1
+	}
+	_, n := utf8.DecodeRuneInString(s)
+	return n
+}
+
+// cutPrefix reports whether s begins with prefix, and how much of s that is: letters that differ in case only may
+// differ in length.
+func cutPrefix(s, prefix string, fold bool) (n int, ok bool) {
+	if !fold {
+		return len(prefix), strings.HasPrefix(s, prefix)
+	}
+	for len(prefix) > 0 {
+		if n == len(s) {
+			return 0, false
+		}
+		a, b := s[n], prefix[0]
+		if a < utf8.RuneSelf && b < utf8.RuneSelf {
+			if lower(a) != lower(b) {
+				return 0, false
+			}
+			n++
+			prefix = prefix[1:]
+			continue
+		}
+		x, xn := utf8.DecodeRuneInString(s[n:])
+		y, yn := utf8.DecodeRuneInString(prefix)
+		if !sameLetter(x, y) || x == utf8.RuneError && s[n:n+xn] != prefix[:yn] {
+			return 0, false
+		}
+		n += xn
+		prefix = prefix[yn:]
+	}
+	return n, true
+}
+
+// sameLetter reports whether x and y differ at most in case, as strings.EqualFold has it.
+func sameLetter(x, y rune) bool {
+	for f := unicode.SimpleFold(x); x != y; f = unicode.SimpleFold(f) {
+		if f == y {
+			return true
+		}
+		if f == x {
+			return false
+		}
+	}
+	return true
 }
 
 func lower(c byte) byte {

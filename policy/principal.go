@@ -1,0 +1,113 @@
+package policy
+
+import "strings"
+
+// principals is a Principal or NotPrincipal element.
+type principals struct {
+	not       bool
+	everyone  bool
+	accounts  []string // by number
+	arns      []string // users, roles and sessions
+	ids       []string // of users and roles
+	services  []string
+	federated []string
+	canonical []string
+}
+
+// match reports whether the element is about who, and if so what a statement with it gives. A NotPrincipal is about
+// everyone but those it names; whoever belongs to an account or a role that it names is named.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
+func (p *principals) match(who *Principal) (Grant, bool) {
+	grant := p.named(who)
+	if p.not {
+		return ToCaller, grant == NoGrant
+	}
+	return grant, grant != NoGrant
+}
+
+// named returns the strongest way in which p names who, NoGrant for none.
+func (p *principals) named(who *Principal) Grant {
+	if p.everyone {
+		return ToCaller
+	}
+	if who == nil {
+		return NoGrant
+	}
+	switch {
+	case has(p.arns, who.ARN), has(p.services, who.Service), has(p.federated, who.Federated), has(p.canonical, who.CanonicalUser):
+		return ToCaller
+	case has(p.arns, who.Role), who.Role != "" && has(p.ids, who.ID):
+		return ToRole
+	case has(p.ids, who.ID):
+		return ToCaller
+	case has(p.accounts, who.Account):
+		return ToAccount
+	}
+	return NoGrant
+}
+
+func has(list []string, s string) bool {
+	if s == "" {
+		return false
+	}
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+// add takes one value of the element's member of that type; it reports whether it is one.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
+func (p *principals) add(kind, value string) bool {
+	switch kind {
+	case "AWS":
+		return p.addAWS(value)
+	case "Service":
+		p.services = append(p.services, value)
+	case "Federated":
+		p.federated = append(p.federated, value)
+	case "CanonicalUser":
+		p.canonical = append(p.canonical, value)
+	}
+	// No wildcard stands for a part of a name, and only in "AWS" for everyone.
+	return value != "" && !strings.ContainsAny(value, "*?")
+}
+
+func (p *principals) addAWS(value string) bool {
+	switch {
+	case value == "*":
+		p.everyone = true
+		return true
+	case isAccount(value):
+		p.accounts = append(p.accounts, value)
+		return true
+	case len(value) >= 16 && (strings.HasPrefix(value, "AIDA") || strings.HasPrefix(value, "AROA")):
+		p.ids = append(p.ids, value)
+		return strings.Trim(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
+	}
+	parts := strings.SplitN(value, ":", 6)
+	if len(parts) != 6 || parts[0] != "arn" || !strings.HasPrefix(parts[1], "aws") || parts[3] != "" || !isAccount(parts[4]) || strings.ContainsAny(value, "*?") {
+		return false
+	}
+	resource := parts[5]
+	kind, name, _ := strings.Cut(resource, "/")
+	switch {
+	case parts[2] == "iam" && resource == "root":
+		p.accounts = append(p.accounts, parts[4])
+		return true
+	case name == "":
+		return false
+	case parts[2] == "iam" && (kind == "user" || kind == "role"), parts[2] == "sts" && kind == "federated-user":
+	case parts[2] == "sts" && kind == "assumed-role" && strings.Contains(name, "/"):
+	default:
+		return false
+	}
+	p.arns = append(p.arns, value)
+	return true
+}
+
+func isAccount(s string) bool {
+	return len(s) == 12 && strings.Trim(s, "0123456789") == ""
+}
