@@ -212,7 +212,7 @@ func TestUserPolicies(t *testing.T) {
 	// exceed 2,048 characters ... IAM does not count white space".
 	// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 	document := func(size int) []byte {
-		head, tail := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":["*","arn:`, `"]}}`
+		head, tail := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":["*","arn:aws:s3:::`, `"]}}`
 		return []byte(head + strings.Repeat("x", size-len(head)-len(tail)) + tail)
 	}
 	room := 2048 - len(allowAll) - len(again)

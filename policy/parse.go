@@ -7,7 +7,6 @@ import (
 	"io"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -89,20 +88,6 @@ func ParseResource(name string, document []byte) (*Policy, error) {
 	return parse(resourcePolicy, name, document)
 }
 
-// Size returns the size of a document as IAM's quotas count it: characters but white space.
-// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-func Size(document []byte) int {
-	n := 0
-	for len(document) > 0 {
-		r, size := utf8.DecodeRune(document)
-		if !unicode.IsSpace(r) {
-			n++
-		}
-		document = document[size:]
-	}
-	return n
-}
-
 // Problem is something in a document that makes it no policy.
 type Problem struct {
 	Message      string // what IAM says
@@ -123,8 +108,8 @@ func (p *Problem) Error() string {
 // Problems is every Problem of a document in its order; after one that breaks its JSON none is looked for.
 type Problems []Problem
 
-// Error returns the first.
-func (p Problems) Error() string { return p[0].Error() }
+// Error counts them: what they are is in the message of the fault that wraps them, and in each.
+func (p Problems) Error() string { return strconv.Itoa(len(p)) + " problems" }
 
 // What IAM says of a malformed document, as far as is known.
 const (
@@ -166,7 +151,7 @@ func parse(k kind, name string, document []byte) (*Policy, error) {
 		}
 	}
 	if len(r.problems) > 0 {
-		return nil, fault.Wrap(r.problems, fault.Validation, "%s", r.problems.Error())
+		return nil, fault.Wrap(r.problems, fault.Validation, "%s", r.problems[0].Error())
 	}
 	p.version = r.version
 	p.makeIndex()
@@ -181,8 +166,18 @@ func (r *reader) report(message, path string, at int, format string, args ...any
 	before := r.document[:min(at, len(r.document))]
 	line := before[bytes.LastIndexByte(before, '\n')+1:]
 	r.problems = append(r.problems, Problem{
-		Message: message, Path: path, Line: bytes.Count(before, []byte{'\n'}) + 1, Column: utf8.RuneCount(line) + 1, Detail: fmt.Sprintf(format, args...),
+		Message: shorten(message), Path: shorten(path), Line: bytes.Count(before, []byte{'\n'}) + 1, Column: utf8.RuneCount(line) + 1,
+		Detail: shorten(fmt.Sprintf(format, args...)),
 	})
+}
+
+// shorten bounds what is repeated of a document.
+func shorten(s string) string {
+	const most = 300
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
 // text is a string of the document and where it stands.

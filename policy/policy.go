@@ -31,7 +31,7 @@ type Request struct {
 type Principal struct {
 	Account string // 12 digits
 	ARN     string // of the user, the root, the assumed-role session or the federated user
-	Role    string // of a role's session, the role's ARN
+	Role    string // of a role's session, the role's ARN; of a federated user's, that of the user who federated
 	ID      string // the unique id of the user or role: AIDA..., AROA...
 
 	Service       string // in place of all above: "ecs.amazonaws.com"
