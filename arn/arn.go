@@ -1,4 +1,4 @@
-// Package arn parses, formats and matches Amazon Resource Names.
+// Package arn parses and formats Amazon Resource Names.
 package arn
 
 import (
@@ -76,30 +76,4 @@ func SystemProfile(region, account, profileID string) string {
 // ApplicationProfile returns the ARN of an application inference profile.
 func ApplicationProfile(region, account, id string) string {
 	return "arn:" + Partition(region) + ":bedrock:" + region + ":" + account + ":application-inference-profile/" + id
-}
-
-// Glob reports whether s matches pattern, in which * stands for any run of characters (":" and "/" too) and ? for any
-// one byte. It takes time linear in the product of the lengths at worst and never backtracks more than one star.
-func Glob(pattern, s string) bool {
-	p, i := 0, 0
-	star, mark := -1, 0
-	for i < len(s) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, i
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == s[i]):
-			p++
-			i++
-		case star >= 0:
-			mark++
-			p, i = star+1, mark
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
 }

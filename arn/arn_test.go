@@ -1,7 +1,6 @@
 package arn
 
 import (
-	"regexp"
 	"strings"
 	"testing"
 )
@@ -68,69 +67,6 @@ func TestBedrockARNs(t *testing.T) {
 	}
 }
 
-func TestGlob(t *testing.T) {
-	for _, tc := range []struct {
-		pattern, s string
-		want       bool
-	}{
-		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "a:b/c", true}, {"?", "", false}, {"?", ":", true}, {"a", "a", true}, {"a", "A", false},
-		{"arn:aws:bedrock:*::foundation-model/*", "arn:aws:bedrock:us-east-1::foundation-model/x.y", true},
-		{"arn:aws:bedrock:*::foundation-model/*", "arn:aws:bedrock:::foundation-model/x.y", true},
-		{"arn:aws:bedrock:*:*:application-inference-profile/*", "arn:aws:bedrock:us-east-1:1:inference-profile/x", false},
-		{"*a*b", "aabab", true}, {"*a*b", "aaba", false}, {"a**b", "ab", true}, {"a?*b", "ab", false}, {"*?", "", false}, {"**?*", "x", true},
-		{"s3:Get*", "s3:GetObject", true}, {"[a]", "a", false}, {"[a]", "[a]", true}, {`\*`, `*`, false}, {`\*`, `\x`, true},
-	} {
-		if got := Glob(tc.pattern, tc.s); got != tc.want {
-			t.Errorf("Glob(%q, %q) = %v", tc.pattern, tc.s, got)
-		}
-	}
-	// A matcher that went back over every star would not end in this lifetime.
-	if Glob(strings.Repeat("*a", 40)+"b", strings.Repeat("a", 4000)) {
-		t.Error("a pattern that ends in b matched a string without one")
-	}
-}
-
-// globRegexp is the same pattern as a regular expression, for comparison.
-func globRegexp(pattern string) *regexp.Regexp {
-	var b strings.Builder
-	b.WriteString(`(?s)\A`)
-	for i := range len(pattern) {
-		switch c := pattern[i]; c {
-		case '*':
-			b.WriteString(`.*`)
-		case '?':
-			b.WriteString(`.`)
-		default:
-			b.WriteString(regexp.QuoteMeta(string(rune(c))))
-		}
-	}
-	b.WriteString(`\z`)
-	return regexp.MustCompile(b.String())
-}
-
-// latin1 widens bytes to runes, so that a regular expression over runes sees what Glob sees in bytes.
-func latin1(s string) string {
-	r := make([]rune, len(s))
-	for i := range len(s) {
-		r[i] = rune(s[i])
-	}
-	return string(r)
-}
-
-func FuzzGlob(f *testing.F) {
-	for _, s := range [][2]string{{"*a?b*", "xxaxbyy"}, {"**", ""}, {"a*b*c", "abbc"}, {"é?", "éx"}, {"arn:*:x", "arn:a:b:x"}, {"\xff*", "\xffa\n"}} {
-		f.Add(s[0], s[1])
-	}
-	f.Fuzz(func(t *testing.T, pattern, s string) {
-		if len(pattern) > 200 || len(s) > 2000 {
-			return
-		}
-		if got, want := Glob(pattern, s), globRegexp(pattern).MatchString(latin1(s)); got != want {
-			t.Errorf("Glob(%q, %q) = %v, the regular expression says %v", pattern, s, got, want)
-		}
-	})
-}
-
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"", "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-haiku-20240307-v1:0",
@@ -162,13 +98,4 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("Split(%q) = %q, %q", a.Resource, kind, id)
 		}
 	})
-}
-
-func BenchmarkGlob(b *testing.B) {
-	b.ReportAllocs()
-	for b.Loop() {
-		if !Glob("arn:aws:bedrock:*:*:application-inference-profile/*", "arn:aws:bedrock:ap-northeast-1:000000000000:application-inference-profile/abcdef123456") {
-			b.Fatal("no match")
-		}
-	}
 }

@@ -88,7 +88,7 @@ func (p *Policy) decide(r *Request, action []byte, d *Decision) {
 		if s.effect == Allow && d.Effect == Allow && (d.Grant == ToCaller || d.Grant == NoGrant) {
 			continue
 		}
-		if !sure && !s.hasAction(r.Action) {
+		if !sure && !s.hasAction(action) {
 			continue
 		}
 		grant := NoGrant
@@ -185,14 +185,14 @@ func (p *Policy) makeIndex() {
 				p.index.service[service] = nil
 			}
 			if a.glob == "" {
-				p.index.literal[strings.ToLower(a.prefix)] = nil
+				p.index.literal[a.prefix] = nil
 			}
 		}
 	}
 	for i := range p.statements {
 		s := &p.statements[i]
 		for action := range p.index.literal {
-			if s.hasAction(action) {
+			if s.hasAction([]byte(action)) {
 				p.index.literal[action] = append(p.index.literal[action], int32(i))
 			}
 		}
@@ -207,14 +207,23 @@ func (p *Policy) makeIndex() {
 	}
 }
 
-// hasAction reports whether s is about an action.
-func (s *statement) hasAction(action string) bool {
+// hasAction reports whether s is about an action, in lower case.
+func (s *statement) hasAction(action []byte) bool {
 	for i := range s.actions {
-		if s.actions[i].match(action, nil, true) {
+		if s.actions[i].matchAction(action) {
 			return !s.notAction
 		}
 	}
 	return s.notAction
+}
+
+// matchAction is match for actions, of which both sides are in lower case.
+func (p *pattern) matchAction(action []byte) bool {
+	n := len(p.prefix)
+	if len(action) < n || string(action[:n]) != p.prefix {
+		return false
+	}
+	return p.glob == "*" || glob(p.glob, action[n:])
 }
 
 // mayHave reports whether s may be about an action of a service that no statement names without a wildcard. "" is a
@@ -231,10 +240,10 @@ func (s *statement) mayHave(service string) bool {
 	return false
 }
 
-// service returns what stands before an action's colon, in lower case: "*" for every service.
+// service returns what stands before an action's colon: "*" for every service.
 func (p *pattern) service() string {
 	if service, _, ok := strings.Cut(p.prefix, ":"); ok {
-		return strings.ToLower(service)
+		return service
 	}
 	return "*" // checkAction lets no other wildcard stand before the colon
 }

@@ -42,7 +42,7 @@ type statement struct {
 	sid          string
 	effect       Effect
 	principals   *principals // nil where the statement names none
-	actions      []pattern
+	actions      []pattern   // in lower case
 	notAction    bool
 	resources    []pattern
 	notResource  bool
@@ -582,7 +582,7 @@ func (r *reader) actionsOf(s *statement, raw *rawStatement) {
 		if service, _, ok := strings.Cut(a.value, ":"); r.kind == trustPolicy && (!ok || !strings.EqualFold(service, "sts")) {
 			r.report(onlySTS, raw.action.path, a.at, "%q is not an action of STS", a.value)
 		}
-		s.actions = append(s.actions, wildcards(a.value))
+		s.actions = append(s.actions, wildcards(strings.ToLower(a.value)))
 	}
 	if len(raw.action.values) == 0 && raw.at >= 0 {
 		r.report(noActions, raw.action.path, raw.action.at, "must not be an empty list")

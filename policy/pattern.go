@@ -204,17 +204,9 @@ func (p *piece) value(r *Request) (string, bool) {
 // match reports whether s matches p, which must be resolved by r. The value of a variable is text: a star in it
 // is a star. With fold, letters match in either case.
 func (p *pattern) match(s string, r *Request, fold bool) bool {
-	if p.pieces == nil {
-		n, ok := cutPrefix(s, p.prefix, fold)
-		switch {
-		case !ok:
-			return false
-		case p.glob == "*":
-			return true
-		case p.glob == "":
-			return n == len(s)
-		}
-		return glob(p.glob, s[n:], fold)
+	if p.pieces == nil { // which no pattern that is matched with fold is
+		rest, ok := strings.CutPrefix(s, p.prefix)
+		return ok && (p.glob == "*" || glob(p.glob, rest))
 	}
 	pi, si := 0, 0
 	restart, mark := -1, 0
@@ -256,8 +248,8 @@ func (p *pattern) match(s string, r *Request, fold bool) bool {
 }
 
 // glob reports whether s matches pattern, in which * stands for any run of characters (":" and "/" too) and ? for any
-// one. It never goes back more than one star. With fold, ASCII letters match in either case.
-func glob(pattern, s string, fold bool) bool {
+// one. It never goes back more than one star.
+func glob[S string | []byte](pattern string, s S) bool {
 	p, i := 0, 0
 	restart, mark := -1, 0
 	for i < len(s) {
@@ -268,7 +260,7 @@ func glob(pattern, s string, fold bool) bool {
 		case p < len(pattern) && pattern[p] == '?':
 			p++
 			i += character(s[i:])
-		case p < len(pattern) && (pattern[p] == s[i] || fold && lower(pattern[p]) == lower(s[i])):
+		case p < len(pattern) && pattern[p] == s[i]:
 			p++
 			i++
 		case restart >= 0:
@@ -285,11 +277,11 @@ func glob(pattern, s string, fold bool) bool {
 }
 
 // character returns the length of the first character of s, which is not empty.
-func character(s string) int {
+func character[S string | []byte](s S) int {
 	if s[0] < utf8.RuneSelf {
 		return 1
 	}
-	_, n := utf8.DecodeRuneInString(s)
+	_, n := utf8.DecodeRuneInString(string(s[:min(len(s), utf8.UTFMax)]))
 	return n
 }
 
