@@ -31,7 +31,7 @@ var arrows = map[string][]string{
 	"dialect/openai":     {"dialect/outbound", "converse", "fault"},
 	"dialect/titan":      {"dialect/checker", "dialect/outbound", "converse", "fault"},
 	"socket":             {},
-	"policy":             {"arn", "fault"},
+	"policy":             {"fault"},
 	"routing":            {},
 	"catalog":            {"arn", "fault"},
 	"ledger":             {"converse", "fault"},

@@ -661,17 +661,17 @@ func (g *generator) note(s *naiveSet, r *naiveRequest, d policy.Decision) {
 	}
 }
 
-// TestAgainstNaive decides POLICY_PAIRS random pairs of policies and a request with both evaluators.
+// TestAgainstNaive decides OUTCROP_POLICY_PAIRS random pairs of policies and a request with both evaluators.
 func TestAgainstNaive(t *testing.T) {
 	pairs := 100_000
-	if s := os.Getenv("POLICY_PAIRS"); s != "" {
+	if s := os.Getenv("OUTCROP_POLICY_PAIRS"); s != "" {
 		var err error
 		if pairs, err = strconv.Atoi(s); err != nil {
 			t.Fatal(err)
 		}
 	}
 	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv("POLICY_SEED"); s != "" {
+	if s := os.Getenv("OUTCROP_POLICY_SEED"); s != "" {
 		var err error
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
 			t.Fatal(err)
@@ -687,7 +687,7 @@ func TestAgainstNaive(t *testing.T) {
 			asked := g.asked(&r)
 			if got := set.Decide(&asked); got != want {
 				document, _ := json.MarshalIndent(naive, "", " ")
-				t.Fatalf("POLICY_SEED=%d\n%s\n%+v\n got %+v\nwant %+v", seed, document, r, got, want)
+				t.Fatalf("OUTCROP_POLICY_SEED=%d\n%s\n%+v\n got %+v\nwant %+v", seed, document, r, got, want)
 			}
 			if i%8 == 0 {
 				g.note(&naive, &r, want)
@@ -719,7 +719,7 @@ func TestAgainstNaive(t *testing.T) {
 	}
 	missing = append(missing, unseen(g, "allowed by identity-based policy", "allowed by resource-based policy", "grant 1", "grant 2", "grant 3")...)
 	if len(missing) > 0 {
-		t.Errorf("POLICY_SEED=%d: never reached: %q", seed, missing)
+		t.Errorf("OUTCROP_POLICY_SEED=%d: never reached: %q", seed, missing)
 	}
 	var lines []string
 	for what, n := range g.seen {
