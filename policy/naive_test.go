@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"outcrop/policy"
 )
@@ -119,8 +120,9 @@ func (p *naivePolicy) applies(st *naiveStatement, r *naiveRequest) (policy.Grant
 		actions, not = st.NotAction, true
 	}
 	found := false
+	action := []rune(strings.ToLower(r.action))
 	for _, a := range actions {
-		found = found || naiveGlob([]rune(strings.ToLower(a)), []rune(strings.ToLower(r.action)))
+		found = found || naiveGlob([]rune(strings.ToLower(a)), action)
 	}
 	if found == not {
 		return 0, false
@@ -130,7 +132,7 @@ func (p *naivePolicy) applies(st *naiveStatement, r *naiveRequest) (policy.Grant
 		if st.NotResource != nil {
 			resources, not = st.NotResource, true
 		}
-		found := false
+		found, resource := false, []rune(r.resource)
 		for _, res := range resources {
 			tokens, state := p.substitute(res, r)
 			switch state {
@@ -138,7 +140,7 @@ func (p *naivePolicy) applies(st *naiveStatement, r *naiveRequest) (policy.Grant
 			case "several":
 				found = found || (st.Effect == "Deny") != not
 			default:
-				found = found || naiveGlob(tokens, []rune(r.resource))
+				found = found || naiveGlob(tokens, resource)
 			}
 		}
 		if found == not {
@@ -186,12 +188,12 @@ func naiveGrant(element map[string][]string, who *policy.Principal) policy.Grant
 // Wildcards in a pattern of runes; what a variable stands for is shifted out of their way.
 const shifted = 1 << 24
 
-// naiveGlob is the definition of the wildcards, by recursion with a table.
+// naiveGlob is the definition of the wildcards, as a table.
 func naiveGlob(pattern, s []rune) bool {
-	row := make([]bool, len(s)+1) // row[j]: pattern[:i] matches s[:j]
+	var buffers [2][200]bool                                  // no word of the generator is longer
+	row, next := buffers[0][:len(s)+1], buffers[1][:len(s)+1] // row[j]: pattern[:i] matches s[:j]
 	row[0] = true
 	for _, c := range pattern {
-		next := make([]bool, len(s)+1)
 		for j := range next {
 			switch c {
 			case '*':
@@ -202,7 +204,7 @@ func naiveGlob(pattern, s []rune) bool {
 				next[j] = j > 0 && row[j-1] && c&^shifted == s[j-1]
 			}
 		}
-		row = next
+		row, next = next, row
 	}
 	return row[len(s)]
 }
@@ -226,11 +228,12 @@ func (p *naivePolicy) substitute(s string, r *naiveRequest) (tokens []rune, stat
 			tokens = append(tokens, c|shifted)
 		}
 	}
+	tokens = make([]rune, 0, 100)
 	for s != "" {
 		if p.Version != "2012-10-17" || !strings.HasPrefix(s, "${") {
-			c := []rune(s)[0]
+			c, n := utf8.DecodeRuneInString(s)
 			tokens = append(tokens, c)
-			s = s[len(string(c)):]
+			s = s[n:]
 			continue
 		}
 		inside, rest, _ := strings.Cut(s[2:], "}")
