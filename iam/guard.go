@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -70,8 +69,9 @@ func callWithBearerToken(kind string) []Access {
 }
 
 func (g *Guard) check(requestID string, c *Caller, access []Access) error {
+	set := policy.Set{Identity: c.policies}
 	var keys *contextKeys // nil where no policy asks for any
-	if slices.ContainsFunc(c.policies, (*policy.Policy).Conditional) {
+	if set.Conditional() {
 		keys = contextKeyPool.Get().(*contextKeys)
 		keys.caller, keys.clock = c, g.clock
 		defer keys.release()
@@ -89,7 +89,6 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 			if keys != nil {
 				req.Context, req.Keys = a.Context, keys
 			}
-			set := policy.Set{Identity: c.policies}
 			d = set.Decide(&req)
 		}
 		allowed := d.Effect == policy.Allow
