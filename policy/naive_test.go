@@ -330,21 +330,20 @@ func naiveCompare(operator, v, operand string, tokens []rune) bool {
 		}
 		return string(out)
 	}
-	kind, order, _ := strings.Cut(operator, "Equals")
-	switch {
-	case operator == "StringEquals":
+	switch operator {
+	case "StringEquals":
 		return v == plain()
-	case operator == "StringEqualsIgnoreCase":
+	case "StringEqualsIgnoreCase":
 		return strings.EqualFold(v, plain())
-	case operator == "StringLike":
+	case "StringLike":
 		return naiveGlob(tokens, []rune(v))
-	case operator == "ArnEquals", operator == "ArnLike":
+	case "ArnEquals", "ArnLike":
 		return naiveArn(tokens, v, operand)
-	case operator == "Bool":
+	case "Bool":
 		return (strings.EqualFold(v, "true") || strings.EqualFold(v, "false")) && strings.EqualFold(v, plain())
-	case operator == "BinaryEquals":
+	case "BinaryEquals":
 		return v == operand || base64.StdEncoding.EncodeToString([]byte(v)) == operand
-	case operator == "IpAddress":
+	case "IpAddress":
 		if !strings.Contains(operand, "/") {
 			ip := net.ParseIP(v)
 			return ip != nil && ip.Equal(net.ParseIP(operand))
@@ -364,12 +363,11 @@ func naiveCompare(operator, v, operand string, tokens []rune) bool {
 		return false
 	}
 	switch {
-	case strings.Contains(kind, "LessThan"):
+	case strings.Contains(operator, "LessThan"):
 		return sign < 0 || strings.HasSuffix(operator, "Equals") && sign == 0
-	case strings.Contains(kind, "GreaterThan"):
+	case strings.Contains(operator, "GreaterThan"):
 		return sign > 0 || strings.HasSuffix(operator, "Equals") && sign == 0
 	}
-	_ = order
 	return sign == 0
 }
 
