@@ -49,6 +49,13 @@ const (
 	LimitExceeded    // more than one call may ask for
 	DataUnavailable  // the figures asked for are not there
 
+	// Principals and policies; see IAM.
+	InUse           // what would be deleted is still needed by something else
+	Stale           // others changed the same at the same time
+	MalformedPolicy // a policy document that the language does not take
+	InvalidInput    // each member is well-formed, but not what they say together, or of what there is
+	NotSupported    // a service that this one does not know
+
 	numKinds
 )
 
@@ -61,6 +68,7 @@ var names = [numKinds]string{
 	UnrecognizedClient: "unrecognized_client", ExpiredToken: "expired_token",
 	InvalidAPIKey:    "invalid_api_key",
 	InvalidNextToken: "invalid_next_token", LimitExceeded: "limit_exceeded", DataUnavailable: "data_unavailable",
+	InUse: "in_use", Stale: "stale", MalformedPolicy: "malformed_policy", InvalidInput: "invalid_input", NotSupported: "not_supported",
 }
 
 // String returns the kind's name as it stands in logs and in the ledger's reasons, for example "not_found".

@@ -22,7 +22,7 @@ func (x *exchange) decode(in any) error {
 	s := x.op.in
 	v := reflect.ValueOf(in).Elem()
 	if x.service.Protocol == AWSQuery {
-		return s.decodeForm(v, x.form)
+		return readForm(x.form).fill(v, s.tree, "")
 	}
 	switch {
 	case s.payload != nil:

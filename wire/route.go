@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -158,11 +159,10 @@ func (f *front) add(t *table, op *Op) (key string, err error) {
 		t.targets[key] = target{f, op}
 		return "X-Amz-Target " + key, nil
 	}
-	if err := op.in.checkForm(); err != nil {
-		return "", err
-	}
-	if err := op.out.checkXML(); err != nil {
-		return "", err
+	for d, s := range map[direction]*shape{input: op.in, output: op.out} {
+		if s.tree, err = queryNode(s.typ, d, map[reflect.Type]*node{}); err != nil {
+			return "", err
+		}
 	}
 	f.ops[op.Name] = op
 	return "Action " + op.Name + " " + f.Version, nil

@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
@@ -495,6 +496,131 @@ func TestQuery(t *testing.T) {
 	}
 }
 
+// The forms and answers follow the examples of https://docs.aws.amazon.com/IAM/latest/APIReference/ (API_CreateUser,
+// API_ListUsers, API_TagUser, API_GetAccountSummary, API_DeleteUser), and what botocore sends of empty lists.
+func TestQueryShapes(t *testing.T) {
+	type tag struct {
+		Key   string `json:"Key" required:"true"`
+		Value string `json:"Value"`
+	}
+	type entry struct {
+		Name   string   `json:"Name"`
+		Values []string `json:"Values"`
+	}
+	type page struct {
+		Marker string `json:"Marker"`
+	}
+	type in struct {
+		page
+		Tags    []tag    `json:"Tags"`
+		Keys    []string `json:"TagKeys" max:"2"`
+		Entries []entry  `json:"Entries"`
+		Sub     *tag     `json:"Sub"`
+	}
+	type user struct {
+		UserName   string     `json:"UserName"`
+		CreateDate time.Time  `json:"CreateDate"`
+		LastUsed   *time.Time `json:"LastUsed"`
+		Tags       []tag      `json:"Tags,omitzero"`
+	}
+	type out struct {
+		User      *user          `json:"User"`
+		Users     []user         `json:"Users,omitzero"`
+		Names     []string       `json:"Names,omitzero"`
+		Truncated bool           `json:"IsTruncated"`
+		Summary   map[string]int `json:"SummaryMap,omitzero"`
+	}
+	const ns = "https://iam.amazonaws.com/doc/2010-05-08/"
+	at := time.Date(2026, 11, 23, 11, 35, 12, 345e6, time.FixedZone("", 3600))
+	s := newTestServer(t, nil, &Service{Name: "iam", SigningName: "iam", Protocol: AWSQuery, Version: "2010-05-08", Namespace: ns, Exception: exceptionForTest,
+		Ops: []Op{
+			Handle(Row{Name: "Echo", Action: "iam:Echo"}, nil, func(_ context.Context, _ *Call, i *in) (*out, error) {
+				o := &out{Names: i.Keys}
+				for _, t := range i.Tags {
+					o.Users = append(o.Users, user{UserName: i.Marker, CreateDate: at, Tags: []tag{t}})
+				}
+				if i.Sub != nil {
+					o.User = &user{UserName: i.Sub.Key + i.Sub.Value, CreateDate: at, LastUsed: &at}
+				}
+				if i.Entries != nil {
+					o.Truncated, o.Summary = true, map[string]int{}
+					for _, e := range i.Entries {
+						o.Summary[e.Name] = len(e.Values)
+					}
+				}
+				return o, nil
+			}),
+			Handle(Row{Name: "Delete", Action: "iam:Delete"}, nil, func(context.Context, *Call, *empty) (*struct{}, error) { return nil, nil }),
+		}})
+	for _, c := range []struct {
+		body   string
+		status int
+		want   string // within the answer
+	}{
+		{"Action=Echo", 200, "<EchoResult><IsTruncated>false</IsTruncated></EchoResult>"},
+		{"Action=Echo&TagKeys=", 200, "<EchoResult><Names></Names><IsTruncated>false</IsTruncated></EchoResult>"},
+		{"Action=Echo&TagKeys.member.1=a%3C&TagKeys.member.2=&TagKeys.member.4=never", 200, "<Names><member>a&lt;</member><member></member></Names>"},
+		{"Action=Echo&Marker=m&Tags.member.2.Key=c&Tags.member.1.Key=a&Tags.member.1.Value=b", 200,
+			"<Users><member><UserName>m</UserName><CreateDate>2026-11-23T10:35:12Z</CreateDate><Tags><member><Key>a</Key><Value>b</Value></member></Tags></member>" +
+				"<member><UserName>m</UserName><CreateDate>2026-11-23T10:35:12Z</CreateDate><Tags><member><Key>c</Key><Value></Value></member></Tags></member></Users>"},
+		{"Action=Echo&Sub.Key=k&Sub.Value=v", 200, "<User><UserName>kv</UserName><CreateDate>2026-11-23T10:35:12Z</CreateDate><LastUsed>2026-11-23T10:35:12Z</LastUsed></User>"},
+		{"Action=Echo&Entries.member.1.Name=b&Entries.member.1.Values.member.1=x&Entries.member.1.Values.member.2=y&Entries.member.2.Name=a", 200,
+			"<IsTruncated>true</IsTruncated><SummaryMap><entry><key>a</key><value>0</value></entry><entry><key>b</key><value>2</value></entry></SummaryMap>"},
+		{"Action=Echo&Tags.member.1.Value=b", 400, "Value null at &#39;tags.1.member.key&#39; failed to satisfy constraint: Member must not be null"},
+		{"Action=Echo&TagKeys.member.1=a&TagKeys.member.2=b&TagKeys.member.3=c", 400, "Member must have length less than or equal to 2"},
+		{"Action=Delete", 200, `<DeleteResponse xmlns="` + ns + `"><ResponseMetadata>`},
+	} {
+		w := send(t, s, "POST", "/", signed("iam"), c.body+"&Version=2010-05-08", "Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+		if w.Code != c.status || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%q:\n got %d %s\nwant %d %s", c.body, w.Code, w.Body, c.status, c.want)
+		}
+		if err := xml.Unmarshal(w.Body.Bytes(), new(struct{ XMLName xml.Name })); err != nil {
+			t.Errorf("%v: %s", err, w.Body)
+		}
+	}
+}
+
+// FuzzForm holds that no form, however its names are made, does more than fill what it names.
+func FuzzForm(f *testing.F) {
+	type inner struct {
+		Name   string   `json:"Name"`
+		Values []string `json:"Values"`
+		Count  *int32   `json:"Count"`
+	}
+	type in struct {
+		Names []string `json:"Names"`
+		Inner []inner  `json:"Inner"`
+		One   *inner   `json:"One"`
+	}
+	tree, err := queryNode(reflect.TypeFor[in](), input, map[reflect.Type]*node{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{"Names.member.1=a", "Names=", "Inner.member.1.Values.member.1=x&Inner.member.1.Count=1", "One.Name=a&One=b", "Inner.member.1=x", "Names.member.01=a&Names.member.1.x=b", "One.=&.One=&One..Name=c"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		values, err := url.ParseQuery(s)
+		if err != nil {
+			return
+		}
+		var v in
+		if err := readForm(values).fill(reflect.ValueOf(&v).Elem(), tree, ""); err != nil {
+			if !fault.Is(err, fault.Serialization) {
+				t.Fatal(err)
+			}
+			return
+		}
+		n := len(v.Names) + len(v.Inner)
+		for _, i := range v.Inner {
+			n += len(i.Values)
+		}
+		if n > 2*len(values) { // one name may make an element of a list in an element of a list
+			t.Fatalf("%d elements of %d names", n, len(values))
+		}
+	})
+}
+
 func TestBodyBound(t *testing.T) {
 	type in struct {
 		Body []byte `json:"-" payload:"blob" max:"100000"`
@@ -714,8 +840,8 @@ func TestNewServerRefuses(t *testing.T) {
 		{"no version", []*Service{{Name: "a", SigningName: "a", Protocol: AWSQuery, Exception: exceptionForTest}}, "Version"},
 		{"a path in query", []*Service{query(Handle(Row{Name: "A", Action: "x:A", Path: "/"}, nil, func(context.Context, *Call, *empty) (*empty, error) { return nil, nil }))}, "only rest-json"},
 		{"a header in query", []*Service{query(Handle(Row{Name: "A", Action: "x:A"}, nil, func(context.Context, *Call, *empty) (*echoOutput, error) { return nil, nil }))}, "outside the body"},
-		{"a list in query", []*Service{query(Handle(Row{Name: "A", Action: "x:A"}, nil, func(context.Context, *Call, *struct {
-			L []string `json:"L"`
+		{"a map in query", []*Service{query(Handle(Row{Name: "A", Action: "x:A"}, nil, func(context.Context, *Call, *struct {
+			L map[string]string `json:"L"`
 		}) (*empty, error) {
 			return nil, nil
 		}))}, "L:"},

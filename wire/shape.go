@@ -26,6 +26,7 @@ type shape struct {
 	status  []int // the index of the status member, nil without one
 	times   bool  // a time.Time somewhere in the body
 	rules   *structRules
+	tree    *node // AWSQuery: how it travels in a form or in XML
 }
 
 // A member is one field that travels.

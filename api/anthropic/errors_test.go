@@ -17,8 +17,9 @@ func TestExceptions(t *testing.T) {
 		"invalid_request_error": {400, 409}, "authentication_error": {401}, "permission_error": {403}, "not_found_error": {404},
 		"request_too_large": {413}, "rate_limit_error": {429}, "api_error": {500}, "timeout_error": {504}, "overloaded_error": {529},
 	}
-	elsewhere := map[fault.Kind]bool{ // of the control plane and of Cost Explorer
+	elsewhere := map[fault.Kind]bool{ // of the control plane, of Cost Explorer and of IAM
 		fault.TooManyTags: true, fault.InvalidNextToken: true, fault.LimitExceeded: true, fault.DataUnavailable: true,
+		fault.InUse: true, fault.Stale: true, fault.MalformedPolicy: true, fault.InvalidInput: true, fault.NotSupported: true,
 	}
 	used := map[string]bool{}
 	for _, k := range fault.Kinds() {

@@ -261,10 +261,11 @@ func TestExceptions(t *testing.T) {
 		"ServiceQuotaExceededException": 400, "ServiceUnavailableException": 503, "ThrottlingException": 429, "TooManyTagsException": 400,
 		"ValidationException": 400,
 	}
-	// Kinds that are the protocol's own, that only the runtime has, and that only Cost Explorer has.
+	// Kinds that are the protocol's own, that only the runtime has, and that only Cost Explorer and IAM have.
 	elsewhere := []fault.Kind{
 		fault.Serialization, fault.UnknownOperation, fault.MissingToken, fault.IncompleteSignature, fault.InvalidSignature, fault.UnrecognizedClient, fault.ExpiredToken, fault.InvalidAPIKey,
 		fault.ModelError, fault.ModelTimeout, fault.ModelNotReady, fault.ModelStream, fault.InvalidNextToken, fault.LimitExceeded, fault.DataUnavailable,
+		fault.InUse, fault.Stale, fault.MalformedPolicy, fault.InvalidInput, fault.NotSupported,
 	}
 	used := map[string]bool{}
 	for _, k := range fault.Kinds() {

@@ -29,8 +29,9 @@ func TestExceptions(t *testing.T) {
 		fault.Serialization: true, fault.UnknownOperation: true, fault.MissingToken: true, fault.IncompleteSignature: true,
 		fault.InvalidSignature: true, fault.UnrecognizedClient: true, fault.ExpiredToken: true, fault.InvalidAPIKey: true,
 	}
-	elsewhere := map[fault.Kind]bool{ // of the control plane and of Cost Explorer
+	elsewhere := map[fault.Kind]bool{ // of the control plane, of Cost Explorer and of IAM
 		fault.TooManyTags: true, fault.InvalidNextToken: true, fault.LimitExceeded: true, fault.DataUnavailable: true,
+		fault.InUse: true, fault.Stale: true, fault.MalformedPolicy: true, fault.InvalidInput: true, fault.NotSupported: true,
 	}
 	for _, k := range fault.Kinds() {
 		e, ok := exception(k)
