@@ -54,7 +54,6 @@ const (
 	Stale           // others changed the same at the same time
 	MalformedPolicy // a policy document that the language does not take
 	InvalidInput    // each member is well-formed, but not what they say together, or of what there is
-	NotSupported    // a service that this one does not know
 
 	numKinds
 )
@@ -68,7 +67,7 @@ var names = [numKinds]string{
 	UnrecognizedClient: "unrecognized_client", ExpiredToken: "expired_token",
 	InvalidAPIKey:    "invalid_api_key",
 	InvalidNextToken: "invalid_next_token", LimitExceeded: "limit_exceeded", DataUnavailable: "data_unavailable",
-	InUse: "in_use", Stale: "stale", MalformedPolicy: "malformed_policy", InvalidInput: "invalid_input", NotSupported: "not_supported",
+	InUse: "in_use", Stale: "stale", MalformedPolicy: "malformed_policy", InvalidInput: "invalid_input",
 }
 
 // String returns the kind's name as it stands in logs and in the ledger's reasons, for example "not_found".

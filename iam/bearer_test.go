@@ -214,7 +214,7 @@ func TestLongTermKeys(t *testing.T) {
 	must(t, err)
 	key, token, err := d.CreateBearerKey(ctx, account, "alice", 30)
 	must(t, err)
-	want := iam.BearerKey{ID: key.ID, Alias: "Alice-at-123456789012", Account: account, User: "Alice", Active: true, CreatedAt: at, ExpiresAt: at.AddDate(0, 0, 30)}
+	want := iam.BearerKey{ID: key.ID, Alias: "Alice-at-123456789012", Account: account, Owner: u.ID, Active: true, CreatedAt: at, ExpiresAt: at.AddDate(0, 0, 30)}
 	if fmt.Sprint(key) != fmt.Sprint(want) || !regexp.MustCompile(`^ACCA[A-Z2-7]{17}$`).MatchString(key.ID) {
 		t.Errorf("got  %+v\nwant %+v", key, want)
 	}
@@ -284,17 +284,20 @@ func TestLongTermKeys(t *testing.T) {
 	}
 	_, _, err = d.CreateBearerKey(ctx, account, "Alice", 0)
 	wantFault(t, err, fault.QuotaExceeded, "Cannot exceed quota for ServiceSpecificCredentialsPerUser: 2")
-	listed, err := d.ListBearerKeys(ctx, account, "ALICE")
+	o, err := d.Roster(ctx, account)
 	must(t, err)
+	u2, err := o.Entity(iam.UserKind, "ALICE")
+	must(t, err)
+	listed := o.Bearers(u2)
 	if len(listed) != 2 || listed[0].Hash != nil || listed[1].Hash != nil || listed[0].ID > listed[1].ID {
 		t.Errorf("%+v", listed)
 	}
 
 	// A user keeps the keys to the end, and a key's alias is free again when it is gone.
-	wantFault(t, d.DeleteUser(ctx, account, "Alice"), fault.Conflict, "Cannot delete entity, must delete service specific credentials first.")
+	wantFault(t, d.DeleteUser(ctx, account, "Alice"), fault.InUse, "Cannot delete entity, must remove referenced objects first.")
 	must(t, d.DeleteBearerKey(ctx, account, "Alice", key.ID))
-	wantFault(t, d.DeleteBearerKey(ctx, account, "Alice", key.ID), fault.NotFound, "The service specific credential with id "+key.ID+" cannot be found.")
-	wantFault(t, d.SetBearerKeyStatus(ctx, account, "Alice", key.ID, true), fault.NotFound, "The service specific credential with id "+key.ID+" cannot be found.")
+	wantFault(t, d.DeleteBearerKey(ctx, account, "Alice", key.ID), fault.NotFound, "No such credential "+key.ID+" exists")
+	wantFault(t, d.SetBearerKeyStatus(ctx, account, "Alice", key.ID, true), fault.NotFound, "No such credential "+key.ID+" exists")
 	_, err = bring(d, withKey("h", token))
 	wantFault(t, err, fault.InvalidAPIKey, invalidKey)
 	now = at.AddDate(200, 0, 0)

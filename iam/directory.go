@@ -62,12 +62,13 @@ type snapshot struct {
 	state    *State
 	keys     map[string]*credential
 	bearers  map[string]*longTermKey // by alias
+	rosters  map[string]*Roster      // by account
 	policies map[policyKey]*policy.Policy
 
-	principals []Caller // root and the users of every account, as without a request
+	sets map[string]*policy.Set // what users and roles may do, by their ids
 }
 
-type policyKey struct{ account, user, name, document string }
+type policyKey struct{ name, document string }
 
 // credential is an access key ready to verify with.
 type credential struct {
@@ -110,12 +111,17 @@ func (d *Directory) Refresh(ctx context.Context) error {
 // Principals returns who may call in account, as a request from region with an access key would be: root first, then the
 // users. It is for whoever asks a Guard what they may do; what a policy asks of the request itself is not there.
 func (d *Directory) Principals(account, region string) []Caller {
-	var out []Caller
-	for _, c := range d.current.Load().principals {
-		if c.Account == account {
-			c.Region = region
-			out = append(out, c)
-		}
+	s := d.current.Load()
+	o := s.rosters[account]
+	if o == nil {
+		return nil
+	}
+	out := []Caller{s.callerOf(o, nil)}
+	for _, u := range o.Entities(UserKind, "/") {
+		out = append(out, s.callerOf(o, u))
+	}
+	for i := range out {
+		out[i].Region = region
 	}
 	return out
 }
@@ -139,61 +145,13 @@ func (d *Directory) load(ctx context.Context) error {
 func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 	s := &snapshot{
 		state: st, keys: make(map[string]*credential, len(st.Keys)), bearers: make(map[string]*longTermKey, len(st.Bearers)),
-		policies: make(map[policyKey]*policy.Policy, len(st.Policies)),
+		rosters: st.rosters(), policies: make(map[policyKey]*policy.Policy, len(st.Inline)+len(st.Versions)), sets: make(map[string]*policy.Set, len(st.Entities)),
 	}
-	type principal struct{ account, user string }
-	attached := make(map[principal][]*policy.Policy)
-	broken := make(map[principal]bool)
-	for _, p := range st.Policies {
-		key := policyKey{p.Account, p.User, p.Name, p.Document}
-		var parsed *policy.Policy
-		if last != nil {
-			parsed = last.policies[key]
-		}
-		who := principal{p.Account, p.User}
-		if parsed == nil {
-			var err error
-			if parsed, err = policy.Parse(p.Name, []byte(p.Document)); err != nil {
-				// Written by a version that knows more. Part of a user's policies may allow what the rest denies, so
-				// the user is left with none.
-				d.log.Error("a stored policy cannot be read; its user is denied everything", "account", p.Account, "user", p.User, "policy", p.Name, "error", err)
-				broken[who] = true
-				continue
+	for _, o := range s.rosters {
+		for _, e := range o.entities {
+			if e.Kind != GroupKind {
+				s.sets[e.ID] = d.setOf(s, last, o, e)
 			}
-		}
-		s.policies[key] = parsed
-		attached[who] = append(attached[who], parsed)
-	}
-	users := make(map[principal]*User, len(st.Users))
-	for i := range st.Users {
-		users[principal{st.Users[i].Account, st.Users[i].Name}] = &st.Users[i]
-	}
-	// callerOf is the owner of a key; ok is false where there is none, so that the key is left out.
-	callerOf := func(account, user, keyID string) (c Caller, ok bool) {
-		c = Caller{Account: account, AccessKeyID: keyID, UserName: user}
-		if user == "" {
-			c.Root, c.ARN, c.ID = true, rootARN(account), account
-			return c, true
-		}
-		who := principal{account, user}
-		u := users[who]
-		if u == nil {
-			d.log.Error("a key belongs to no user and is left out", "account", account, "user", user, "key", keyID)
-			return c, false
-		}
-		c.ARN, c.ID = u.ARN(), u.ID
-		if !broken[who] {
-			c.policies = attached[who]
-		}
-		return c, true
-	}
-	for _, a := range st.Accounts {
-		root, _ := callerOf(a.ID, "", "")
-		s.principals = append(s.principals, root)
-	}
-	for i := range st.Users {
-		if c, ok := callerOf(st.Users[i].Account, st.Users[i].Name, ""); ok {
-			s.principals = append(s.principals, c)
 		}
 	}
 	for i := range st.Keys {
@@ -202,17 +160,87 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		if caller, ok := callerOf(k.Account, k.User, k.ID); ok {
-			s.keys[k.ID] = &credential{caller: caller, active: k.Active, secret: secret}
+		o := s.rosters[k.Account]
+		if o == nil || k.Owner != "" && o.ids[k.Owner] == nil {
+			d.log.Error("an access key belongs to nobody and is left out", "account", k.Account, "owner", k.Owner, "key", k.ID)
+			continue
 		}
+		caller := s.callerOf(o, o.ids[k.Owner])
+		caller.AccessKeyID = k.ID
+		s.keys[k.ID] = &credential{caller: caller, active: k.Active, secret: secret}
 	}
 	for i := range st.Bearers {
 		k := &st.Bearers[i]
-		if caller, ok := callerOf(k.Account, k.User, k.ID); ok {
-			s.bearers[k.Alias] = &longTermKey{caller: caller, active: k.Active, hash: k.Hash, expires: k.ExpiresAt}
+		o := s.rosters[k.Account]
+		if o == nil || o.ids[k.Owner] == nil {
+			d.log.Error("an API key belongs to nobody and is left out", "account", k.Account, "owner", k.Owner, "key", k.ID)
+			continue
 		}
+		caller := s.callerOf(o, o.ids[k.Owner])
+		caller.AccessKeyID = k.ID
+		s.bearers[k.Alias] = &longTermKey{caller: caller, active: k.Active, hash: k.Hash, expires: k.ExpiresAt}
 	}
 	return s, nil
+}
+
+// setOf collects the policies of e, its groups' too. One that cannot be read was written by a version that knows more: since
+// part of the policies may allow what the rest denies, e is then left with none.
+func (d *Directory) setOf(s, last *snapshot, o *Roster, e *Entity) *policy.Set {
+	p := &policy.Set{}
+	broken := false
+	parse := func(name, document string) *policy.Policy {
+		key := policyKey{name, document}
+		parsed := s.policies[key]
+		if parsed == nil && last != nil {
+			parsed = last.policies[key]
+		}
+		if parsed == nil {
+			var err error
+			if parsed, err = policy.Parse(name, []byte(document)); err != nil {
+				d.log.Error("a stored policy cannot be read; who has it is denied everything", "entity", e.ARN(), "policy", name, "error", err)
+				broken = true
+				return nil
+			}
+		}
+		s.policies[key] = parsed
+		return parsed
+	}
+	managed := func(arn string) *policy.Policy {
+		m := o.arns[arn]
+		if m != nil {
+			if v, err := o.Version(m, m.Default); err == nil {
+				return parse(arn, v.Document)
+			}
+		}
+		d.log.Error("a managed policy is missing; who has it is denied everything", "entity", e.ARN(), "policy", arn)
+		broken = true
+		return nil
+	}
+	for _, from := range append([]*Entity{e}, o.Groups(e)...) {
+		for _, inline := range o.Inline(from) {
+			p.Identity = append(p.Identity, parse(inline.Name, inline.Document))
+		}
+		for _, arn := range o.attached[from.ID] {
+			p.Identity = append(p.Identity, managed(arn))
+		}
+	}
+	if e.Boundary != "" {
+		p.Boundary = []*policy.Policy{managed(e.Boundary)}
+	}
+	if broken {
+		return &policy.Set{}
+	}
+	return p
+}
+
+// callerOf is who calls as a user, or as root where user is nil, as without a request.
+func (s *snapshot) callerOf(o *Roster, user *Entity) Caller {
+	if user == nil {
+		return Caller{Account: o.account, Root: true, ARN: rootARN(o.account), ID: o.account}
+	}
+	return Caller{
+		Account: o.account, ARN: user.ARN(), ID: user.ID, UserName: user.Name, tags: principalTags(user.Tags), set: s.sets[user.ID],
+	}
 }
 
 func rootARN(account string) string { return "arn:aws:iam::" + account + ":root" }

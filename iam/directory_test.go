@@ -144,18 +144,18 @@ func TestUsersAndKeys(t *testing.T) {
 	_, err = d.CreateAccessKey(ctx, account, "bob")
 	wantFault(t, err, fault.NotFound, "The user with name bob cannot be found.")
 
-	keys, err := d.ListAccessKeys(ctx, account, "Alice")
+	keys, err := listKeys(d, "Alice")
 	must(t, err)
 	if len(keys) != 2 {
 		t.Fatalf("%+v", keys)
 	}
 	for _, k := range keys {
-		if k.Secret != nil || !k.Active || k.User != "Alice" || k.ID != first.ID && k.ID != second.ID {
+		if k.Secret != nil || !k.Active || k.Owner != u.ID || k.ID != first.ID && k.ID != second.ID {
 			t.Errorf("%+v", k)
 		}
 	}
 	must(t, d.SetAccessKeyStatus(ctx, account, "Alice", first.ID, false))
-	keys, err = d.ListAccessKeys(ctx, account, "Alice")
+	keys, err = listKeys(d, "Alice")
 	must(t, err)
 	for _, k := range keys {
 		if k.Active != (k.ID != first.ID) {
@@ -163,7 +163,7 @@ func TestUsersAndKeys(t *testing.T) {
 		}
 	}
 
-	wantFault(t, d.DeleteUser(ctx, account, "Alice"), fault.Conflict, "Cannot delete entity, must delete access keys first.")
+	wantFault(t, d.DeleteUser(ctx, account, "Alice"), fault.InUse, "Cannot delete entity, must delete access keys first.")
 	rootID, _ := root(t, d.Directory)
 	wantFault(t, d.DeleteAccessKey(ctx, account, "Alice", rootID), fault.NotFound, "The Access Key with id "+rootID+" cannot be found.")
 	must(t, d.DeleteAccessKey(ctx, account, "Alice", first.ID))
@@ -171,16 +171,29 @@ func TestUsersAndKeys(t *testing.T) {
 	wantFault(t, d.DeleteAccessKey(ctx, account, "Alice", second.ID), fault.NotFound, "The Access Key with id "+second.ID+" cannot be found.")
 
 	must(t, d.PutUserPolicy(ctx, account, "Alice", "p", []byte(allowAll)))
-	wantFault(t, d.DeleteUser(ctx, account, "Alice"), fault.Conflict, "Cannot delete entity, must delete policies first.")
-	must(t, d.DeleteUserPolicy(ctx, account, "alice", "p"))
-	wantFault(t, d.DeleteUserPolicy(ctx, account, "alice", "p"), fault.NotFound, "The user policy with name p cannot be found.")
+	wantFault(t, d.DeleteUser(ctx, account, "Alice"), fault.InUse, "Cannot delete entity, must delete policies first.")
+	must(t, d.DeleteInline(ctx, account, iam.UserKind, "alice", "p"))
+	wantFault(t, d.DeleteInline(ctx, account, iam.UserKind, "alice", "p"), fault.NotFound, "The user policy with name p cannot be found.")
 	must(t, d.DeleteUser(ctx, account, "alice"))
 	wantFault(t, d.DeleteUser(ctx, account, "alice"), fault.NotFound, "The user with name alice cannot be found.")
-	users, err := d.ListUsers(ctx, account)
+	o, err := d.Roster(ctx, account)
 	must(t, err)
-	if len(users) != 1 {
+	if users := o.Entities(iam.UserKind, "/"); len(users) != 1 {
 		t.Errorf("%+v", users)
 	}
+}
+
+// listKeys are the access keys of a user as they are now.
+func listKeys(d directory, user string) ([]iam.AccessKey, error) {
+	o, err := d.Roster(context.Background(), account)
+	if err != nil {
+		return nil, err
+	}
+	u, err := o.Entity(iam.UserKind, user)
+	if err != nil {
+		return nil, err
+	}
+	return o.Keys(u), nil
 }
 
 func TestUserPolicies(t *testing.T) {
@@ -190,7 +203,7 @@ func TestUserPolicies(t *testing.T) {
 	_, err := d.CreateUser(ctx, account, "alice")
 	must(t, err)
 
-	if err := d.PutUserPolicy(ctx, account, "alice", "p", []byte(`{"Statement":{}}`)); !fault.Is(err, fault.Validation) {
+	if err := d.PutUserPolicy(ctx, account, "alice", "p", []byte(`{"Statement":{}}`)); !fault.Is(err, fault.MalformedPolicy) {
 		t.Errorf("a document that is none: %v", err)
 	}
 	if err := d.PutUserPolicy(ctx, account, "alice", "p q", []byte(allowAll)); !fault.Is(err, fault.Validation) {
@@ -202,8 +215,11 @@ func TestUserPolicies(t *testing.T) {
 	must(t, d.PutUserPolicy(ctx, account, "alice", "a", []byte(allowAll)))
 	again := strings.Replace(allowAll, "Allow", "Deny", 1)
 	must(t, d.PutUserPolicy(ctx, account, "alice", "b", []byte(again)))
-	list, err := d.ListUserPolicies(ctx, account, "alice")
+	o, err := d.Roster(ctx, account)
 	must(t, err)
+	u, err := o.Entity(iam.UserKind, "alice")
+	must(t, err)
+	list := o.Inline(u)
 	if len(list) != 2 || list[0].Name != "a" || list[0].Document != allowAll || list[1].Name != "b" || list[1].Document != again {
 		t.Errorf("%+v", list)
 	}
@@ -281,7 +297,7 @@ func TestConcurrentChanges(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	keys, err := d.ListAccessKeys(ctx, account, "alice")
+	keys, err := listKeys(d, "alice")
 	must(t, err)
 	if made != 2 || len(keys) != 2 {
 		t.Errorf("%d made, %d there", made, len(keys))
@@ -293,7 +309,7 @@ func TestUnreadablePolicy(t *testing.T) {
 	d := open(t, nil)
 	ctx := t.Context()
 	must(t, d.EnsureRoot(ctx, account, "", ""))
-	_, err := d.CreateUser(ctx, account, "alice")
+	u, err := d.CreateUser(ctx, account, "alice")
 	must(t, err)
 	key, err := d.CreateAccessKey(ctx, account, "alice")
 	must(t, err)
@@ -305,7 +321,7 @@ func TestUnreadablePolicy(t *testing.T) {
 
 	st, err := d.store.Principals(ctx)
 	must(t, err)
-	must(t, d.store.ChangePrincipals(ctx, st.Revision, iam.Changes{PutPolicies: []iam.UserPolicy{{Account: account, User: "alice", Name: "new", Document: `{"Version":"2030-01-01"}`}}}))
+	must(t, d.store.ChangePrincipals(ctx, st.Revision, iam.Changes{Put: iam.Rows{Inline: []iam.InlinePolicy{{Owner: u.ID, Name: "new", Document: `{"Version":"2030-01-01"}`}}}}))
 	must(t, d.Refresh(ctx))
 	c = signAndAuthenticate(t, d, key)
 	if err := guard.Check(ctx, "id", &c, access); !fault.Is(err, fault.AccessDenied) {
@@ -463,7 +479,7 @@ func TestStrangersCostLittle(t *testing.T) {
 
 		// A key made right after a stranger's look works all the same.
 		s.mu.Lock()
-		s.State = iam.State{Revision: 1, Accounts: []iam.Account{{ID: account}}, Keys: []iam.AccessKey{{ID: vs.AccessKeyID, Account: account, Active: true, Secret: sealer.Seal(vs.SecretAccessKey, vs.AccessKeyID)}}}
+		s.State = iam.State{Revision: 1, Rows: iam.Rows{Accounts: []iam.Account{{ID: account}}, Keys: []iam.AccessKey{{ID: vs.AccessKeyID, Account: account, Active: true, Secret: sealer.Seal(vs.SecretAccessKey, vs.AccessKeyID)}}}}
 		s.mu.Unlock()
 		_, err = a.Authenticate(v.request(t), iam.Claim{}, v.Body, "id")
 		must(t, err)

@@ -42,11 +42,11 @@ func NewGuard(cfg GuardConfig) *Guard {
 // Check decides whether c may do all of access, in order; the first that is denied ends it with a fault.AccessDenied
 // in AWS's words. Each decision is recorded as GuardConfig says.
 //
-// An account's root may do everything in its own account; a user what the user's policies allow. Nobody may do
-// anything in another account, since no resource-based policies exist yet that could allow it.
+// An account's root may do everything in its own account; a user what the user's policies allow, inline and managed ones, the
+// user's own and those of the user's groups, as far as a permissions boundary allows it too. Nobody may do anything in another account, since no resource-based policies exist yet that could allow it.
 //
 // Policies with conditions or variables see each Access's Context and, besides it, aws:PrincipalArn,
-// aws:PrincipalAccount, aws:PrincipalType, aws:userid, aws:username (users only), aws:PrincipalIsAWSService,
+// aws:PrincipalAccount, aws:PrincipalTag/KEY, aws:PrincipalType, aws:userid, aws:username (users only), aws:PrincipalIsAWSService,
 // aws:ViaAWSService, aws:RequestedRegion (unless the Context has it), aws:CurrentTime, aws:EpochTime and what the
 // request that c was authenticated from says: aws:SourceIp, aws:SecureTransport, aws:UserAgent.
 //
@@ -69,9 +69,8 @@ func callWithBearerToken(kind string) []Access {
 }
 
 func (g *Guard) check(requestID string, c *Caller, access []Access) error {
-	set := policy.Set{Identity: c.policies}
 	var keys *contextKeys // nil where no policy asks for any
-	if set.Conditional() {
+	if c.set != nil && c.set.Conditional() {
 		keys = contextKeyPool.Get().(*contextKeys)
 		keys.caller, keys.clock = c, g.clock
 		defer keys.release()
@@ -89,7 +88,7 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 			if keys != nil {
 				req.Context, req.Keys = a.Context, keys
 			}
-			d = set.Decide(&req)
+			d = c.set.Decide(&req)
 		}
 		allowed := d.Effect == policy.Allow
 		if g.record != nil && (!allowed || g.recordAllowed) {
@@ -102,14 +101,15 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 	return nil
 }
 
-// foreign reports whether resource is an ARN in another account than c's. ARNs without an account are nobody's.
+// foreign reports whether resource is an ARN in another account than c's. ARNs without an account are nobody's, and AWS's own
+// are everybody's.
 func (c *Caller) foreign(resource string) bool {
 	rest, ok := strings.CutPrefix(resource, "arn:")
 	for i := 0; i < 3 && ok; i++ { // partition, service, Region
 		_, rest, ok = strings.Cut(rest, ":")
 	}
 	account, _, ok2 := strings.Cut(rest, ":")
-	return ok && ok2 && account != "" && account != c.Account
+	return ok && ok2 && account != "" && account != c.Account && account != awsAccount
 }
 
 // denial is the error in AWS's words. Source:
@@ -174,8 +174,27 @@ var contextKeyNames = [...]string{
 	keyUserAgent:             "aws:UserAgent",
 }
 
+// A principalTag is a tag of a principal as a context key.
+type principalTag struct {
+	name   string // aws:PrincipalTag/team
+	values []string
+}
+
+func principalTags(tags []Tag) []principalTag {
+	var out []principalTag
+	for _, t := range tags {
+		out = append(out, principalTag{"aws:PrincipalTag/" + t.Key, []string{t.Value}})
+	}
+	return out
+}
+
 // Lookup implements policy.Keys.
 func (k *contextKeys) Lookup(key string) (name string, values []string) {
+	for i := range k.caller.tags {
+		if t := &k.caller.tags[i]; len(t.name) == len(key) && strings.EqualFold(t.name, key) {
+			return t.name, t.values
+		}
+	}
 	for i, name := range contextKeyNames {
 		if len(name) != len(key) || !strings.EqualFold(name, key) {
 			continue

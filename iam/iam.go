@@ -1,6 +1,6 @@
 // Package iam knows who is calling and decides, through package policy, whether they may. It holds accounts, users and
 // keys; it verifies AWS Signature Version 4, or an API key of Amazon Bedrock, on the raw request; and Guard.Check decides
-// and records in one call.
+// and records in one call. It is also where users, groups, roles, keys and policies are managed.
 package iam
 
 import (
@@ -24,9 +24,10 @@ type Caller struct {
 
 	BearerTokenType string // ShortTerm or LongTerm for who came with an API key, else ""
 
-	policies []*policy.Policy // the identity-based policies as of authentication
-	open     bool             // Region is only the default: see Locate
-	origin   origin           // what the request itself said when it was authenticated
+	set    *policy.Set // what it may do, as of authentication; nil for root
+	tags   []principalTag
+	open   bool   // Region is only the default: see Locate
+	origin origin // what the request itself said when it was authenticated
 }
 
 // Access is one thing to be allowed: an action on a resource, with the context keys that only the request's domain
@@ -47,28 +48,60 @@ type Decision struct {
 	policy.Decision
 }
 
-// Account is an account: a boundary that owns users and everything they make.
+// Account is an account: a boundary that owns entities and everything they make.
 type Account struct {
 	ID        string // 12 digits
 	CreatedAt time.Time
 }
 
-// User is an IAM user.
-type User struct {
+// Kind is what an Entity is. Its text is that of ARNs.
+type Kind string
+
+// The kinds of entities: what policies are attached to.
+const (
+	UserKind  Kind = "user"
+	GroupKind Kind = "group"
+	RoleKind  Kind = "role"
+)
+
+// Entity is a user, a group or a role.
+type Entity struct {
 	Account   string
-	Name      string
-	ID        string // AIDA and 17 of [A-Z2-7]
+	Kind      Kind
+	Name      string // kept as it was given; unique among the account's of its kind, whatever its case
+	Path      string // "/" or "/division/team/"
+	ID        string // AIDA (user), AGPA (group) or AROA (role) and 17 of [A-Z2-7]; never used again
 	CreatedAt time.Time
+	Boundary  string // the ARN of the managed policy that bounds its permissions; "" is none; not of groups
+	Tags      []Tag  // sorted by key; not of groups
+
+	// Of roles.
+	Trust       string        // the document that says who may assume it, as it was given
+	Description string        //
+	MaxSession  time.Duration // the longest that a session of it may last; whole seconds
 }
 
-// ARN returns the user's ARN.
-func (u *User) ARN() string { return "arn:aws:iam::" + u.Account + ":user/" + u.Name }
+// ARN returns the entity's ARN.
+func (e *Entity) ARN() string { return entityARN(e.Account, e.Kind, e.Path, e.Name) }
+
+func entityARN(account string, kind Kind, path, name string) string {
+	return "arn:aws:iam::" + account + ":" + string(kind) + path + name
+}
+
+// Tag is a key with its value. Keys that differ in case only are one key.
+type Tag struct{ Key, Value string }
+
+// Member says that a user is in a group.
+type Member struct {
+	Group string // Entity.ID
+	User  string // Entity.ID
+}
 
 // AccessKey is a long-term access key of a user or of an account's root.
 type AccessKey struct {
 	ID        string // AKIA and 16 of [A-Z2-7]; root's may be whatever the installation was given
 	Account   string
-	User      string // "" is the account's root
+	Owner     string // Entity.ID; "" is the account's root
 	Secret    []byte // sealed, see Sealer; nil where keys are listed
 	Active    bool
 	CreatedAt time.Time
@@ -79,48 +112,78 @@ type BearerKey struct {
 	ID        string // ACCA and 17 of [A-Z2-7]
 	Alias     string // the part of it that is no secret: "alice-at-123456789012"; unique
 	Account   string
-	User      string
+	Owner     string // Entity.ID of a user
 	Hash      []byte // SHA-256 of the secret; nil where keys are listed
 	Active    bool
 	CreatedAt time.Time
 	ExpiresAt time.Time // zero: never
 }
 
-// UserPolicy is an inline policy of a user.
-type UserPolicy struct {
-	Account   string
-	User      string
+// InlinePolicy is a policy that is part of a user, group or role.
+type InlinePolicy struct {
+	Owner     string // Entity.ID
 	Name      string
 	Document  string // as it was given
 	UpdatedAt time.Time
 }
 
-// State is everything a Store holds, as of one revision. Lists are sorted by their keys.
+// ManagedPolicy is a policy that stands by itself and is attached to entities. Those of AWS have the account "aws".
+type ManagedPolicy struct {
+	Account     string
+	Name        string // unique in the account, whatever its case
+	Path        string
+	ID          string // ANPA and 17 of [A-Z2-7]
+	Description string
+	Default     int // the number of the version that counts
+	Last        int // the highest number that a version has had: none is given twice
+	CreatedAt   time.Time
+	UpdatedAt   time.Time
+	Tags        []Tag // sorted by key
+}
+
+// ARN returns the policy's ARN.
+func (p *ManagedPolicy) ARN() string {
+	return "arn:aws:iam::" + p.Account + ":policy" + p.Path + p.Name
+}
+
+// PolicyVersion is one of a managed policy's documents.
+type PolicyVersion struct {
+	Policy    string // ManagedPolicy.ID
+	Number    int    // from 1: the API's v1
+	Document  string // as it was given
+	CreatedAt time.Time
+}
+
+// Attachment says that a managed policy is attached to an entity.
+type Attachment struct {
+	Owner  string // Entity.ID
+	Policy string // its ARN
+}
+
+// Rows is what a Store holds. Lists are sorted by their keys, which are the fields named here.
+type Rows struct {
+	Accounts    []Account       // ID
+	Entities    []Entity        // ID
+	Members     []Member        // Group, User
+	Keys        []AccessKey     // ID
+	Bearers     []BearerKey     // ID
+	Inline      []InlinePolicy  // Owner, Name
+	Managed     []ManagedPolicy // ID
+	Versions    []PolicyVersion // Policy, Number
+	Attachments []Attachment    // Owner, Policy
+}
+
+// State is everything a Store holds, as of one revision.
 type State struct {
 	Revision int64
-	Accounts []Account
-	Users    []User
-	Keys     []AccessKey
-	Bearers  []BearerKey
-	Policies []UserPolicy
+	Rows
 }
 
-// Changes is what one Store.ChangePrincipals does: first it deletes, then it puts. A put replaces what has the same key (Account.ID;
-// User.Account and Name; AccessKey.ID; BearerKey.ID; UserPolicy.Account, User and Name). Deleting what is not there is no
-// error.
-type Changes struct {
-	DeleteKeys     []string     // AccessKey.ID
-	DeleteBearers  []string     // BearerKey.ID
-	DeletePolicies []UserPolicy // only the key's fields count
-	DeleteUsers    []User       // only the key's fields count
-	PutAccounts    []Account
-	PutUsers       []User
-	PutKeys        []AccessKey
-	PutBearers     []BearerKey
-	PutPolicies    []UserPolicy
-}
+// Changes is what one Store.ChangePrincipals does: first it deletes, then it puts. A put replaces what has the same key. Of
+// what is deleted only the key counts; deleting what is not there is no error. Accounts are never deleted.
+type Changes struct{ Delete, Put Rows }
 
-// Store keeps accounts, users, keys and policies. Its rules are few, since a Directory decides on a whole State and
+// Store keeps accounts, entities, keys and policies. Its rules are few, since a Directory decides on a whole State and
 // applies what it decided only if nothing changed in between. Times are kept to the millisecond, in UTC.
 type Store interface {
 	// Revision returns the number of changes of domain "iam" so far; any process on the same database sees it grow.

@@ -3,14 +3,210 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"strings"
 	"time"
 
 	"outcrop/iam"
+	"outcrop/profile"
 )
 
 var _ iam.Store = (*Store)(nil)
 
 const iamDomain = "iam"
+
+// An iamTable is how rows of one kind are kept.
+type iamTable[T any] struct {
+	name   string
+	key    []string // the columns that are the key
+	rest   []string // the others
+	scan   func(*sql.Rows, *T) error
+	values func(*T) ([]any, error) // the key's first
+}
+
+var (
+	iamAccounts = iamTable[iam.Account]{
+		"iam_account", []string{"id"}, []string{"created_at"},
+		func(rows *sql.Rows, a *iam.Account) error { return rows.Scan(&a.ID, (*millis)(&a.CreatedAt)) },
+		func(a *iam.Account) ([]any, error) { return []any{a.ID, a.CreatedAt.UnixMilli()}, nil },
+	}
+	iamEntities = iamTable[iam.Entity]{
+		"iam_entity", []string{"id"}, []string{"account", "kind", "name", "path", "created_at", "boundary", "tags", "trust", "description", "max_session"},
+		func(rows *sql.Rows, e *iam.Entity) error {
+			var tags string
+			var seconds int64
+			err := rows.Scan(&e.ID, &e.Account, &e.Kind, &e.Name, &e.Path, (*millis)(&e.CreatedAt), &e.Boundary, &tags, &e.Trust, &e.Description, &seconds)
+			if err != nil {
+				return err
+			}
+			e.MaxSession = time.Duration(seconds) * time.Second
+			e.Tags, err = decodeIAMTags(tags)
+			return err
+		},
+		func(e *iam.Entity) ([]any, error) {
+			tags, err := encodeIAMTags(e.Tags)
+			return []any{e.ID, e.Account, e.Kind, e.Name, e.Path, e.CreatedAt.UnixMilli(), e.Boundary, tags, e.Trust, e.Description, int64(e.MaxSession / time.Second)}, err
+		},
+	}
+	iamMembers = iamTable[iam.Member]{
+		"iam_member", []string{"group_id", "user_id"}, nil,
+		func(rows *sql.Rows, m *iam.Member) error { return rows.Scan(&m.Group, &m.User) },
+		func(m *iam.Member) ([]any, error) { return []any{m.Group, m.User}, nil },
+	}
+	iamKeys = iamTable[iam.AccessKey]{
+		"iam_key", []string{"id"}, []string{"account", "owner", "secret", "active", "created_at"},
+		func(rows *sql.Rows, k *iam.AccessKey) error {
+			return rows.Scan(&k.ID, &k.Account, &k.Owner, &k.Secret, &k.Active, (*millis)(&k.CreatedAt))
+		},
+		func(k *iam.AccessKey) ([]any, error) {
+			return []any{k.ID, k.Account, k.Owner, k.Secret, k.Active, k.CreatedAt.UnixMilli()}, nil
+		},
+	}
+	iamBearers = iamTable[iam.BearerKey]{
+		"iam_bearer", []string{"id"}, []string{"alias", "account", "owner", "hash", "active", "created_at", "expires_at"},
+		func(rows *sql.Rows, k *iam.BearerKey) error {
+			return rows.Scan(&k.ID, &k.Alias, &k.Account, &k.Owner, &k.Hash, &k.Active, (*millis)(&k.CreatedAt), (*millis)(&k.ExpiresAt))
+		},
+		func(k *iam.BearerKey) ([]any, error) {
+			expires := sql.NullInt64{Int64: k.ExpiresAt.UnixMilli(), Valid: !k.ExpiresAt.IsZero()}
+			return []any{k.ID, k.Alias, k.Account, k.Owner, k.Hash, k.Active, k.CreatedAt.UnixMilli(), expires}, nil
+		},
+	}
+	iamInline = iamTable[iam.InlinePolicy]{
+		"iam_inline_policy", []string{"owner", "name"}, []string{"document", "updated_at"},
+		func(rows *sql.Rows, p *iam.InlinePolicy) error {
+			return rows.Scan(&p.Owner, &p.Name, &p.Document, (*millis)(&p.UpdatedAt))
+		},
+		func(p *iam.InlinePolicy) ([]any, error) {
+			return []any{p.Owner, p.Name, p.Document, p.UpdatedAt.UnixMilli()}, nil
+		},
+	}
+	iamManaged = iamTable[iam.ManagedPolicy]{
+		"iam_policy", []string{"id"}, []string{"account", "name", "path", "description", "default_version", "last_version", "created_at", "updated_at", "tags"},
+		func(rows *sql.Rows, p *iam.ManagedPolicy) error {
+			var tags string
+			err := rows.Scan(&p.ID, &p.Account, &p.Name, &p.Path, &p.Description, &p.Default, &p.Last, (*millis)(&p.CreatedAt), (*millis)(&p.UpdatedAt), &tags)
+			if err != nil {
+				return err
+			}
+			p.Tags, err = decodeIAMTags(tags)
+			return err
+		},
+		func(p *iam.ManagedPolicy) ([]any, error) {
+			tags, err := encodeIAMTags(p.Tags)
+			return []any{p.ID, p.Account, p.Name, p.Path, p.Description, p.Default, p.Last, p.CreatedAt.UnixMilli(), p.UpdatedAt.UnixMilli(), tags}, err
+		},
+	}
+	iamVersions = iamTable[iam.PolicyVersion]{
+		"iam_policy_version", []string{"policy", "number"}, []string{"document", "created_at"},
+		func(rows *sql.Rows, v *iam.PolicyVersion) error {
+			return rows.Scan(&v.Policy, &v.Number, &v.Document, (*millis)(&v.CreatedAt))
+		},
+		func(v *iam.PolicyVersion) ([]any, error) {
+			return []any{v.Policy, v.Number, v.Document, v.CreatedAt.UnixMilli()}, nil
+		},
+	}
+	iamAttachments = iamTable[iam.Attachment]{
+		"iam_attachment", []string{"owner", "policy"}, nil,
+		func(rows *sql.Rows, a *iam.Attachment) error { return rows.Scan(&a.Owner, &a.Policy) },
+		func(a *iam.Attachment) ([]any, error) { return []any{a.Owner, a.Policy}, nil },
+	}
+)
+
+// millis scans milliseconds since 1970 into a time in UTC, NULL into the zero time.
+type millis time.Time
+
+// Scan implements sql.Scanner.
+func (m *millis) Scan(v any) error {
+	switch v := v.(type) {
+	case nil:
+		*m = millis{}
+	case int64:
+		*m = millis(time.UnixMilli(v).UTC())
+	default:
+		return fmt.Errorf("a time is a %T", v)
+	}
+	return nil
+}
+
+// encodeIAMTags is encodeTags.
+func encodeIAMTags(tags []iam.Tag) (string, error) {
+	out := make([]profile.Tag, len(tags))
+	for i, t := range tags {
+		out[i] = profile.Tag(t)
+	}
+	return encodeTags(out)
+}
+
+// decodeIAMTags is decodeTags, nil where there are none.
+func decodeIAMTags(text string) ([]iam.Tag, error) {
+	tags, err := decodeTags(text)
+	var out []iam.Tag
+	for _, t := range tags {
+		out = append(out, iam.Tag(t))
+	}
+	return out, err
+}
+
+// load reads all rows, by key.
+func (t *iamTable[T]) load(ctx context.Context, tx *sql.Tx) ([]T, error) {
+	columns := append(t.key[:len(t.key):len(t.key)], t.rest...)
+	rows, err := tx.QueryContext(ctx, `SELECT `+strings.Join(columns, ", ")+` FROM `+t.name+` ORDER BY `+strings.Join(t.key, ", "))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []T
+	for rows.Next() {
+		var v T
+		if err := t.scan(rows, &v); err != nil {
+			return nil, fmt.Errorf("%s: %w", t.name, err)
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+// delete removes rows, of which only the key counts.
+func (t *iamTable[T]) delete(ctx context.Context, tx *sql.Tx, rows []T) error {
+	var where []string
+	for i, c := range t.key {
+		where = append(where, fmt.Sprintf("%s = $%d", c, i+1))
+	}
+	return t.exec(ctx, tx, rows, `DELETE FROM `+t.name+` WHERE `+strings.Join(where, " AND "), len(t.key))
+}
+
+// put inserts rows, or replaces those with the same key.
+func (t *iamTable[T]) put(ctx context.Context, tx *sql.Tx, rows []T) error {
+	columns := append(t.key[:len(t.key):len(t.key)], t.rest...)
+	var places, set []string
+	for i := range columns {
+		places = append(places, fmt.Sprintf("$%d", i+1))
+	}
+	for _, c := range t.rest {
+		set = append(set, c+" = excluded."+c)
+	}
+	do := "NOTHING"
+	if len(set) > 0 {
+		do = "UPDATE SET " + strings.Join(set, ", ")
+	}
+	return t.exec(ctx, tx, rows, `INSERT INTO `+t.name+` (`+strings.Join(columns, ", ")+`) VALUES (`+strings.Join(places, ", ")+`)
+		ON CONFLICT (`+strings.Join(t.key, ", ")+`) DO `+do, len(columns))
+}
+
+// exec runs query for each row with the first n of its values.
+func (t *iamTable[T]) exec(ctx context.Context, tx *sql.Tx, rows []T, query string, n int) error {
+	for i := range rows {
+		values, err := t.values(&rows[i])
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, query, values[:n]...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Principals implements iam.Store.
 func (s *Store) Principals(ctx context.Context) (*iam.State, error) {
@@ -23,82 +219,25 @@ func (s *Store) Principals(ctx context.Context) (*iam.State, error) {
 
 	st := &iam.State{}
 	err = tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(number), 0) FROM revision WHERE domain = $1`, iamDomain).Scan(&st.Revision)
-	if err != nil {
-		return nil, err
+	for _, load := range []func() error{
+		func() (err error) { st.Accounts, err = iamAccounts.load(ctx, tx); return err },
+		func() (err error) { st.Entities, err = iamEntities.load(ctx, tx); return err },
+		func() (err error) { st.Members, err = iamMembers.load(ctx, tx); return err },
+		func() (err error) { st.Keys, err = iamKeys.load(ctx, tx); return err },
+		func() (err error) { st.Bearers, err = iamBearers.load(ctx, tx); return err },
+		func() (err error) { st.Inline, err = iamInline.load(ctx, tx); return err },
+		func() (err error) { st.Managed, err = iamManaged.load(ctx, tx); return err },
+		func() (err error) { st.Versions, err = iamVersions.load(ctx, tx); return err },
+		func() (err error) { st.Attachments, err = iamAttachments.load(ctx, tx); return err },
+	} {
+		if err == nil {
+			err = load()
+		}
 	}
-	st.Accounts, err = collect(ctx, tx, `SELECT id, created_at FROM iam_account ORDER BY id`,
-		func(rows *sql.Rows, a *iam.Account) error {
-			var created int64
-			err := rows.Scan(&a.ID, &created)
-			a.CreatedAt = time.UnixMilli(created).UTC()
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	st.Users, err = collect(ctx, tx, `SELECT account, name, id, created_at FROM iam_user ORDER BY account, name`,
-		func(rows *sql.Rows, u *iam.User) error {
-			var created int64
-			err := rows.Scan(&u.Account, &u.Name, &u.ID, &created)
-			u.CreatedAt = time.UnixMilli(created).UTC()
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	st.Keys, err = collect(ctx, tx, `SELECT id, account, user_name, secret, active, created_at FROM iam_access_key ORDER BY id`,
-		func(rows *sql.Rows, k *iam.AccessKey) error {
-			var created int64
-			err := rows.Scan(&k.ID, &k.Account, &k.User, &k.Secret, &k.Active, &created)
-			k.CreatedAt = time.UnixMilli(created).UTC()
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	st.Bearers, err = collect(ctx, tx, `SELECT id, alias, account, user_name, hash, active, created_at, expires_at FROM iam_bearer_key ORDER BY id`,
-		func(rows *sql.Rows, k *iam.BearerKey) error {
-			var created int64
-			var expires sql.NullInt64
-			err := rows.Scan(&k.ID, &k.Alias, &k.Account, &k.User, &k.Hash, &k.Active, &created, &expires)
-			k.CreatedAt = time.UnixMilli(created).UTC()
-			if expires.Valid {
-				k.ExpiresAt = time.UnixMilli(expires.Int64).UTC()
-			}
-			return err
-		})
-	if err != nil {
-		return nil, err
-	}
-	st.Policies, err = collect(ctx, tx, `SELECT account, user_name, name, document, updated_at FROM iam_user_policy ORDER BY account, user_name, name`,
-		func(rows *sql.Rows, p *iam.UserPolicy) error {
-			var updated int64
-			err := rows.Scan(&p.Account, &p.User, &p.Name, &p.Document, &updated)
-			p.UpdatedAt = time.UnixMilli(updated).UTC()
-			return err
-		})
 	if err != nil {
 		return nil, err
 	}
 	return st, nil
-}
-
-// collect runs a query and scans each row into a new T.
-func collect[T any](ctx context.Context, tx *sql.Tx, query string, scan func(*sql.Rows, *T) error) ([]T, error) {
-	rows, err := tx.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []T
-	for rows.Next() {
-		var v T
-		if err := scan(rows, &v); err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, rows.Err()
 }
 
 // ChangePrincipals implements iam.Store.
@@ -115,64 +254,27 @@ func (s *Store) ChangePrincipals(ctx context.Context, revision int64, c iam.Chan
 		if now != revision+1 {
 			return iam.ErrStale
 		}
-		exec := func(query string, args ...any) error {
-			_, err := tx.ExecContext(ctx, query, args...)
-			return err
-		}
-		for _, id := range c.DeleteKeys {
-			if err := exec(`DELETE FROM iam_access_key WHERE id = $1`, id); err != nil {
-				return err
-			}
-		}
-		for _, id := range c.DeleteBearers {
-			if err := exec(`DELETE FROM iam_bearer_key WHERE id = $1`, id); err != nil {
-				return err
-			}
-		}
-		for _, p := range c.DeletePolicies {
-			if err := exec(`DELETE FROM iam_user_policy WHERE account = $1 AND user_name = $2 AND name = $3`, p.Account, p.User, p.Name); err != nil {
-				return err
-			}
-		}
-		for _, u := range c.DeleteUsers {
-			if err := exec(`DELETE FROM iam_user WHERE account = $1 AND name = $2`, u.Account, u.Name); err != nil {
-				return err
-			}
-		}
-		for _, a := range c.PutAccounts {
-			if err := exec(`INSERT INTO iam_account (id, created_at) VALUES ($1, $2)
-				ON CONFLICT (id) DO UPDATE SET created_at = excluded.created_at`, a.ID, a.CreatedAt.UnixMilli()); err != nil {
-				return err
-			}
-		}
-		for _, u := range c.PutUsers {
-			if err := exec(`INSERT INTO iam_user (account, name, id, created_at) VALUES ($1, $2, $3, $4)
-				ON CONFLICT (account, name) DO UPDATE SET id = excluded.id, created_at = excluded.created_at`,
-				u.Account, u.Name, u.ID, u.CreatedAt.UnixMilli()); err != nil {
-				return err
-			}
-		}
-		for _, k := range c.PutKeys {
-			if err := exec(`INSERT INTO iam_access_key (id, account, user_name, secret, active, created_at) VALUES ($1, $2, $3, $4, $5, $6)
-				ON CONFLICT (id) DO UPDATE SET account = excluded.account, user_name = excluded.user_name, secret = excluded.secret,
-					active = excluded.active, created_at = excluded.created_at`,
-				k.ID, k.Account, k.User, k.Secret, k.Active, k.CreatedAt.UnixMilli()); err != nil {
-				return err
-			}
-		}
-		for _, k := range c.PutBearers {
-			expires := sql.NullInt64{Int64: k.ExpiresAt.UnixMilli(), Valid: !k.ExpiresAt.IsZero()}
-			if err := exec(`INSERT INTO iam_bearer_key (id, alias, account, user_name, hash, active, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-				ON CONFLICT (id) DO UPDATE SET alias = excluded.alias, account = excluded.account, user_name = excluded.user_name, hash = excluded.hash,
-					active = excluded.active, created_at = excluded.created_at, expires_at = excluded.expires_at`,
-				k.ID, k.Alias, k.Account, k.User, k.Hash, k.Active, k.CreatedAt.UnixMilli(), expires); err != nil {
-				return err
-			}
-		}
-		for _, p := range c.PutPolicies {
-			if err := exec(`INSERT INTO iam_user_policy (account, user_name, name, document, updated_at) VALUES ($1, $2, $3, $4, $5)
-				ON CONFLICT (account, user_name, name) DO UPDATE SET document = excluded.document, updated_at = excluded.updated_at`,
-				p.Account, p.User, p.Name, p.Document, p.UpdatedAt.UnixMilli()); err != nil {
+		// What refers to other rows is deleted before them and put after them.
+		for _, do := range []func() error{
+			func() error { return iamAttachments.delete(ctx, tx, c.Delete.Attachments) },
+			func() error { return iamVersions.delete(ctx, tx, c.Delete.Versions) },
+			func() error { return iamManaged.delete(ctx, tx, c.Delete.Managed) },
+			func() error { return iamInline.delete(ctx, tx, c.Delete.Inline) },
+			func() error { return iamBearers.delete(ctx, tx, c.Delete.Bearers) },
+			func() error { return iamKeys.delete(ctx, tx, c.Delete.Keys) },
+			func() error { return iamMembers.delete(ctx, tx, c.Delete.Members) },
+			func() error { return iamEntities.delete(ctx, tx, c.Delete.Entities) },
+			func() error { return iamAccounts.put(ctx, tx, c.Put.Accounts) },
+			func() error { return iamEntities.put(ctx, tx, c.Put.Entities) },
+			func() error { return iamMembers.put(ctx, tx, c.Put.Members) },
+			func() error { return iamKeys.put(ctx, tx, c.Put.Keys) },
+			func() error { return iamBearers.put(ctx, tx, c.Put.Bearers) },
+			func() error { return iamInline.put(ctx, tx, c.Put.Inline) },
+			func() error { return iamManaged.put(ctx, tx, c.Put.Managed) },
+			func() error { return iamVersions.put(ctx, tx, c.Put.Versions) },
+			func() error { return iamAttachments.put(ctx, tx, c.Put.Attachments) },
+		} {
+			if err := do(); err != nil {
 				return err
 			}
 		}

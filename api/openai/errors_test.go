@@ -14,7 +14,7 @@ func TestProblems(t *testing.T) {
 	statuses := map[string][]int{invalidRequest: {400, 401, 403, 404, 409, 413}, "requests": {429}, serverError: {500, 503, 504}}
 	elsewhere := map[fault.Kind]bool{ // of the control plane, of Cost Explorer and of IAM
 		fault.TooManyTags: true, fault.InvalidNextToken: true, fault.LimitExceeded: true, fault.DataUnavailable: true,
-		fault.InUse: true, fault.Stale: true, fault.MalformedPolicy: true, fault.InvalidInput: true, fault.NotSupported: true,
+		fault.InUse: true, fault.Stale: true, fault.MalformedPolicy: true, fault.InvalidInput: true,
 	}
 	for _, k := range fault.Kinds() {
 		e, ok := exception(k)

@@ -87,32 +87,28 @@ func usersCommand() *cobra.Command {
 			}),
 		folderFlags(&cobra.Command{Use: "delete-policy USER NAME", Short: "Take an inline policy from a user", Args: cobra.ExactArgs(2)},
 			func(ctx context.Context, f *folder, args []string) error {
-				return f.people.DeleteUserPolicy(ctx, f.account, args[0], args[1])
+				return f.people.DeleteInline(ctx, f.account, iam.UserKind, args[0], args[1])
 			}),
 	)
 	return cmd
 }
 
 func listUsers(ctx context.Context, f *folder, _ []string) error {
-	users, err := f.people.ListUsers(ctx, f.account)
+	o, err := f.people.Roster(ctx, f.account)
 	if err != nil {
 		return err
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tARN\tCREATED\tPOLICIES")
-	for _, u := range users {
-		policies, err := f.people.ListUserPolicies(ctx, f.account, u.Name)
-		if err != nil {
-			return err
+	for _, u := range o.Entities(iam.UserKind, "/") {
+		var names []string
+		for _, p := range o.Inline(u) {
+			names = append(names, p.Name)
 		}
-		names := ""
-		for i, p := range policies {
-			if i > 0 {
-				names += ","
-			}
-			names += p.Name
+		for _, p := range o.Attached(u) {
+			names = append(names, p.ARN())
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.ARN(), u.CreatedAt.UTC().Format(time.RFC3339), names)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.Name, u.ARN(), u.CreatedAt.UTC().Format(time.RFC3339), strings.Join(names, ","))
 	}
 	return w.Flush()
 }
@@ -184,11 +180,11 @@ func keysCommand() *cobra.Command {
 func isBearer(id string) bool { return strings.HasPrefix(id, "ACCA") }
 
 func listKeys(ctx context.Context, f *folder, args []string) error {
-	keys, err := f.people.ListAccessKeys(ctx, f.account, args[0])
+	o, err := f.people.Roster(ctx, f.account)
 	if err != nil {
 		return err
 	}
-	bearers, err := f.people.ListBearerKeys(ctx, f.account, args[0])
+	user, err := o.Entity(iam.UserKind, args[0])
 	if err != nil {
 		return err
 	}
@@ -207,10 +203,10 @@ func listKeys(ctx context.Context, f *folder, args []string) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", id, kind, status, created.UTC().Format(time.RFC3339), end)
 	}
-	for _, k := range keys {
+	for _, k := range o.Keys(user) {
 		line(k.ID, "access key", k.Active, k.CreatedAt, time.Time{})
 	}
-	for _, k := range bearers {
+	for _, k := range o.Bearers(user) {
 		line(k.ID, "API key", k.Active, k.CreatedAt, k.ExpiresAt)
 	}
 	return w.Flush()
@@ -233,7 +229,7 @@ func createBearer(ctx context.Context, f *folder, user string, days int, asJSON 
 			return err
 		}
 		undo = func(err error) error {
-			return errors.Join(err, f.people.DeleteUserPolicy(ctx, f.account, user, limitedAccess), f.people.DeleteUser(ctx, f.account, user))
+			return errors.Join(err, f.people.DeleteInline(ctx, f.account, iam.UserKind, user, limitedAccess), f.people.DeleteUser(ctx, f.account, user))
 		}
 		if err := f.people.PutUserPolicy(ctx, f.account, user, limitedAccess, []byte(limitedAccessDocument)); err != nil {
 			return undo(err)
@@ -248,13 +244,13 @@ func createBearer(ctx context.Context, f *folder, user string, days int, asJSON 
 		return printJSON(struct {
 			UserName, ServiceSpecificCredentialId, ServiceCredentialAlias, ServiceCredentialSecret string
 			ExpirationDate                                                                         time.Time `json:",omitzero"`
-		}{key.User, key.ID, key.Alias, token, key.ExpiresAt})
+		}{user, key.ID, key.Alias, token, key.ExpiresAt})
 	}
 	expires := "never"
 	if !key.ExpiresAt.IsZero() {
 		expires = key.ExpiresAt.Format(time.RFC3339)
 	}
-	fmt.Printf("UserName      %s\nCredentialId  %s\nExpires       %s\nAPIKey        %s\n", key.User, key.ID, expires, token)
+	fmt.Printf("UserName      %s\nCredentialId  %s\nExpires       %s\nAPIKey        %s\n", user, key.ID, expires, token)
 	fmt.Printf("\nTo use it, after eval \"$(outcrop env)\":\nexport AWS_BEARER_TOKEN_BEDROCK=%s\n", shellQuote(token))
 	return nil
 }

@@ -15,22 +15,31 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 	const account = "123456789012"
 	at := time.Date(2026, 11, 23, 11, 35, 12, 345e6, time.UTC)
 	account1 := iam.Account{ID: account, CreatedAt: at}
-	alice := iam.User{Account: account, Name: "Alice", ID: "AIDAALICE", CreatedAt: at}
-	bob := iam.User{Account: account, Name: "bob", ID: "AIDABOB", CreatedAt: at.Add(time.Second)}
-	rootKey := iam.AccessKey{ID: "AKIAROOT", Account: account, Secret: []byte{0, 1, 255}, Active: true, CreatedAt: at}
-	aliceKey := iam.AccessKey{ID: "AKIAALICE", Account: account, User: "Alice", Secret: []byte("sealed"), CreatedAt: at}
-	bearer := iam.BearerKey{ID: "ACCAALICE", Alias: "Alice-at-" + account, Account: account, User: "Alice", Hash: []byte{255, 0, 1}, Active: true, CreatedAt: at, ExpiresAt: at.AddDate(0, 0, 30)}
-	bearer2 := iam.BearerKey{ID: "ACCAALICE2", Alias: "Alice+1-at-" + account, Account: account, User: "Alice", Hash: []byte("hash"), CreatedAt: at}
-	allow := iam.UserPolicy{Account: account, User: "Alice", Name: "allow", Document: "{\"é\":\n1}", UpdatedAt: at}
-	deny := iam.UserPolicy{Account: account, User: "Alice", Name: "deny", Document: "{}", UpdatedAt: at}
-
-	full := iam.Changes{
-		PutAccounts: []iam.Account{account1},
-		PutUsers:    []iam.User{bob, alice},
-		PutKeys:     []iam.AccessKey{rootKey, aliceKey},
-		PutBearers:  []iam.BearerKey{bearer2, bearer},
-		PutPolicies: []iam.UserPolicy{deny, allow},
+	alice := iam.Entity{
+		Account: account, Kind: iam.UserKind, Name: "Alice", Path: "/team/", ID: "AIDAALICE", CreatedAt: at, Boundary: "arn:aws:iam::aws:policy/AmazonBedrockReadOnly",
+		Tags: []iam.Tag{{Key: "a", Value: ""}, {Key: "é", Value: "\"x\n"}},
 	}
+	bob := iam.Entity{Account: account, Kind: iam.UserKind, Name: "bob", Path: "/", ID: "AIDABOB", CreatedAt: at.Add(time.Second)}
+	group := iam.Entity{Account: account, Kind: iam.GroupKind, Name: "alice", Path: "/", ID: "AGPAGROUP", CreatedAt: at}
+	role := iam.Entity{Account: account, Kind: iam.RoleKind, Name: "alice", Path: "/", ID: "AROAROLE", CreatedAt: at, Trust: "{ }", Description: "to test", MaxSession: 90 * time.Minute}
+	member := iam.Member{Group: group.ID, User: alice.ID}
+	rootKey := iam.AccessKey{ID: "AKIAROOT", Account: account, Secret: []byte{0, 1, 255}, Active: true, CreatedAt: at}
+	aliceKey := iam.AccessKey{ID: "AKIAALICE", Account: account, Owner: alice.ID, Secret: []byte("sealed"), CreatedAt: at}
+	bearer := iam.BearerKey{ID: "ACCAALICE", Alias: "Alice-at-" + account, Account: account, Owner: alice.ID, Hash: []byte{255, 0, 1}, Active: true, CreatedAt: at, ExpiresAt: at.AddDate(0, 0, 30)}
+	bearer2 := iam.BearerKey{ID: "ACCAALICE2", Alias: "Alice+1-at-" + account, Account: account, Owner: alice.ID, Hash: []byte("hash"), CreatedAt: at}
+	allow := iam.InlinePolicy{Owner: alice.ID, Name: "allow", Document: "{\"é\":\n1}", UpdatedAt: at}
+	deny := iam.InlinePolicy{Owner: alice.ID, Name: "deny", Document: "{}", UpdatedAt: at}
+	managed := iam.ManagedPolicy{Account: account, Name: "Managed", Path: "/p/", ID: "ANPAMANAGED", Description: "d", Default: 3, Last: 4, CreatedAt: at, UpdatedAt: at.Add(time.Hour), Tags: []iam.Tag{{Key: "k", Value: "v"}}}
+	v3 := iam.PolicyVersion{Policy: managed.ID, Number: 3, Document: "{}", CreatedAt: at}
+	v10 := iam.PolicyVersion{Policy: managed.ID, Number: 10, Document: "{ }", CreatedAt: at}
+	attached := iam.Attachment{Owner: alice.ID, Policy: managed.ARN()}
+	attached2 := iam.Attachment{Owner: role.ID, Policy: "arn:aws:iam::aws:policy/AdministratorAccess"}
+
+	full := iam.Changes{Put: iam.Rows{
+		Accounts: []iam.Account{account1}, Entities: []iam.Entity{role, bob, group, alice}, Members: []iam.Member{member},
+		Keys: []iam.AccessKey{rootKey, aliceKey}, Bearers: []iam.BearerKey{bearer2, bearer}, Inline: []iam.InlinePolicy{deny, allow},
+		Managed: []iam.ManagedPolicy{managed}, Versions: []iam.PolicyVersion{v10, v3}, Attachments: []iam.Attachment{attached2, attached},
+	}}
 	load := func(t *testing.T, s iam.Store) *iam.State {
 		t.Helper()
 		st, err := s.Principals(t.Context())
@@ -67,14 +76,11 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 
 	t.Run("EverythingComesBackInOrder", func(t *testing.T) {
 		st := change(t, open(t), full)
-		want := &iam.State{
-			Revision: 1,
-			Accounts: []iam.Account{account1},
-			Users:    []iam.User{alice, bob},
-			Keys:     []iam.AccessKey{aliceKey, rootKey},
-			Bearers:  []iam.BearerKey{bearer, bearer2},
-			Policies: []iam.UserPolicy{allow, deny},
-		}
+		want := &iam.State{Revision: 1, Rows: iam.Rows{
+			Accounts: []iam.Account{account1}, Entities: []iam.Entity{group, alice, bob, role}, Members: []iam.Member{member},
+			Keys: []iam.AccessKey{aliceKey, rootKey}, Bearers: []iam.BearerKey{bearer, bearer2}, Inline: []iam.InlinePolicy{allow, deny},
+			Managed: []iam.ManagedPolicy{managed}, Versions: []iam.PolicyVersion{v3, v10}, Attachments: []iam.Attachment{attached, attached2},
+		}}
 		if !reflect.DeepEqual(st, want) {
 			t.Errorf("got  %+v\nwant %+v", st, want)
 		}
@@ -83,14 +89,24 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 	t.Run("PutReplaces", func(t *testing.T) {
 		s := open(t)
 		change(t, s, full)
-		k, p := aliceKey, allow
+		e, k, b, p, m, v := alice, aliceKey, bearer, allow, managed, v3
+		e.Name, e.Path, e.Boundary, e.Tags = "Alicia", "/", "", nil // everything stays with who gets another name
 		k.Active, k.Secret = true, []byte("other")
-		p.Document, p.UpdatedAt = "{ }", at.Add(time.Hour)
-		b := bearer
 		b.Active, b.ExpiresAt = false, time.Time{}
-		st := change(t, s, iam.Changes{PutKeys: []iam.AccessKey{k}, PutBearers: []iam.BearerKey{b}, PutPolicies: []iam.UserPolicy{p}})
-		if !reflect.DeepEqual(st.Keys, []iam.AccessKey{k, rootKey}) || !reflect.DeepEqual(st.Bearers, []iam.BearerKey{b, bearer2}) || !reflect.DeepEqual(st.Policies, []iam.UserPolicy{p, deny}) {
-			t.Errorf("got %+v", st)
+		p.Document, p.UpdatedAt = "{ }", at.Add(time.Hour)
+		m.Default, m.Tags = 10, nil
+		v.Document = "{  }"
+		st := change(t, s, iam.Changes{Put: iam.Rows{
+			Entities: []iam.Entity{e}, Members: []iam.Member{member}, Keys: []iam.AccessKey{k}, Bearers: []iam.BearerKey{b}, Inline: []iam.InlinePolicy{p},
+			Managed: []iam.ManagedPolicy{m}, Versions: []iam.PolicyVersion{v}, Attachments: []iam.Attachment{attached},
+		}})
+		want := iam.Rows{
+			Accounts: []iam.Account{account1}, Entities: []iam.Entity{group, e, bob, role}, Members: []iam.Member{member},
+			Keys: []iam.AccessKey{k, rootKey}, Bearers: []iam.BearerKey{b, bearer2}, Inline: []iam.InlinePolicy{p, deny},
+			Managed: []iam.ManagedPolicy{m}, Versions: []iam.PolicyVersion{v, v10}, Attachments: []iam.Attachment{attached, attached2},
+		}
+		if !reflect.DeepEqual(st.Rows, want) {
+			t.Errorf("got  %+v\nwant %+v", st.Rows, want)
 		}
 	})
 
@@ -98,15 +114,20 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		s := open(t)
 		change(t, s, full)
 		st := change(t, s, iam.Changes{
-			DeleteKeys:     []string{aliceKey.ID, "AKIANOSUCH"},
-			DeleteBearers:  []string{bearer.ID, bearer2.ID, "ACCANOSUCH"},
-			DeletePolicies: []iam.UserPolicy{{Account: account, User: "Alice", Name: "allow"}, {Account: account, User: "Alice", Name: "deny"}},
-			DeleteUsers:    []iam.User{{Account: account, Name: "Alice"}},
-			PutKeys:        []iam.AccessKey{aliceKey},
+			Delete: iam.Rows{
+				Entities: []iam.Entity{{ID: alice.ID}, {ID: "AIDANOSUCH"}}, Members: []iam.Member{member, {Group: group.ID, User: "AIDANOSUCH"}},
+				Keys: []iam.AccessKey{{ID: aliceKey.ID}, {ID: "AKIANOSUCH"}}, Bearers: []iam.BearerKey{{ID: bearer.ID}, {ID: bearer2.ID}},
+				Inline:  []iam.InlinePolicy{{Owner: alice.ID, Name: "allow"}, {Owner: alice.ID, Name: "deny"}},
+				Managed: []iam.ManagedPolicy{{ID: managed.ID}}, Versions: []iam.PolicyVersion{{Policy: managed.ID, Number: 3}, {Policy: managed.ID, Number: 10}},
+				Attachments: []iam.Attachment{attached},
+			},
+			Put: iam.Rows{Keys: []iam.AccessKey{aliceKey}},
 		})
-		want := &iam.State{Revision: 2, Accounts: []iam.Account{account1}, Users: []iam.User{bob}, Keys: []iam.AccessKey{aliceKey, rootKey}}
-		if !reflect.DeepEqual(st, want) {
-			t.Errorf("got  %+v\nwant %+v", st, want)
+		want := iam.Rows{
+			Accounts: []iam.Account{account1}, Entities: []iam.Entity{group, bob, role}, Keys: []iam.AccessKey{aliceKey, rootKey}, Attachments: []iam.Attachment{attached2},
+		}
+		if !reflect.DeepEqual(st.Rows, want) {
+			t.Errorf("got  %+v\nwant %+v", st.Rows, want)
 		}
 	})
 
@@ -114,7 +135,7 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		s := open(t)
 		before := change(t, s, full)
 		for _, revision := range []int64{before.Revision - 1, before.Revision + 1} {
-			err := s.ChangePrincipals(t.Context(), revision, iam.Changes{DeleteKeys: []string{rootKey.ID}})
+			err := s.ChangePrincipals(t.Context(), revision, iam.Changes{Delete: iam.Rows{Keys: []iam.AccessKey{rootKey}}})
 			if !errors.Is(err, iam.ErrStale) {
 				t.Fatalf("at revision %d: %v, want ErrStale", revision, err)
 			}
@@ -129,7 +150,7 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		before := change(t, s, full)
 		other := alice
 		other.Name, other.ID = "ALICE", "AIDAOTHER" // the name is taken in another case
-		err := s.ChangePrincipals(t.Context(), before.Revision, iam.Changes{DeleteKeys: []string{rootKey.ID}, PutUsers: []iam.User{other}})
+		err := s.ChangePrincipals(t.Context(), before.Revision, iam.Changes{Delete: iam.Rows{Keys: []iam.AccessKey{rootKey}}, Put: iam.Rows{Entities: []iam.Entity{other}}})
 		if err == nil {
 			t.Fatal("a second user of the same name was accepted")
 		}
@@ -143,7 +164,7 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		before := change(t, s, full)
 		other := bearer
 		other.ID = "ACCAOTHER"
-		if err := s.ChangePrincipals(t.Context(), before.Revision, iam.Changes{PutBearers: []iam.BearerKey{other}}); err == nil {
+		if err := s.ChangePrincipals(t.Context(), before.Revision, iam.Changes{Put: iam.Rows{Bearers: []iam.BearerKey{other}}}); err == nil {
 			t.Fatal("a second API key of the same alias was accepted")
 		}
 		if st := load(t, s); !reflect.DeepEqual(st, before) {
@@ -161,7 +182,7 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 			wg.Go(func() {
 				k := rootKey
 				k.ID += string(rune('A' + i))
-				errs[i] = s.ChangePrincipals(t.Context(), revision, iam.Changes{PutKeys: []iam.AccessKey{k}})
+				errs[i] = s.ChangePrincipals(t.Context(), revision, iam.Changes{Put: iam.Rows{Keys: []iam.AccessKey{k}}})
 			})
 		}
 		wg.Wait()
