@@ -54,6 +54,7 @@ var arrows = map[string][]string{
 	"api/bedrock":        {"wire", "profile", "catalog", "iam", "policy", "arn", "fault"},
 	"api/bedrockruntime": {"wire", "invoke", "upstream", "catalog", "dialect/*", "converse", "fault"},
 	"api/costexplorer":   {"wire", "cost", "iam", "ledger", "fault"},
+	"api/iam":            {"wire", "iam", "policy", "fault"},
 	"api/openai":         {"wire", "invoke", "upstream", "profile", "catalog", "iam", "dialect/openai", "converse", "fault"},
 	"api/outcrop":        {"wire", "invoke", "profile", "catalog", "iam", "arn", "fault"},
 	"api/sts":            {"wire", "fault"},

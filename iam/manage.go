@@ -85,6 +85,10 @@ func (d *Directory) Roster(ctx context.Context, account string) (*Roster, error)
 	return nil, noAccount(account)
 }
 
+// Served returns what an account has as it is served at this moment: what another process changed a moment ago may be missing.
+// It is nil for an account that there is not.
+func (d *Directory) Served(account string) *Roster { return d.current.Load().rosters[account] }
+
 // EnsureRoot makes sure that account exists and has a root access key. With an empty id a key is made if there is
 // none, and one that is there stays. With an id and a secret (from the environment) they become root's only key,
 // whatever there was before; they stay when they are not given again later.

@@ -150,9 +150,9 @@ func (o *Roster) own(arn string) (*ManagedPolicy, error) {
 }
 
 // CreatePolicyVersion gives a managed policy another document, which counts from now on where byDefault is set.
-func (d *Directory) CreatePolicyVersion(ctx context.Context, account, arn, document string, byDefault bool) (v PolicyVersion, isDefault bool, err error) {
+func (d *Directory) CreatePolicyVersion(ctx context.Context, account, arn, document string, byDefault bool) (v PolicyVersion, err error) {
 	if err := checkManaged(arn, document); err != nil {
-		return v, false, err
+		return v, err
 	}
 	err = d.change(ctx, account, func(o *Roster) (Changes, error) {
 		old, err := o.own(arn)
@@ -171,7 +171,7 @@ func (d *Directory) CreatePolicyVersion(ctx context.Context, account, arn, docum
 		v = PolicyVersion{Policy: p.ID, Number: p.Last, Document: document, CreatedAt: p.UpdatedAt}
 		return Changes{Put: Rows{Managed: []ManagedPolicy{p}, Versions: []PolicyVersion{v}}}, nil
 	})
-	return v, byDefault, err
+	return v, err
 }
 
 // SetDefaultVersion makes a version of a managed policy the one that counts.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"outcrop/fault"
 )
@@ -12,6 +13,7 @@ import (
 // changes. What another account has cannot be found in it.
 type Roster struct {
 	account string
+	created time.Time
 
 	entities []*Entity // by kind, then by name
 	names    map[entityName]*Entity
@@ -45,7 +47,7 @@ func (r *Rows) rosters() map[string]*Roster {
 	all := make(map[string]*Roster, len(r.Accounts))
 	for _, a := range r.Accounts {
 		all[a.ID] = &Roster{
-			account: a.ID, names: map[entityName]*Entity{}, ids: map[string]*Entity{}, groups: map[string][]*Entity{}, members: map[string][]*Entity{},
+			account: a.ID, created: a.CreatedAt, names: map[entityName]*Entity{}, ids: map[string]*Entity{}, groups: map[string][]*Entity{}, members: map[string][]*Entity{},
 			keys: map[string][]*AccessKey{}, bearers: map[string][]*BearerKey{}, inline: map[string][]*InlinePolicy{}, attached: map[string][]string{},
 			managed: slices.Clone(awsPolicies.managed), arns: map[string]*ManagedPolicy{}, versions: map[string][]*PolicyVersion{}, used: map[string]*usage{},
 		}
@@ -130,6 +132,9 @@ func (o *Roster) usage(arn string) *usage {
 	return o.used[arn]
 }
 
+// CreatedAt returns when the account was made.
+func (o *Roster) CreatedAt() time.Time { return o.created }
+
 // Entity finds an entity by its name, in any case.
 func (o *Roster) Entity(kind Kind, name string) (*Entity, error) {
 	if e := o.names[entityName{kind, strings.ToLower(name)}]; e != nil {
@@ -174,6 +179,16 @@ func (o *Roster) Keys(user *Entity) []AccessKey {
 		out = append(out, public)
 	}
 	return out
+}
+
+// KeyOwner returns the user that an access key is of, nil for root. ok is false for a key that there is not.
+func (o *Roster) KeyOwner(id string) (user *Entity, ok bool) {
+	for owner, keys := range o.keys {
+		if slices.ContainsFunc(keys, func(k *AccessKey) bool { return k.ID == id }) {
+			return o.ids[owner], true
+		}
+	}
+	return nil, false
 }
 
 // Bearers returns a user's long-term API keys, by id and without the hashes of their secrets.

@@ -268,14 +268,18 @@ type pattern struct {
 	empty bool // the table takes the empty string
 }
 
-func compilePattern(s string) (*pattern, error) {
+// unicodeEscape is how the patterns of AWS's models write a character, and Go's do not.
+var unicodeEscape = regexp.MustCompile(`\\u([0-9A-Fa-f]{4})`)
+
+func compilePattern(text string) (*pattern, error) {
+	s := unicodeEscape.ReplaceAllString(text, `\x{$1}`)
 	re, err := regexp.Compile(s)
 	if err != nil {
 		return nil, err
 	}
-	p := &pattern{text: s, re: re}
+	p := &pattern{text: text, re: re}
 	if strings.HasPrefix(s, "^") && strings.HasSuffix(s, "$") && !strings.HasSuffix(s, `\$`) {
-		p.text = s[1 : len(s)-1]
+		p.text = text[1 : len(text)-1]
 	}
 	tree, err := syntax.Parse(s, syntax.Perl)
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"outcrop/api/bedrock"
 	"outcrop/api/bedrockruntime"
 	"outcrop/api/costexplorer"
+	iamapi "outcrop/api/iam"
 	openaiapi "outcrop/api/openai"
 	outcropapi "outcrop/api/outcrop"
 	"outcrop/api/sts"
@@ -132,7 +133,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	})
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
-			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), costexplorer.New(s.store, time.Now), sts.New(),
+			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), costexplorer.New(s.store, time.Now), iamapi.New(s.people), sts.New(),
 			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
 			outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
 		},

@@ -1,0 +1,98 @@
+package iam
+
+import (
+	"context"
+	"slices"
+
+	"outcrop/iam"
+	"outcrop/wire"
+)
+
+// details lists everything that the account has, in the order of the filters, page by page.
+func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*detailsOutput, error) {
+	o, err := a.people.Roster(ctx, c.Caller.Account)
+	if err != nil {
+		return nil, err
+	}
+	wants := func(filter string) bool { return in.Filter == nil || slices.Contains(in.Filter, filter) }
+	type item struct {
+		key string
+		add func(*detailsOutput)
+	}
+	var items []item
+	entities := func(n, filter string, kind iam.Kind, add func(*detailsOutput, *iam.Entity)) {
+		if wants(filter) {
+			for _, e := range o.Entities(kind, "/") {
+				items = append(items, item{n + e.Name, func(out *detailsOutput) { add(out, e) }})
+			}
+		}
+	}
+	entities("1", "User", iam.UserKind, func(out *detailsOutput, e *iam.Entity) {
+		out.UserDetailList = append(out.UserDetailList, UserDetail{
+			User: wholeUser(e), UserPolicyList: inlineOut(o.Inline(e)), GroupList: each(o.Groups(e), nameOf), AttachedManagedPolicies: attachedOut(o.Attached(e)),
+		})
+	})
+	entities("2", "Group", iam.GroupKind, func(out *detailsOutput, e *iam.Entity) {
+		out.GroupDetailList = append(out.GroupDetailList, GroupDetail{Group: groupOut(e), GroupPolicyList: inlineOut(o.Inline(e)), AttachedManagedPolicies: attachedOut(o.Attached(e))})
+	})
+	entities("3", "Role", iam.RoleKind, func(out *detailsOutput, e *iam.Entity) {
+		r := wholeRole(e)
+		out.RoleDetailList = append(out.RoleDetailList, RoleDetail{
+			Path: r.Path, RoleName: r.RoleName, RoleID: r.RoleID, ARN: r.ARN, CreateDate: r.CreateDate, AssumeRolePolicyDocument: r.AssumeRolePolicyDocument,
+			PermissionsBoundary: r.PermissionsBoundary, Tags: r.Tags, RoleLastUsed: r.RoleLastUsed,
+			RolePolicyList: inlineOut(o.Inline(e)), AttachedManagedPolicies: attachedOut(o.Attached(e)),
+		})
+	})
+	for _, m := range o.Policies(wants("LocalManagedPolicy"), wants("AWSManagedPolicy")) {
+		items = append(items, item{"4" + m.ARN(), func(out *detailsOutput) {
+			p := policyOut(o, m)
+			out.Policies = append(out.Policies, ManagedPolicyDetail{
+				PolicyName: p.PolicyName, PolicyID: p.PolicyID, ARN: p.ARN, Path: p.Path, DefaultVersionID: p.DefaultVersionID, AttachmentCount: p.AttachmentCount,
+				PermissionsBoundaryUsageCount: p.PermissionsBoundaryUsageCount, IsAttachable: true, Description: m.Description, CreateDate: p.CreateDate, UpdateDate: p.UpdateDate,
+				PolicyVersionList: each(o.Versions(m), func(v *iam.PolicyVersion) PolicyVersion {
+					out := versionOut(v, v.Number == m.Default)
+					out.Document = encoded(v.Document)
+					return out
+				}),
+			})
+		}})
+	}
+	items, p, err := page(items, func(i item) string { return i.key }, &in.paging)
+	out := &detailsOutput{paged: p}
+	for _, i := range items {
+		i.add(out)
+	}
+	return out, err
+}
+
+// summary counts what the account has, and says what it may have.
+func (a *api) summary(ctx context.Context, c *wire.Call, _ *nothing) (*summaryOutput, error) {
+	o, err := a.people.Roster(ctx, c.Caller.Account)
+	if err != nil {
+		return nil, err
+	}
+	own := o.Policies(true, false)
+	versions := 0
+	for _, p := range own {
+		versions += len(o.Versions(p))
+	}
+	rootKeys := 0
+	if len(o.Keys(nil)) > 0 {
+		rootKeys = 1
+	}
+	return &summaryOutput{map[string]int{
+		"Users": len(o.Entities(iam.UserKind, "/")), "UsersQuota": iam.MaxEntities[iam.UserKind],
+		"Groups": len(o.Entities(iam.GroupKind, "/")), "GroupsQuota": iam.MaxEntities[iam.GroupKind],
+		"Roles": len(o.Entities(iam.RoleKind, "/")), "RolesQuota": iam.MaxEntities[iam.RoleKind],
+		"Policies": len(own), "PoliciesQuota": iam.MaxPolicies, "PolicyVersionsInUse": versions, "VersionsPerPolicyQuota": iam.MaxVersions,
+		"PolicySizeQuota": iam.MaxManagedSize, "UserPolicySizeQuota": iam.MaxInlineSize[iam.UserKind], "GroupPolicySizeQuota": iam.MaxInlineSize[iam.GroupKind],
+		"RolePolicySizeQuota": iam.MaxInlineSize[iam.RoleKind], "AttachedPoliciesPerUserQuota": iam.MaxAttached, "AttachedPoliciesPerGroupQuota": iam.MaxAttached,
+		"AttachedPoliciesPerRoleQuota": iam.MaxAttached, "GroupsPerUserQuota": iam.MaxGroupsPerUser, "AccessKeysPerUserQuota": iam.MaxKeys,
+		"AccountAccessKeysPresent": rootKeys, "AccountMFAEnabled": 0, "MFADevices": 0, "MFADevicesInUse": 0,
+	}}, nil
+}
+
+// aliases lists none: an account has no other name here. Terraform asks for them.
+func (a *api) aliases(context.Context, *wire.Call, *paging) (*aliasesOutput, error) {
+	return &aliasesOutput{}, nil
+}
