@@ -97,7 +97,8 @@ func (a *api) lastUsed(ctx context.Context, c *wire.Call, in *keyIDInput) (*last
 	}
 	user, ok := o.KeyOwner(in.AccessKeyID)
 	if !ok {
-		return nil, fault.New(fault.NotFound, "The Access Key with id %s cannot be found.", in.AccessKeyID)
+		// In AWS's words, which say the same of a key that there is not and of another account's.
+		return nil, fault.New(fault.AccessDenied, "User: %s is not authorized to perform: iam:GetAccessKeyLastUsed on resource: access key %s", c.Caller.ARN, in.AccessKeyID)
 	}
 	out := &lastUsedOutput{AccessKeyLastUsed: AccessKeyLastUsed{ServiceName: "N/A", Region: "N/A"}}
 	if user != nil {

@@ -333,7 +333,7 @@ func (a *api) mayKey(c *wire.Call, in *keyIDInput) ([]iam.Access, error) {
 			return []iam.Access{a.entity(c, iam.UserKind, user.Name)}, nil
 		}
 	}
-	return []iam.Access{{Resource: "*"}}, nil
+	return []iam.Access{{Resource: "access key " + in.AccessKeyID}}, nil
 }
 
 func (a *api) mayCreateCredential(c *wire.Call, in *createCredentialInput) ([]iam.Access, error) {
