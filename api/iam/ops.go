@@ -108,6 +108,10 @@ func New(people *iam.Directory) *wire.Service {
 			wire.Handle(row("GetAccountAuthorizationDetails"), nil, a.details),
 			wire.Handle(row("GetAccountSummary"), nil, a.summary),
 			wire.Handle(row("ListAccountAliases"), nil, a.aliases),
+			wire.Handle(row("SimulateCustomPolicy"), nil, a.simulateCustom),
+			wire.Handle(row("SimulatePrincipalPolicy"), a.maySimulate, a.simulatePrincipal),
+			wire.Handle(row("GetContextKeysForCustomPolicy"), nil, a.customKeys),
+			wire.Handle(row("GetContextKeysForPrincipalPolicy"), a.mayPrincipalKeys, a.principalKeys),
 		},
 	}
 }
@@ -365,15 +369,20 @@ func page[T any](items []T, key func(T) string, p *paging) ([]T, paged, error) {
 		}
 		items = items[from:]
 	}
-	most := 100
-	if p.MaxItems != nil {
-		most = int(*p.MaxItems)
-	}
+	most := p.most()
 	if len(items) <= most {
 		return items, paged{}, nil
 	}
 	items = items[:most]
 	return items, paged{IsTruncated: true, Marker: base64.RawURLEncoding.EncodeToString([]byte(key(items[most-1])))}, nil
+}
+
+// most is how many items a page has: a hundred where the caller does not say.
+func (p *paging) most() int {
+	if p.MaxItems != nil {
+		return int(*p.MaxItems)
+	}
+	return 100
 }
 
 // each makes a list of what one makes of each item.

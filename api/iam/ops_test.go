@@ -577,6 +577,88 @@ func TestAccess(t *testing.T) {
 	})
 }
 
+// Sources of the places: the examples of `aws iam simulate-custom-policy help` and `simulate-principal-policy help`.
+func TestSimulate(t *testing.T) {
+	r := newRig(t)
+	lines := `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Effect": "Allow",
+      "Action": "*",
+      "Resource": "*"
+    },
+    {"Effect": "Deny", "Action": "s3:*", "Resource": "arn:aws:s3:::é*", "Condition": {"StringEquals": {"aws:PrincipalTag/team": "${aws:username, 'x'}"}}}
+  ]
+}`
+	one := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"dynamodb:*","Resource":"*","Condition":{"DateGreaterThan":{"aws:CurrentTime":"2018-08-16T12:00:00Z"}}}}`
+	ask := func(who, action string, params ...string) string {
+		t.Helper()
+		f := url.Values{"Action": {action}}
+		for i := 0; i < len(params); i += 2 {
+			f.Set(params[i], params[i+1])
+		}
+		status, body := r.send(who, f)
+		return strconv.Itoa(status) + " " + body
+	}
+	check := func(got string, want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if w, not := strings.CutPrefix(w, "!"); strings.Contains(got, w) == not {
+				t.Errorf("%s\nwant %s", got, w)
+			}
+		}
+	}
+	decided := func(action, decision string) string {
+		return "<EvalActionName>" + action + "</EvalActionName><EvalResourceName>*</EvalResourceName><EvalDecision>" + decision + "</EvalDecision>"
+	}
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", one, "ActionNames.member.1", "dynamodb:CreateBackup", "ActionNames.member.2", "s3:GetObject",
+		"ContextEntries.member.1.ContextKeyName", "AWS:currentTime", "ContextEntries.member.1.ContextKeyValues.member.1", "2019-04-25T11:00:00Z", "ContextEntries.member.1.ContextKeyType", "date"),
+		"200 ", decided("dynamodb:CreateBackup", "allowed"), decided("s3:GetObject", "implicitDeny"), "<SourcePolicyId>PolicyInputList.1</SourcePolicyId><SourcePolicyType>IAM Policy</SourcePolicyType>"+
+			"<StartPosition><Line>1</Line><Column>37</Column></StartPosition><EndPosition><Line>1</Line><Column>"+strconv.Itoa(len(one))+"</Column></EndPosition>", "<MissingContextValues></MissingContextValues>")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", one, "ActionNames.member.1", "dynamodb:CreateBackup"),
+		decided("dynamodb:CreateBackup", "implicitDeny"), "<MissingContextValues><member>aws:CurrentTime</member></MissingContextValues>", "!SourcePolicyId")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", lines, "ActionNames.member.1", "s3:GetObject", "ResourceArns.member.1", "arn:aws:s3:::éa", "ResourceArns.member.2", "arn:aws:s3:::b",
+		"ContextEntries.member.1.ContextKeyName", "aws:PrincipalTag/team", "ContextEntries.member.1.ContextKeyValues.member.1", "x"),
+		"<EvalDecision>explicitDeny</EvalDecision>", "<StartPosition><Line>8</Line><Column>7</Column></StartPosition><EndPosition><Line>9</Line><Column>",
+		"<EvalDecision>allowed</EvalDecision>", "<StartPosition><Line>3</Line><Column>17</Column></StartPosition><EndPosition><Line>8</Line><Column>6</Column></EndPosition>",
+		"<member>aws:username</member>")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", lines, "PermissionsBoundaryPolicyInputList.member.1", allow, "ActionNames.member.1", "iam:GetUser", "ActionNames.member.2", "bedrock:InvokeModel"),
+		decided("iam:GetUser", "implicitDeny"), decided("bedrock:InvokeModel", "allowed"), "<AllowedByPermissionsBoundary>false<", "<AllowedByPermissionsBoundary>true<")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", allow, "ActionNames.member.1", "s3:GetObject", "CallerArn", "arn:aws:iam::123456789012:user/alice",
+		"ResourcePolicy", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:user/alice"},"Action":"s3:GetObject","Resource":"*"}}`),
+		decided("s3:GetObject", "allowed"), "<SourcePolicyId>ResourcePolicy</SourcePolicyId>")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", allow, "ActionNames.member.1", "s3:GetObject", "ResourcePolicy", "{}"), "400 ", "<Code>InvalidInput</Code>")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", "{}", "ActionNames.member.1", "s3:GetObject"), "400 ", "<Code>InvalidInput</Code><Message>PolicyInputList.1: ")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", allow, "ActionNames.member.1", "s3:*"), "400 ", "<Code>InvalidInput</Code>")
+	page := ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", allow, "ActionNames.member.1", "a:a", "ActionNames.member.2", "a:b", "ActionNames.member.3", "a:c", "MaxItems", "2")
+	check(page, "<EvalActionName>a:b<", "!a:c", "<IsTruncated>true</IsTruncated>")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", allow, "ActionNames.member.1", "a:a", "ActionNames.member.2", "a:b", "ActionNames.member.3", "a:c", "Marker", match(t, page, "<Marker>(.*)</Marker>")),
+		"<EvalActionName>a:c<", "!a:b", "<IsTruncated>false</IsTruncated>")
+	check(ask("root", "GetContextKeysForCustomPolicy", "PolicyInputList.member.1", one, "PolicyInputList.member.2", lines),
+		"<ContextKeyNames><member>aws:CurrentTime</member><member>aws:PrincipalTag/team</member><member>aws:username</member></ContextKeyNames>")
+
+	for _, line := range []string{
+		"CreateUser UserName=alice Tags.member.1.Key=team Tags.member.1.Value=x", "CreateGroup GroupName=g", "AddUserToGroup GroupName=g UserName=alice",
+		"PutGroupPolicy GroupName=g PolicyName=of-g PolicyDocument=$ALLOW",
+	} {
+		r.must("root", line)
+	}
+	const alice = "arn:aws:iam::123456789012:user/alice"
+	own := strings.Join(strings.Fields(`{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"s3:*","Resource":"arn:aws:s3:::${aws:username}/*","Condition":{"StringEquals":{"aws:PrincipalTag/team":"x"}}}}`), "")
+	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", alice, "ActionNames.member.1", "bedrock:InvokeModel", "ActionNames.member.2", "iam:GetUser"),
+		decided("bedrock:InvokeModel", "allowed"), "<SourcePolicyId>of-g</SourcePolicyId>", decided("iam:GetUser", "implicitDeny"))
+	r.must("root", "AttachUserPolicy UserName=alice PolicyArn=arn:aws:iam::aws:policy/AdministratorAccess")
+	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", alice, "ActionNames.member.1", "iam:GetUser"),
+		decided("iam:GetUser", "allowed"), "<SourcePolicyId>AdministratorAccess</SourcePolicyId>")
+	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", alice, "PolicyInputList.member.1", own, "ActionNames.member.1", "s3:GetObject", "ResourceArns.member.1", "arn:aws:s3:::alice/x"),
+		"<EvalDecision>explicitDeny</EvalDecision>", "<SourcePolicyId>PolicyInputList.1</SourcePolicyId>", "<MissingContextValues></MissingContextValues>")
+	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", "arn:aws:iam::123456789012:group/g", "ActionNames.member.1", "iam:GetUser"), decided("iam:GetUser", "implicitDeny"))
+	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", "arn:aws:iam::123456789012:user/nobody", "ActionNames.member.1", "iam:GetUser"), "404 ", "<Code>NoSuchEntity</Code>")
+	check(ask("other", "SimulatePrincipalPolicy", "PolicySourceArn", alice, "ActionNames.member.1", "iam:GetUser"), "403 ")
+	check(ask("root", "GetContextKeysForPrincipalPolicy", "PolicySourceArn", alice, "PolicyInputList.member.1", own), "<member>aws:PrincipalTag/team</member><member>aws:username</member>")
+}
+
 // model is the part of botocore's service model of iam (2010-05-08, botocore 1.43.11) that is served here.
 type model struct {
 	Operations map[string]struct {
@@ -720,7 +802,8 @@ func (m *model) shape(t *testing.T, at, name string, e *element) {
 			t.Errorf("%s: %q is no boolean", at, e.Text)
 		}
 	case "string":
-		if s.Enum != nil && !slices.Contains(s.Enum, e.Text) {
+		// The type of a policy that decided is "IAM Policy" in AWS's answers, which the model does not know.
+		if s.Enum != nil && !slices.Contains(s.Enum, e.Text) && e.Text != "IAM Policy" {
 			t.Errorf("%s: %q is none of %v", at, e.Text, s.Enum)
 		}
 	}

@@ -358,6 +358,40 @@ type (
 		Filter []string `json:"Filter" each.enum:"User,Role,Group,LocalManagedPolicy,AWSManagedPolicy"`
 	}
 	nothing struct{}
+
+	contextEntry struct {
+		Name   string   `json:"ContextKeyName" min:"5" max:"256"`
+		Values []string `json:"ContextKeyValues"`
+		Type   string   `json:"ContextKeyType" enum:"string,stringList,numeric,numericList,boolean,booleanList,ip,ipList,binary,binaryList,date,dateList"`
+	}
+	// simulateInput is what both simulations take.
+	simulateInput struct {
+		paging
+		Boundary               []string       `json:"PermissionsBoundaryPolicyInputList" each.min:"1" each.max:"131072"`
+		ActionNames            []string       `json:"ActionNames" required:"true" each.min:"3" each.max:"128"`
+		ResourceArns           []string       `json:"ResourceArns" each.min:"1" each.max:"2048"`
+		ResourcePolicy         string         `json:"ResourcePolicy" min:"1" max:"131072"`
+		ResourceOwner          string         `json:"ResourceOwner" min:"1" max:"2048"`
+		CallerARN              string         `json:"CallerArn" min:"1" max:"2048"`
+		ContextEntries         []contextEntry `json:"ContextEntries"`
+		ResourceHandlingOption string         `json:"ResourceHandlingOption" min:"1" max:"64"`
+	}
+	customInput struct {
+		simulateInput
+		Policies []string `json:"PolicyInputList" required:"true" each.min:"1" each.max:"131072"`
+	}
+	principalInput struct {
+		simulateInput
+		PolicySourceARN string   `json:"PolicySourceArn" required:"true" min:"20" max:"2048"`
+		Policies        []string `json:"PolicyInputList" each.min:"1" each.max:"131072"`
+	}
+	customKeysInput struct {
+		Policies []string `json:"PolicyInputList" required:"true" each.min:"1" each.max:"131072"`
+	}
+	principalKeysInput struct {
+		PolicySourceARN string   `json:"PolicySourceArn" required:"true" min:"20" max:"2048"`
+		Policies        []string `json:"PolicyInputList" each.min:"1" each.max:"131072"`
+	}
 )
 
 // The outputs. Their names are those of the service model.
@@ -542,6 +576,35 @@ type (
 		PolicyVersionList             []PolicyVersion `json:"PolicyVersionList"`
 	}
 
+	// EvaluationResult is what policies decide of an action on a resource.
+	EvaluationResult struct {
+		EvalActionName                    string                             `json:"EvalActionName"`
+		EvalResourceName                  string                             `json:"EvalResourceName"`
+		EvalDecision                      string                             `json:"EvalDecision"` // allowed, explicitDeny, implicitDeny
+		MatchedStatements                 []Statement                        `json:"MatchedStatements"`
+		MissingContextValues              []string                           `json:"MissingContextValues"`
+		PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `json:"PermissionsBoundaryDecisionDetail"`
+	}
+
+	// Statement is the statement that decided.
+	Statement struct {
+		SourcePolicyID   string   `json:"SourcePolicyId"`
+		SourcePolicyType string   `json:"SourcePolicyType"`
+		StartPosition    Position `json:"StartPosition"`
+		EndPosition      Position `json:"EndPosition"`
+	}
+
+	// Position is a place in a policy document, from 1.
+	Position struct {
+		Line   int `json:"Line"`
+		Column int `json:"Column"`
+	}
+
+	// PermissionsBoundaryDecisionDetail says what the permissions boundary decides.
+	PermissionsBoundaryDecisionDetail struct {
+		Allowed bool `json:"AllowedByPermissionsBoundary"`
+	}
+
 	// PolicyUser, PolicyGroup and PolicyRole have a managed policy.
 	PolicyUser struct {
 		UserName string `json:"UserName"`
@@ -657,6 +720,13 @@ type (
 		AccountAliases []string `json:"AccountAliases"`
 	}
 	updateRoleOutput struct{}
+	simulateOutput   struct {
+		paged
+		EvaluationResults []EvaluationResult `json:"EvaluationResults"`
+	}
+	contextKeysOutput struct {
+		ContextKeyNames []string `json:"ContextKeyNames"`
+	}
 )
 
 // encoded is a policy document as IAM's answers carry it: percent-encoded as RFC 3986 has it.
