@@ -199,6 +199,58 @@ func TestCLI(t *testing.T) {
 	}
 }
 
+// TestCLIUsers runs the commands of testdata/iam.sh with the AWS CLI.
+func TestCLIUsers(t *testing.T) {
+	aws := awsCommand(t)
+	script, err := os.ReadFile("testdata/iam.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, options{noRoot: true})
+	outcrop, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := shell(t, "iam.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+aws)
+	user := decode[struct {
+		User struct {
+			UserName, Arn string
+			Tags          []struct{ Key, Value string }
+		}
+	}](t, dir, "user.json").User
+	if user.Arn != "arn:aws:iam::000000000000:user/alice" || len(user.Tags) != 1 || user.Tags[0].Value != "growth" {
+		t.Errorf("made %+v", user)
+	}
+	document := decode[struct {
+		PolicyDocument struct {
+			Statement []struct{ Resource string }
+		}
+	}](t, dir, "policy.json").PolicyDocument
+	if len(document.Statement) != 1 || document.Statement[0].Resource != "arn:aws:iam::*:user/${aws:username}" {
+		t.Errorf("the policy is %+v", document)
+	}
+	if names := decode[[]string](t, dir, "aws.json"); !slices.Contains(names, "AdministratorAccess") || !slices.Contains(names, "AmazonBedrockReadOnly") {
+		t.Errorf("AWS's policies are %v", names)
+	}
+	credential := decode[struct {
+		ServiceSpecificCredential struct{ ServiceName, ServiceCredentialSecret, Status string }
+	}](t, dir, "credential.json").ServiceSpecificCredential
+	if credential.ServiceName != "bedrock.amazonaws.com" || !strings.HasPrefix(credential.ServiceCredentialSecret, "ABSK") || credential.Status != "Active" {
+		t.Errorf("the credential is %+v", credential)
+	}
+	if keys := decode[struct{ AccessKeyMetadata []struct{ UserName, Status string } }](t, dir, "keys.json").AccessKeyMetadata; len(keys) != 1 || keys[0].UserName != "alice" || keys[0].Status != "Active" {
+		t.Errorf("the keys are %+v", keys)
+	}
+	for file, want := range map[string]string{
+		"users.txt":  "own-keys,arn:aws:iam::aws:policy/AmazonBedrockLimitedAccess",
+		"denied.txt": "(AccessDenied) when calling the ListUsers operation: User: arn:aws:iam::000000000000:user/alice is not authorized to perform: iam:ListUsers on resource: arn:aws:iam::000000000000:user/ because no identity-based policy allows the iam:ListUsers action",
+	} {
+		if text, err := os.ReadFile(filepath.Join(dir, file)); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %s, %v", file, text, err)
+		}
+	}
+}
+
 // TestCLIOwnRegion runs the AWS CLI in a Region that AWS does not have.
 func TestCLIOwnRegion(t *testing.T) {
 	aws := awsCommand(t)
