@@ -36,6 +36,9 @@ type Directory struct {
 	log    *slog.Logger
 	region string
 
+	storedUses map[string]KeyUse // as they were when the store was opened
+	usesSaved  time.Time         // see SaveUses
+
 	current atomic.Pointer[snapshot]
 	loading sync.Mutex // one load at a time, so that an older state never replaces a newer one
 
@@ -76,6 +79,7 @@ type credential struct {
 	active  bool
 	secret  string
 	signing signingKeys
+	used    *lastUse
 }
 
 // Open loads the store. It fails when a secret cannot be opened: the wrong key file is noticed at start.
@@ -89,6 +93,14 @@ func Open(ctx context.Context, cfg Config) (*Directory, error) {
 	}
 	if d.log == nil {
 		d.log = slog.Default()
+	}
+	uses, err := d.store.KeyUses(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load the last uses of access keys: %w", err)
+	}
+	d.storedUses = make(map[string]KeyUse, len(uses))
+	for _, u := range uses {
+		d.storedUses[u.Key] = u
 	}
 	if err := d.load(ctx); err != nil {
 		return nil, err
@@ -167,7 +179,7 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 		}
 		caller := s.callerOf(o, o.ids[k.Owner])
 		caller.AccessKeyID = k.ID
-		s.keys[k.ID] = &credential{caller: caller, active: k.Active, secret: secret}
+		s.keys[k.ID] = &credential{caller: caller, active: k.Active, secret: secret, used: d.usesOf(last, k.ID)}
 	}
 	for i := range st.Bearers {
 		k := &st.Bearers[i]

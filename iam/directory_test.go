@@ -450,6 +450,69 @@ func (c *counting) Principals(context.Context) (*iam.State, error) {
 
 func (c *counting) ChangePrincipals(context.Context, int64, iam.Changes) error { return iam.ErrStale }
 
+func (c *counting) KeyUses(context.Context) ([]iam.KeyUse, error)  { return nil, nil }
+func (c *counting) PutKeyUses(context.Context, []iam.KeyUse) error { return nil }
+
+// A key's last use is known at once, and after the next start what was written down of it.
+func TestLastUse(t *testing.T) {
+	now := time.Date(2026, 11, 23, 11, 35, 12, 0, time.UTC)
+	clock := func() time.Time { return now }
+	d := open(t, clock)
+	ctx := t.Context()
+	must(t, d.EnsureRoot(ctx, account, "", ""))
+	_, err := d.CreateUser(ctx, account, "alice")
+	must(t, err)
+	key, err := d.CreateAccessKey(ctx, account, "alice")
+	must(t, err)
+	use := func() {
+		t.Helper()
+		_, err := authenticate(d, key, now)
+		must(t, err)
+	}
+	check := func(d directory, want time.Time) {
+		t.Helper()
+		got, ok := d.LastUse(key.ID)
+		if ok != !want.IsZero() || ok && got != (iam.KeyUse{Key: key.ID, Time: want, Service: "bedrock", Region: "us-east-1"}) {
+			t.Errorf("%+v, %t, want %v", got, ok, want)
+		}
+	}
+	check(d, time.Time{})
+	first := now
+	use()
+	check(d, first)
+	if _, err := authenticate(d, iam.Credentials{ID: key.ID, Secret: "wrong"}, now.Add(2*time.Minute)); err == nil {
+		t.Error("a wrong secret is taken")
+	}
+	must(t, d.SaveUses(ctx))
+	now = now.Add(30 * time.Second)
+	use() // within the same minute
+	check(d, first)
+	now = now.Add(time.Hour)
+	use()
+	_, err = d.CreateUser(ctx, account, "bob") // another snapshot
+	must(t, err)
+	check(d, now)
+	check(reopen(t, d.dir, clock), first)
+	must(t, d.SaveUses(ctx))
+	check(reopen(t, d.dir, clock), now)
+	saved := now
+	now = now.Add(time.Minute - time.Second)
+	for range 2 { // the first use in another minute than the last one that is known
+		now = now.Add(time.Second)
+		use()
+	}
+	now = saved.Add(time.Minute - time.Second)
+	must(t, d.SaveUses(ctx)) // too soon
+	check(reopen(t, d.dir, clock), saved)
+	must(t, d.Close(ctx)) // whenever
+	check(reopen(t, d.dir, clock), saved.Add(time.Minute))
+	if _, ok := d.LastUse("AKIANOSUCH"); ok {
+		t.Error("a key that there is not was used")
+	}
+	must(t, d.DeleteAccessKey(ctx, account, "alice", key.ID))
+	check(d, time.Time{})
+}
+
 func TestStrangersCostLittle(t *testing.T) {
 	vs, at := readVectors(t)
 	sealer, err := iam.OpenSealer(filepath.Join(t.TempDir(), "key"), true)

@@ -195,4 +195,10 @@ type Store interface {
 	// ChangePrincipals makes all the changes durable, and the revision one higher, or does nothing. It returns
 	// ErrStale when the revision is not the given one any more.
 	ChangePrincipals(ctx context.Context, revision int64, c Changes) error
+
+	// KeyUses returns what PutKeyUses was given last of each key, in any order.
+	KeyUses(ctx context.Context) ([]KeyUse, error)
+
+	// PutKeyUses keeps the last uses of access keys. It changes no revision: nothing is decided by them.
+	PutKeyUses(ctx context.Context, uses []KeyUse) error
 }

@@ -81,6 +81,7 @@ func (a *Authenticator) authenticate(r *http.Request, said Claim, body []byte) (
 	}
 	c := said.key.caller
 	c.Region, c.Service = signing.region, signing.service
+	said.key.used.note(said.date.time, c.Service, c.Region)
 	c.origin = originOf(r)
 	return c, nil
 }

@@ -113,6 +113,16 @@ var (
 	}
 )
 
+var iamKeyUses = iamTable[iam.KeyUse]{
+	"iam_key_use", []string{"id"}, []string{"used_at", "service", "region"},
+	func(rows *sql.Rows, u *iam.KeyUse) error {
+		return rows.Scan(&u.Key, (*millis)(&u.Time), &u.Service, &u.Region)
+	},
+	func(u *iam.KeyUse) ([]any, error) {
+		return []any{u.Key, u.Time.UnixMilli(), u.Service, u.Region}, nil
+	},
+}
+
 // millis scans milliseconds since 1970 into a time in UTC, NULL into the zero time.
 type millis time.Time
 
@@ -280,4 +290,19 @@ func (s *Store) ChangePrincipals(ctx context.Context, revision int64, c iam.Chan
 		}
 		return nil
 	})
+}
+
+// KeyUses implements iam.Store.
+func (s *Store) KeyUses(ctx context.Context) ([]iam.KeyUse, error) {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Rollback() // nothing was written
+	return iamKeyUses.load(ctx, tx)
+}
+
+// PutKeyUses implements iam.Store.
+func (s *Store) PutKeyUses(ctx context.Context, uses []iam.KeyUse) error {
+	return s.change(ctx, func(tx *sql.Tx) error { return iamKeyUses.put(ctx, tx, uses) })
 }

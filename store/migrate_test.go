@@ -14,6 +14,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"outcrop/converse"
+	"outcrop/iam"
 	"outcrop/ledger"
 	"outcrop/store"
 )
@@ -142,5 +143,56 @@ func oldCalls() []ledger.Entry {
 			e.Status, e.Principal = ledger.Cancelled, "arn:aws:iam::"+second+":root"
 			e.ResourceARN, e.ResourceName, e.ModelID, e.Tags = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", "", "amazon.nova-lite-v1:0", nil
 		}),
+	}
+}
+
+// TestMigrateIAM opens a database from before migration 10. Who had keys and policies has them still.
+func TestMigrateIAM(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "outcrop.db")
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=foreign_keys(ON)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, os.DirFS("migrations"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.UpTo(t.Context(), 9); err != nil {
+		t.Fatal(err)
+	}
+	for _, insert := range []string{
+		`INSERT INTO iam_account VALUES ('123456789012', 1000)`,
+		`INSERT INTO iam_user VALUES ('123456789012', 'Alice', 'AIDA1', 2000)`,
+		`INSERT INTO iam_access_key VALUES ('AKIAROOT', '123456789012', '', x'00ff', 1, 3000), ('AKIAALICE', '123456789012', 'Alice', x'01', 0, 4000), ('AKIAGONE', '123456789012', 'gone', x'01', 1, 4000)`,
+		`INSERT INTO iam_user_policy VALUES ('123456789012', 'Alice', 'p', '{}', 5000)`,
+		`INSERT INTO iam_bearer_key VALUES ('ACCA1', 'Alice-at-123456789012', '123456789012', 'Alice', x'02', 1, 6000, 7000), ('ACCA2', 'Alice+1-at-123456789012', '123456789012', 'Alice', x'03', 1, 6000, NULL)`,
+		`INSERT INTO revision VALUES ('iam', 5)`,
+	} {
+		if _, err := db.ExecContext(t.Context(), insert); err != nil {
+			t.Fatalf("%s: %v", insert, err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	at := func(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
+	const account = "123456789012"
+	want := &iam.State{Revision: 5, Rows: iam.Rows{
+		Accounts: []iam.Account{{ID: account, CreatedAt: at(1)}},
+		Entities: []iam.Entity{{Account: account, Kind: iam.UserKind, Name: "Alice", Path: "/", ID: "AIDA1", CreatedAt: at(2)}},
+		Keys: []iam.AccessKey{
+			{ID: "AKIAALICE", Account: account, Owner: "AIDA1", Secret: []byte{1}, CreatedAt: at(4)},
+			{ID: "AKIAROOT", Account: account, Secret: []byte{0, 255}, Active: true, CreatedAt: at(3)},
+		},
+		Bearers: []iam.BearerKey{
+			{ID: "ACCA1", Alias: "Alice-at-" + account, Account: account, Owner: "AIDA1", Hash: []byte{2}, Active: true, CreatedAt: at(6), ExpiresAt: at(7)},
+			{ID: "ACCA2", Alias: "Alice+1-at-" + account, Account: account, Owner: "AIDA1", Hash: []byte{3}, Active: true, CreatedAt: at(6)},
+		},
+		Inline: []iam.InlinePolicy{{Owner: "AIDA1", Name: "p", Document: "{}", UpdatedAt: at(5)}},
+	}}
+	got, err := open(t, path).Principals(t.Context())
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
 	}
 }

@@ -104,6 +104,9 @@ func (a *api) lastUsed(ctx context.Context, c *wire.Call, in *keyIDInput) (*last
 	if user != nil {
 		out.UserName = user.Name
 	}
+	if use, ok := a.people.LastUse(in.AccessKeyID); ok {
+		out.AccessKeyLastUsed = AccessKeyLastUsed{LastUsedDate: &use.Time, ServiceName: use.Service, Region: use.Region}
+	}
 	return out, nil
 }
 

@@ -91,6 +91,11 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if s.people, err = iam.Open(ctx, iam.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log, Region: c.Region}); err != nil {
 		return s, err
 	}
+	s.later(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return s.people.Close(ctx)
+	})
 	if err = ensureRoot(ctx, s.people, c.AccountID); err != nil {
 		return s, err
 	}
@@ -336,7 +341,7 @@ func (s *server) refresh(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := errors.Join(s.people.Refresh(ctx), s.profiles.Refresh(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.people.Refresh(ctx), s.profiles.Refresh(ctx), s.people.SaveUses(ctx)); err != nil && ctx.Err() == nil {
 			s.log.Error("refresh failed; serving what was read before", "error", err)
 		}
 	}

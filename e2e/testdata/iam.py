@@ -92,6 +92,9 @@ assert len(details["UserDetailList"]) == 6 and details["UserDetailList"][0]["Gro
 assert details["Policies"][0]["PolicyVersionList"][0]["Document"] in (allow, deny), details
 assert root.get_account_summary()["SummaryMap"]["Users"] == 6
 
+used = root.get_access_key_last_used(AccessKeyId=key["AccessKeyId"])
+assert used["UserName"] == "Ada" and used["AccessKeyLastUsed"]["ServiceName"] in ("bedrock", "iam", "sts"), used
+
 # A key that was taken away, and the end.
 root.update_access_key(UserName="Ada", AccessKeyId=key["AccessKeyId"], Status="Inactive")
 refused("UnrecognizedClientException", lambda: hello(ada))

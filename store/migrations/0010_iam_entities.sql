@@ -89,12 +89,21 @@ CREATE TABLE iam_attachment (
     PRIMARY KEY (owner, policy)
 );
 
+-- When and where access keys were used last. It is written apart from the keys, and may know some that are gone.
+CREATE TABLE iam_key_use (
+    id      TEXT   PRIMARY KEY, -- AKIA...
+    used_at BIGINT NOT NULL,
+    service TEXT   NOT NULL,
+    region  TEXT   NOT NULL
+);
+
 DROP TABLE iam_user_policy;
 DROP TABLE iam_bearer_key;
 DROP TABLE iam_access_key;
 DROP TABLE iam_user;
 
 -- +goose Down
+DROP TABLE iam_key_use;
 CREATE TABLE iam_user (
     account    TEXT   NOT NULL REFERENCES iam_account (id),
     name       TEXT   NOT NULL,

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -169,6 +170,26 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 		}
 		if st := load(t, s); !reflect.DeepEqual(st, before) {
 			t.Errorf("got  %+v\nwant %+v", st, before)
+		}
+	})
+
+	t.Run("KeyUses", func(t *testing.T) {
+		s := open(t)
+		before := change(t, s, full)
+		first := iam.KeyUse{Key: aliceKey.ID, Time: at, Service: "bedrock", Region: "us-east-1"}
+		second := iam.KeyUse{Key: "AKIAGONE", Time: at, Service: "ce", Region: ""}
+		later := iam.KeyUse{Key: aliceKey.ID, Time: at.Add(time.Hour), Service: "sts", Region: "eu-west-1"}
+		for _, uses := range [][]iam.KeyUse{{first, second}, {later}, nil} {
+			if err := s.PutKeyUses(t.Context(), uses); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := s.KeyUses(t.Context())
+		if err != nil || len(got) != 2 || !slices.Contains(got, later) || !slices.Contains(got, second) {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if st := load(t, s); st.Revision != before.Revision {
+			t.Errorf("the revision went from %d to %d", before.Revision, st.Revision)
 		}
 	})
 
