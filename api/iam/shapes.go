@@ -605,15 +605,17 @@ type (
 		Allowed bool `json:"AllowedByPermissionsBoundary"`
 	}
 
-	// PolicyUser, PolicyGroup and PolicyRole have a managed policy.
+	// PolicyUser is a user who has a managed policy.
 	PolicyUser struct {
 		UserName string `json:"UserName"`
 		UserID   string `json:"UserId"`
 	}
+	// PolicyGroup is a group that has one.
 	PolicyGroup struct {
 		GroupName string `json:"GroupName"`
 		GroupID   string `json:"GroupId"`
 	}
+	// PolicyRole is a role that has one.
 	PolicyRole struct {
 		RoleName string `json:"RoleName"`
 		RoleID   string `json:"RoleId"`
