@@ -106,6 +106,7 @@ type Error struct {
 	Resource        string        // the resource's name where the exception carries one (TooManyTags, ModelError); of a Validation the member, where that API names it
 	OriginalStatus  int           // ModelError, ModelStream: the model server's HTTP status, 0 when there was none
 	OriginalMessage string        // ModelStream: the model server's own words
+	Unanswered      bool          // Unavailable: the upstream had the whole request and may have worked on it, but no answer came
 	Cause           error         // for the log only
 }
 

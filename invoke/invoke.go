@@ -576,8 +576,10 @@ func (r *run) settle(status ledger.Status, reason string) error {
 // answered with the status of an error.
 func refused(f *fault.Error) bool {
 	switch f.Kind {
-	case fault.Validation, fault.NotFound, fault.AccessDenied, fault.Throttled, fault.Unavailable, fault.ModelNotReady:
+	case fault.Validation, fault.NotFound, fault.AccessDenied, fault.Throttled, fault.ModelNotReady:
 		return true
+	case fault.Unavailable:
+		return !f.Unanswered
 	case fault.ModelError:
 		return f.OriginalStatus >= 400
 	}

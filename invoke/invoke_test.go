@@ -166,6 +166,9 @@ func TestEndings(t *testing.T) {
 	refuse := func(k fault.Kind) scripted {
 		return func(context.Context, *upstream.Request) (converse.Stream, error) { return nil, fault.New(k, "no") }
 	}
+	broke := func(context.Context, *upstream.Request) (converse.Stream, error) {
+		return nil, &fault.Error{Kind: fault.Unavailable, Unanswered: true}
+	}
 	answer := func(err error, es ...converse.Event) scripted {
 		return func(context.Context, *upstream.Request) (converse.Stream, error) { return events(err, es...), nil }
 	}
@@ -221,6 +224,10 @@ func TestEndings(t *testing.T) {
 			status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, lost: 2, estimated: true, attempts: 3, by: "c", region: "us-east-1"},
 		"of two timeouts both may have used the input": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelTimeout)), up("b", nil, refuse(fault.ModelTimeout))},
 			fails: true, err: fault.ModelTimeout, status: ledger.Failed, usage: converse.Usage{InputTokens: 6}, lost: 1, estimated: true, attempts: 2, by: "b", region: "us-east-1"},
+		"a connection that is lost behind the request may have used the input": {ups: []*upstream.Upstream{up("a", nil, broke), up("b", nil, answer(nil, whole(12, 5)...))},
+			status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, lost: 1, estimated: true, attempts: 2, by: "b", region: "us-east-1"},
+		"also the last one": {ups: []*upstream.Upstream{up("a", nil, broke)},
+			fails: true, err: fault.Unavailable, status: ledger.Failed, usage: converse.Usage{InputTokens: 6}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
 		"a timeout, then a refusal": {ups: []*upstream.Upstream{up("a", nil, refuse(fault.ModelTimeout)), up("b", nil, refuse(fault.Throttled))},
 			fails: true, err: fault.Throttled, status: ledger.Failed, lost: 1, estimated: true, attempts: 2, by: "b", region: "us-east-1"},
 	} {

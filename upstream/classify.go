@@ -117,7 +117,8 @@ func statusOf(typ, code string) int {
 }
 
 // Unreachable returns the fault of an attempt that got no answer: err is the transport's. Once ctx is done it is the
-// caller who left, or the deadline that passed, whatever the transport says.
+// caller who left, or the deadline that passed, whatever the transport says. A connection that was lost behind the whole
+// request makes it Unanswered: the model may have run.
 func Unreachable(ctx context.Context, name string, err error) *fault.Error {
 	if e := fault.From(context.Cause(ctx)); ctx.Err() != nil && e.Kind != fault.Internal {
 		return e // the cause that an upstream's own timer gave
@@ -130,12 +131,28 @@ func Unreachable(ctx context.Context, name string, err error) *fault.Error {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout() && !isDial(err):
 		return fault.Wrap(cause, fault.ModelTimeout, textTimeout)
 	}
-	return fault.Wrap(cause, fault.Unavailable, textUnavailable)
+	f := fault.Wrap(cause, fault.Unavailable, textUnavailable)
+	f.Unanswered = !unsent(err)
+	return f
 }
 
 func isDial(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// unsent says that err came before the server had the whole request: there was no connection, TLS refused it, or it took
+// no more of what was written.
+func unsent(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return false
+	}
+	switch op.Op {
+	case "dial", "write", "remote error", "local error": // the last two are crypto/tls's, of alerts
+		return true
+	}
+	return false
 }
 
 type unreachable struct {
@@ -148,7 +165,7 @@ func (u *unreachable) Unwrap() error { return u.err }
 
 // Broken returns the fault of an answer that ended before it was complete: err is the transport's. Once ctx is done it is
 // Unreachable's, and a silence that was too long a ModelTimeout. Else started, which says that the caller has had a part of
-// the answer, makes it a ModelStream; without it another target may be asked.
+// the answer, makes it a ModelStream; without it another target may be asked, and it is Unanswered.
 func Broken(ctx context.Context, name string, started bool, err error) *fault.Error {
 	cause := &unreachable{name, err}
 	var timeout net.Error
@@ -158,7 +175,7 @@ func Broken(ctx context.Context, name string, started bool, err error) *fault.Er
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return Timeout(name, "silent for too long")
 	case !started:
-		return fault.Wrap(cause, fault.Unavailable, textUnavailable)
+		return &fault.Error{Kind: fault.Unavailable, Message: textUnavailable, Unanswered: true, Cause: cause}
 	}
 	return &fault.Error{Kind: fault.ModelStream, Message: textStream, OriginalStatus: 200, OriginalMessage: "The connection to the model ended early.", Cause: cause}
 }

@@ -161,19 +161,22 @@ func TestUnreachable(t *testing.T) {
 		ctx  context.Context
 		err  error
 		want fault.Kind
+		had  bool // the server had the whole request
 	}{
-		{"refused", live, refused, fault.Unavailable},
-		{"no connection in time", live, dialTimeout, fault.Unavailable}, // another server may be there
-		{"reset", live, reset, fault.Unavailable},
-		{"end of file", live, io.ErrUnexpectedEOF, fault.Unavailable},
-		{"no answer in time", live, readTimeout, fault.ModelTimeout},
-		{"the caller left", gone, reset, fault.Internal},
-		{"the deadline passed", late, reset, fault.ModelTimeout},
-		{"the provider's own limit", silent, reset, fault.ModelTimeout},
+		{"refused", live, refused, fault.Unavailable, false},
+		{"no connection in time", live, dialTimeout, fault.Unavailable, false}, // another server may be there
+		{"the request was not taken", live, &net.OpError{Op: "write", Err: syscall.EPIPE}, fault.Unavailable, false},
+		{"TLS refused it", live, &net.OpError{Op: "remote error", Err: errors.New("tls: certificate required")}, fault.Unavailable, false},
+		{"reset", live, reset, fault.Unavailable, true},
+		{"end of file", live, io.ErrUnexpectedEOF, fault.Unavailable, true},
+		{"no answer in time", live, readTimeout, fault.ModelTimeout, false},
+		{"the caller left", gone, reset, fault.Internal, false},
+		{"the deadline passed", late, reset, fault.ModelTimeout, false},
+		{"the provider's own limit", silent, reset, fault.ModelTimeout, false},
 	} {
 		f := Unreachable(c.ctx, "gpu-a", c.err)
-		if f.Kind != c.want {
-			t.Errorf("%s: %v, want %v", c.name, f.Kind, c.want)
+		if f.Kind != c.want || f.Unanswered != c.had {
+			t.Errorf("%s: %v, unanswered %t, want %v", c.name, f.Kind, f.Unanswered, c.want)
 		}
 		if strings.Contains(f.Message, "gpu-a") || strings.Contains(f.Message, c.err.Error()) {
 			t.Errorf("%s: the caller sees %q", c.name, f.Message)
@@ -189,7 +192,7 @@ func TestUnreachable(t *testing.T) {
 
 // TestAfterTheFirstEvent: what a stream can say of an error is less than what an answer's status can.
 func TestAfterTheFirstEvent(t *testing.T) {
-	if f := Broken(t.Context(), "gpu-a", false, io.ErrUnexpectedEOF); f.Kind != fault.Unavailable {
+	if f := Broken(t.Context(), "gpu-a", false, io.ErrUnexpectedEOF); f.Kind != fault.Unavailable || !f.Unanswered {
 		t.Errorf("broken before: %v", f.Kind)
 	}
 	f := Broken(t.Context(), "gpu-a", true, io.ErrUnexpectedEOF)

@@ -159,7 +159,8 @@ func (t *Transport) put(c *conn) {
 // acted on the request cannot be told then, so the rule is net/http's: it goes out once more, on a new connection, when
 // the failed one was a kept one, not a byte of an answer came, the body can be had again (GetBody), and the request may
 // be repeated: by its method (RFC 9110, section 9.2.2) or because it has an Idempotency-Key or X-Idempotency-Key, which
-// present but empty is not sent.
+// present but empty is not sent. One bound is added: such a close shows within a round trip. A server that had the whole
+// request for longer than closeRace has worked on it, as far as anybody knows, and its failure is the caller's to see.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	now := time.Now()
 	body := r.Body
@@ -193,7 +194,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			c = t.take(to, now)
 			continue
 		}
-		again := c.reused && !a.begun && !timedOut(err) && ctx.Err() == nil && repeatable(r)
+		again := c.reused && !a.begun && !timedOut(err) && ctx.Err() == nil && repeatable(r) && (!a.sent || time.Since(now) < closeRace)
 		a.release(false)
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
@@ -210,6 +211,9 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		c = nil
 	}
 }
+
+// closeRace is how long the news takes at most that a server closed a connection before it saw the request.
+const closeRace = 2 * time.Second
 
 func timedOut(err error) bool {
 	var ne net.Error

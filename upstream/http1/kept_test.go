@@ -211,6 +211,47 @@ func TestEarlierDeadline(t *testing.T) {
 	})
 }
 
+// A kept connection that ends soon after the request was closed before the server saw it, as far as can be told, and the
+// request goes out again. When it ends later the server has worked on it: that is told, and nothing is sent twice.
+func TestClosedAtWork(t *testing.T) {
+	for after, again := range map[time.Duration]bool{closeRace / 2: true, 2 * closeRace: false} {
+		synctest.Test(t, func(t *testing.T) {
+			var wg sync.WaitGroup
+			dialled := 0
+			tr := newTransport(t, Config{DialContext: func(context.Context, string, string) (net.Conn, error) {
+				near, far := net.Pipe()
+				dialled++
+				wg.Go(func() {
+					defer far.Close()
+					for r, n := bufio.NewReader(far), 0; ; n++ {
+						if _, err := http.ReadRequest(r); err != nil {
+							return
+						}
+						if n == 1 {
+							time.Sleep(after)
+							return
+						}
+						io.WriteString(far, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+					}
+				})
+				return near, nil
+			}})
+			for n := range 2 {
+				r := get(t, "POST", "http://h")
+				r.Header["X-Idempotency-Key"] = []string{}
+				if _, got, err := do(tr, r); (err == nil && got == "ok") != (n == 0 || again) || timedOut(err) {
+					t.Errorf("request %d, closed after %v: %q, %v", n, after, got, err)
+				}
+			}
+			if again != (dialled == 2) {
+				t.Errorf("closed after %v: %d connections", after, dialled)
+			}
+			tr.Close()
+			wg.Wait()
+		})
+	}
+}
+
 // What ends the wait for an answer on a kept connection: the caller's context, at once, and nothing else.
 func TestCancelledOnAKeptConnection(t *testing.T) {
 	cause := errors.New("the caller has had enough")

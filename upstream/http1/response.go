@@ -25,6 +25,7 @@ type answer struct {
 	ctx  context.Context
 	stop func() bool // takes back the watch on ctx; false when it has gone off
 
+	sent    bool // the whole request went out
 	begun   bool // a byte of the answer came
 	keep    bool // the connection may be used again when the body has ended
 	timeout time.Duration
@@ -76,8 +77,11 @@ func (a *answer) exchange(r *http.Request, body io.Reader, now time.Time) error 
 		if err := a.ctx.Err(); err != nil {
 			return err
 		}
-	} else if err := a.head(r); err != nil {
-		return err
+	} else {
+		a.sent = true
+		if err := a.head(r); err != nil {
+			return err
+		}
 	}
 	a.keep = a.keep && sent == nil && !r.Close
 	a.resp.Request, a.resp.Body = r, a

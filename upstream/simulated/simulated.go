@@ -118,7 +118,7 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 		<-ctx.Done()
 		return nil, fault.Wrap(ctx.Err(), fault.ModelTimeout, "The simulated model did not answer, as it was told.")
 	case within(f.Reset):
-		return nil, fault.New(fault.Unavailable, "The connection to the simulated model broke, as it was told to.")
+		return nil, &fault.Error{Kind: fault.Unavailable, Message: "The connection to the simulated model broke, as it was told to.", Unanswered: true}
 	}
 	cut := within(f.Cut)
 	a := compose(r.Body, r.ModelID, p.seed(r))

@@ -232,6 +232,9 @@ func (s *suite) errors(t *testing.T) {
 					t.Fatal("no error")
 				}
 				f := fault.From(err)
+				if c.b == BreaksBefore && f.Kind == fault.Unavailable && !f.Unanswered {
+					t.Errorf("the server had the request, and nobody would know that it may have cost something: %v", err)
+				}
 				if !stream && c.b == BreaksAfter && len(es) == 0 {
 					return // a whole answer that breaks may be noticed before anything of it is yielded
 				}
