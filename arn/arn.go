@@ -77,3 +77,8 @@ func SystemProfile(region, account, profileID string) string {
 func ApplicationProfile(region, account, id string) string {
 	return "arn:" + Partition(region) + ":bedrock:" + region + ":" + account + ":application-inference-profile/" + id
 }
+
+// Guardrail returns a guardrail's ARN.
+func Guardrail(region, account, id string) string {
+	return "arn:" + Partition(region) + ":bedrock:" + region + ":" + account + ":guardrail/" + id
+}

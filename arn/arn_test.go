@@ -57,6 +57,7 @@ func TestBedrockARNs(t *testing.T) {
 		{FoundationModel("us-gov-west-1", "x.y"), "arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/x.y"},
 		{SystemProfile("ap-northeast-1", "000000000000", "apac.x.y"), "arn:aws:bedrock:ap-northeast-1:000000000000:inference-profile/apac.x.y"},
 		{ApplicationProfile("cn-north-1", "000000000000", "abcdef123456"), "arn:aws-cn:bedrock:cn-north-1:000000000000:application-inference-profile/abcdef123456"},
+		{Guardrail("us-gov-west-1", "000000000000", "abcdef123456"), "arn:aws-us-gov:bedrock:us-gov-west-1:000000000000:guardrail/abcdef123456"},
 		{Partition("us-iso-east-1"), "aws-iso"},
 		{Partition("us-isob-east-1"), "aws-iso-b"},
 		{Partition("mx-central-1"), "aws"},

@@ -260,6 +260,19 @@ type Guardrail struct {
 	Mode       string `json:"streamProcessingMode,omitzero" enum:"sync,async"` // of ConverseStream
 }
 
+// Raw is g as a request has it, nil where g names no guardrail.
+func (g *Guardrail) Raw() Raw[Guardrail] {
+	if g.Identifier == "" && g.Version == "" {
+		return nil
+	}
+	b := append([]byte(`{"guardrailIdentifier":`), AppendQuote(nil, g.Identifier)...)
+	b = AppendQuote(append(b, `,"guardrailVersion":`...), g.Version)
+	if g.Trace != "" {
+		b = AppendQuote(append(b, `,"trace":`...), g.Trace)
+	}
+	return append(b, '}')
+}
+
 // Performance asks for a latency class.
 type Performance struct {
 	Latency string `json:"latency,omitzero" enum:"standard,optimized"`

@@ -86,6 +86,9 @@ type Call struct {
 	Stream    bool
 	Tier      string // the service tier that is asked for; "" means Body's ServiceTier, or the default
 
+	// Guardrail is the guardrail that is asked for, as Body or Native's headers ask for it. Policies see it.
+	Guardrail converse.Guardrail
+
 	// Metadata is what the caller says of the call, at most 16 pairs; nil means Body's RequestMetadata. It is kept with the
 	// call's entry in the ledger.
 	Metadata map[string]string
@@ -324,15 +327,38 @@ func (v *Invoker) authorize(ctx context.Context, c *Call, id string, route *prof
 	if c.Caller.Root {
 		return v.Guard.Check(ctx, id, c.Caller, []iam.Access{{Action: c.action(), Resource: route.ARN}})
 	}
+	guardrail := c.guardrail(route.Source)
 	access := make([]iam.Access, len(route.Authorize))
 	for i, res := range route.Authorize {
 		access[i] = iam.Access{Action: c.action(), Resource: res.ARN, Context: res.Context}
-		if tier != "" {
+		if tier != "" || guardrail != "" {
 			access[i].Context = maps.Clone(access[i].Context)
+		}
+		if tier != "" {
 			access[i].Context["bedrock:ServiceTier"] = []string{tier}
+		}
+		if guardrail != "" {
+			access[i].Context["bedrock:GuardrailIdentifier"] = []string{guardrail}
 		}
 	}
 	return v.Guard.Check(ctx, id, c.Caller, access)
+}
+
+// guardrail is what policies call the guardrail that the call asks for: its ARN, and behind a colon its version unless that
+// is the draft; "" for none. One that is named by its id is the caller's own, in the Region that is called.
+// Source: https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-permissions-id.html
+func (c *Call) guardrail(region string) string {
+	g := c.Guardrail.Identifier
+	if g == "" {
+		return ""
+	}
+	if !strings.HasPrefix(g, "arn:") {
+		g = arn.Guardrail(region, c.Caller.Account, g)
+	}
+	if v := c.Guardrail.Version; v != "" && v != "DRAFT" {
+		g += ":" + v
+	}
+	return g
 }
 
 // errGone says that the consumer of a stream stopped before its end.

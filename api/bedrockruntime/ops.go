@@ -58,6 +58,11 @@ func call(c *wire.Call, modelID string, body *converse.Request, stream bool) (*i
 	if body != nil && body.ServiceTier != nil {
 		ic.Tier = body.ServiceTier.Type
 	}
+	if body != nil && len(body.GuardrailConfig) > 0 {
+		if err := json.Unmarshal(body.GuardrailConfig, &ic.Guardrail); err != nil {
+			return nil, err
+		}
+	}
 	return ic, nil
 }
 
@@ -156,6 +161,7 @@ func invocation(c *wire.Call, in *InvokeModelInput, stream bool) (*body, error) 
 	}
 	b := &body{InvokeModelInput: in, call: ic}
 	ic.Tier, ic.Read = in.ServiceTier, b.read
+	ic.Guardrail = converse.Guardrail{Identifier: in.GuardrailIdentifier, Version: in.GuardrailVersion, Trace: strings.ToLower(in.Trace)}
 	return b, nil
 }
 
@@ -214,14 +220,7 @@ func (b *body) ask(r *converse.Request) {
 	if b.PerformanceConfigLatency != "" {
 		r.PerformanceConfig = &converse.Performance{Latency: b.PerformanceConfigLatency}
 	}
-	if b.GuardrailIdentifier != "" || b.GuardrailVersion != "" {
-		// Their text is of the patterns in InvokeModelInput: there is nothing to escape.
-		g := `{"guardrailIdentifier":"` + b.GuardrailIdentifier + `","guardrailVersion":"` + b.GuardrailVersion + `"`
-		if b.Trace != "" { // the same words in small letters
-			g += `,"trace":"` + strings.ToLower(b.Trace) + `"`
-		}
-		r.GuardrailConfig = append(r.GuardrailConfig, g+"}"...)
-	}
+	r.GuardrailConfig = b.call.Guardrail.Raw()
 }
 
 // headers are the ones that go on to an upstream that takes the body as it is.

@@ -56,9 +56,13 @@ type service struct {
 	catalog  *catalog.Catalog
 }
 
-// input is a body in one of the API's formats.
+// input is a body in one of the API's formats, and the headers by which Bedrock has a guardrail look at it.
+// Source: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html
 type input struct {
-	Body []byte `json:"-" payload:"blob"`
+	GuardrailIdentifier string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
+	GuardrailVersion    string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
+	Trace               string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
+	Body                []byte `json:"-" payload:"blob"`
 }
 
 // output is a whole answer.
@@ -76,10 +80,22 @@ func (in *input) call(c *wire.Call, format, model, tier string) (*invoke.Call, e
 	if err != nil {
 		return nil, err
 	}
-	return &invoke.Call{
+	ic := &invoke.Call{
 		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: model, Tier: tier, Header: c.Header,
-		Native: &upstream.Native{Format: format, Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
-	}, nil
+		Guardrail: converse.Guardrail{Identifier: in.GuardrailIdentifier, Version: in.GuardrailVersion, Trace: strings.ToLower(in.Trace)},
+		Native:    &upstream.Native{Format: format, Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
+	}
+	if ic.Guardrail.Raw() != nil { // a server of this API knows of none, and would pass it over
+		ic.Native.Header = map[string]string{"X-Amzn-Bedrock-Guardrailidentifier": in.GuardrailIdentifier, "X-Amzn-Bedrock-Guardrailversion": in.GuardrailVersion}
+	}
+	return ic, nil
+}
+
+// ask makes r, which is nil where Converse has no place for something, what ic asks for.
+func ask(ic *invoke.Call, r *converse.Request, unfit error) {
+	if ic.Body, ic.Unread = r, unfit; r != nil {
+		r.GuardrailConfig = ic.Guardrail.Raw()
+	}
 }
 
 func info(ic *invoke.Call, prefix string) converse.AnswerInfo {
@@ -95,7 +111,8 @@ func (s *service) chat(ctx context.Context, c *wire.Call, in *input) (*output, i
 	if err != nil {
 		return nil, nil, err
 	}
-	ic.Stream, ic.Body, ic.Unread = q.Stream, q.Request, q.Unfit
+	ic.Stream = q.Stream
+	ask(ic, q.Request, q.Unfit)
 	info := info(ic, "chatcmpl-")
 	if !q.Stream {
 		return s.whole(ctx, ic, func(a *invoke.Answer) []byte {
@@ -125,7 +142,8 @@ func (s *service) responses(ctx context.Context, c *wire.Call, in *input) (*outp
 	if err != nil {
 		return nil, nil, err
 	}
-	ic.Stream, ic.Body, ic.Unread = q.Stream, q.Request, q.Unfit
+	ic.Stream = q.Stream
+	ask(ic, q.Request, q.Unfit)
 	info := info(ic, "resp_")
 	if !q.Stream {
 		return s.whole(ctx, ic, func(a *invoke.Answer) []byte {
@@ -166,6 +184,9 @@ func (s *service) embeddings(ctx context.Context, c *wire.Call, in *input) (*out
 	ic, err := in.call(c, "openai-embeddings", q.Model, "")
 	if err != nil {
 		return nil, err
+	}
+	if ic.Guardrail.Raw() != nil {
+		return nil, fault.New(fault.Validation, "Unsupported header: 'X-Amzn-Bedrock-GuardrailIdentifier'. No guardrail looks at embeddings.")
 	}
 	asked := *q
 	asked.Types, asked.Model = nil, "" // numbers, whatever the answer is written as; the model is the call's
