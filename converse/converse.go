@@ -452,7 +452,7 @@ func ServedTier(tier string) *Served {
 var servedDefault = Served{Tier: "default"} // of nearly every answer
 
 // Stream is an answer in events. It yields MessageStart first, or Chunks alone, and Metadata last, or an error, after
-// which it ends.
+// which it ends. The event beside an error is the zero one, or the Metadata that the upstream had told before it failed.
 // A consumer that stops early makes the producer release what it holds before the range loop returns. A Stream may be
 // ranged over once.
 type Stream = iter.Seq2[Event, error]

@@ -85,6 +85,17 @@ func EstimateTokens(s string) int64 {
 	return n
 }
 
+// OutputTokens returns about how many tokens of output e is. The signature of a thought is none of the model's writing.
+func (e *Event) OutputTokens() int64 {
+	switch {
+	case e.Kind == BlockStart:
+		return EstimateTokens(e.ToolName)
+	case e.Kind == BlockDelta && e.Delta != SignatureDelta && e.Delta != CitationDelta:
+		return EstimateTokens(e.Text)
+	}
+	return 0
+}
+
 // Tokens that the parts of a request cost beyond their text.
 const (
 	tokensPerMessage = 4    // the turn's own marks

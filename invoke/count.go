@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"outcrop/fault"
@@ -47,11 +48,12 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 			return Count{}, err
 		}
 	}
-	if c.Body == nil {
-		if c.Unread != nil {
-			return Count{}, c.Unread
-		}
+	switch {
+	case c.Body != nil:
+	case c.Unread == nil, c.Native != nil && c.Native.Format == "": // a body that nobody here reads, such as a reranking's
 		return Count{}, uncounted
+	default:
+		return Count{}, c.Unread
 	}
 	w, asked := v.way(route, c.Start), 0
 	var refused *upstream.Upstream // has said that it cannot, and says so in every Region
@@ -77,6 +79,10 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 		}
 		if ctx.Err() != nil {
 			return Count{}, err
+		}
+		if errors.Is(err, upstream.ErrEstimate) {
+			refused = k.Upstream
+			continue
 		}
 		if !fault.From(err).Kind.Retryable() {
 			refused = k.Upstream

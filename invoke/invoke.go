@@ -221,7 +221,7 @@ type run struct {
 	whole    bool   // usage is of the whole answer, told or estimated
 	tier     string // that the call is served in, as far as it is known: what was asked for, until an upstream says another
 	refused  bool   // no upstream worked on the call
-	partial  int    // bytes of output seen, but for that in chunks, which tell their usage
+	partial  int64  // estimated tokens of the output seen, but for that in chunks, which tell their usage
 	stop     string
 	vectors  *converse.Embeddings
 }
@@ -497,6 +497,9 @@ func (r *run) attempt(t *turns, yield func(converse.Event, error) bool) (committ
 	gone, done := false, false
 	for e, err := range stream {
 		if err != nil {
+			if committed && e.Kind == converse.Metadata {
+				r.usage, r.told, r.whole = e.Usage, !e.Estimated, true
+			}
 			if gone {
 				return true, errGone // what the upstream says now interests nobody
 			}
@@ -516,7 +519,7 @@ func (r *run) attempt(t *turns, yield func(converse.Event, error) bool) (committ
 		case converse.MessageStart:
 			r.usage = e.Usage
 		case converse.BlockStart, converse.BlockDelta:
-			r.partial += len(e.Text) + len(e.ToolName)
+			r.partial += e.OutputTokens()
 		case converse.Chunk:
 			r.usage = e.Usage // as far as it is known, should the answer be cut
 			r.stop = cmp.Or(word(e.StopReason), r.stop)
@@ -568,7 +571,7 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	case r.usage != (converse.Usage{}): // as far as it was known when the answer was cut
 		u := &s.Usage
 		if !r.whole { // of a whole answer the caller has read the same estimate
-			u.OutputTokens = max(u.OutputTokens, int64(r.partial+3)/4)
+			u.OutputTokens = max(u.OutputTokens, r.partial)
 		}
 		if u.OutputTokens > 0 && u.Total() == u.OutputTokens { // some upstreams tell the input last
 			u.InputTokens = r.call.estimateInputTokens()

@@ -197,9 +197,15 @@ func TestEndings(t *testing.T) {
 		"another Region of the profile answers": {model: "us." + haiku,
 			ups:    []*upstream.Upstream{up("east", []string{"us-east-1"}, refuse(fault.Throttled)), up("west", []string{"us-west-2"}, answer(nil, whole(12, 5)...))},
 			status: ledger.Completed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, attempts: 2, by: "west", region: "us-west-2"},
-		"an error after the first event is the caller's": {ups: []*upstream.Upstream{up("a", nil, answer(fault.New(fault.ModelStream, "cut"), start(), text("12345678"))), up("b", nil, answer(nil, whole(1, 1)...))},
+		"an error after the first event is the caller's": {ups: []*upstream.Upstream{up("a", nil, answer(fault.New(fault.ModelStream, "cut"), start(), text("abcd efgh"))), up("b", nil, answer(nil, whole(1, 1)...))},
 			stream: true, fails: true, err: fault.ModelStream, status: ledger.Failed, usage: converse.Usage{InputTokens: 6, OutputTokens: 2}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
-		"an answer without its end": {ups: []*upstream.Upstream{up("a", nil, answer(nil, start(), text("12345678")))},
+		"an error behind the usage": {ups: []*upstream.Upstream{up("a", nil, func(context.Context, *upstream.Request) (converse.Stream, error) {
+			return func(yield func(converse.Event, error) bool) {
+				_ = yield(start(), nil) && yield(text("abcd efgh"), nil) &&
+					yield(converse.Event{Kind: converse.Metadata, Usage: converse.Usage{InputTokens: 12, OutputTokens: 5}}, fault.New(fault.ModelStream, "cut"))
+			}, nil
+		})}, stream: true, fails: true, err: fault.ModelStream, status: ledger.Failed, usage: converse.Usage{InputTokens: 12, OutputTokens: 5}, attempts: 1, by: "a", region: "us-east-1"},
+		"an answer without its end": {ups: []*upstream.Upstream{up("a", nil, answer(nil, start(), text("abcd efgh")))},
 			stream: true, fails: true, err: fault.ModelStream, status: ledger.Failed, usage: converse.Usage{InputTokens: 6, OutputTokens: 2}, estimated: true, attempts: 1, by: "a", region: "us-east-1"},
 		"a passed-on answer that is cut before its input is told": {ups: []*upstream.Upstream{up("a", nil, answer(fault.New(fault.ModelStream, "cut"),
 			converse.Event{Kind: converse.Chunk, Native: []byte(`{"choices":[]}`), Usage: converse.Usage{OutputTokens: 3}}))},
@@ -303,7 +309,7 @@ func TestCallerGone(t *testing.T) {
 			r := newRig(t, up("a", nil, func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) {
 				return func(yield func(converse.Event, error) bool) {
 					defer released.Done()
-					if !yield(start(), nil) || !yield(text("12345678"), nil) {
+					if !yield(start(), nil) || !yield(text("abcd efgh"), nil) {
 						t.Error("the upstream was cut although its usage was still to come")
 						return
 					}

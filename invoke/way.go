@@ -229,8 +229,8 @@ func (r *run) lose(c *candidate, err error) {
 
 // estimate is what an attempt counts as of which nobody told what it used: the input, as estimated, and what was seen of
 // the output.
-func (c *Call) estimate(partial int) converse.Usage {
-	u := converse.Usage{InputTokens: c.estimateInputTokens(), OutputTokens: int64(partial+3) / 4}
+func (c *Call) estimate(partial int64) converse.Usage {
+	u := converse.Usage{InputTokens: c.estimateInputTokens(), OutputTokens: partial}
 	if n := c.Native; n != nil {
 		if n.Units.Images > 0 || n.Units.SearchUnits > 0 {
 			u = converse.Usage{} // these are not paid by the token

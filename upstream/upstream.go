@@ -5,6 +5,8 @@ package upstream
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"time"
 
 	"outcrop/converse"
@@ -102,9 +104,17 @@ type Embedder interface {
 
 // TokenCounter is implemented by a Provider whose upstream counts tokens without charge.
 type TokenCounter interface {
-	// CountTokens returns how many input tokens r.Body, or r.Native, has, by the upstream's own count.
+	// CountTokens returns how many input tokens r.Body, or r.Native, has, by the upstream's own count. Where the upstream
+	// has no count but an estimate, which another Outcrop says, the error is ErrEstimate.
 	CountTokens(ctx context.Context, r *Request) (int64, error)
 }
+
+// ErrEstimate is a TokenCounter's error where its upstream estimates: whoever asks can do that himself.
+var ErrEstimate = errors.New("the upstream has an estimate, and no count")
+
+// EstimatedCount reports whether the headers of an answer say that the tokens in it were estimated. They are another
+// Outcrop's.
+func EstimatedCount(h http.Header) bool { return h.Get("X-Outcrop-Token-Count") == "estimate" }
 
 // Upstream is a configured provider: where it counts as being and what it serves.
 type Upstream struct {

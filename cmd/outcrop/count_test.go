@@ -65,6 +65,25 @@ func TestCountTokens(t *testing.T) {
 	}
 }
 
+// What another Outcrop has estimated is an estimate here too.
+func TestCountThroughAnother(t *testing.T) {
+	t.Parallel()
+	v := startVendor(t)
+	v.answers(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("x-outcrop-token-count", "estimate")
+		io.WriteString(w, `{"inputTokens":4711,"input_tokens":4711}`)
+	})
+	const model = "anthropic.claude-3-haiku-20240307-v1:0"
+	for _, provider := range []string{"bedrock", "anthropic"} {
+		g := startGateway(t, func(c *Config) { c.Upstreams = []UpstreamConfig{v.to(t, provider, nil)} })
+		status, h, told := g.post(t, "/model/"+model+"/count-tokens", `{"input":{"converse":{"messages":[{"role":"user","content":[{"text":"hello"}]}]}}}`)
+		if method := h.Get("X-Outcrop-Token-Count"); status != http.StatusOK || method != "estimate" || strings.Contains(string(told), "4711") {
+			t.Errorf("%s: %d %s, by %q", provider, status, told, method)
+		}
+	}
+}
+
 // A body in base64 may have no more values than one that comes as it is.
 func TestCountManyValues(t *testing.T) {
 	t.Parallel()
@@ -86,7 +105,7 @@ func TestCountManyValues(t *testing.T) {
 func TestCountOfNoText(t *testing.T) {
 	t.Parallel()
 	g := startGateway(t, nil)
-	for _, model := range []string{"amazon.titan-image-generator-v2:0", "cohere.embed-english-v3"} {
+	for _, model := range []string{"amazon.titan-image-generator-v2:0", "cohere.embed-english-v3", "cohere.rerank-v3-5:0"} {
 		status, _, told := g.post(t, "/model/"+model+"/count-tokens", `{"input":{"invokeModel":{"body":"e30="}}}`)
 		if status != http.StatusBadRequest || !strings.Contains(string(told), "The provided model doesn't support counting tokens.") {
 			t.Errorf("%s: %d %s", model, status, told)

@@ -216,6 +216,9 @@ func (p *Provider) CountTokens(ctx context.Context, r *upstream.Request) (int64,
 	if resp.StatusCode != http.StatusOK {
 		return 0, p.refused(resp)
 	}
+	if upstream.EstimatedCount(resp.Header) {
+		return 0, upstream.ErrEstimate
+	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxErrorBody))
 	if err != nil {
 		return 0, x.failed(err)

@@ -3,6 +3,7 @@ package anthropic
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -307,6 +308,13 @@ func TestWhole(t *testing.T) {
 		if !fault.Is(err, c.want) || len(es) > 0 {
 			t.Errorf("%s: %+v, %v, want %v", name, es, err, c.want)
 		}
+	}
+	guess := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Outcrop-Token-Count", "estimate")
+		_, _ = io.WriteString(w, `{"input_tokens":15}`)
+	})
+	if _, err := open(t, guess, nil).CountTokens(t.Context(), upstreamtest.Request(false, nil)); !errors.Is(err, upstream.ErrEstimate) {
+		t.Errorf("an estimate of another Outcrop's is an exact count: %v", err)
 	}
 	if _, err := open(t, answer(`{"tokens":1}`), nil).CountTokens(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelError) {
 		t.Errorf("a count of nothing: %v", err)

@@ -41,7 +41,7 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 		var t tally
 		t.header(resp.Header)
 		if !t.told || t.CacheWriteInputTokens > 0 { // the headers do not say for how long that was written
-			inBody := tally{bytes: outputLen(b)}
+			inBody := tally{said: outputTokens(b)}
 			inBody.body(b)
 			if t.told {
 				t.CacheWrite1hInputTokens = min(inBody.CacheWrite1hInputTokens, t.CacheWriteInputTokens)
@@ -50,7 +50,7 @@ func (x *exchange) whole(resp *http.Response) (converse.Stream, error) {
 			}
 		}
 		x.units(&t, b)
-		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type"), Usage: t.soFar()}
+		chunk := converse.Event{Kind: converse.Chunk, Native: b, Name: resp.Header.Get("Content-Type"), Usage: t.soFar(), StopReason: stopReason(b)}
 		events = []converse.Event{chunk, x.metadata(&t)}
 	}
 	return converse.Sequence(events), nil
@@ -97,7 +97,7 @@ func (x *exchange) units(t *tally, answer []byte) {
 	guessed := !ok && (n.UnitsGuessed || n.Units.Images > 0)
 	if !t.told {
 		// What is paid by the piece tells no tokens, and needs none; a picture that is embedded may come with a text.
-		t.Usage, t.bytes = converse.Usage{}, 0
+		t.Usage, t.said = converse.Usage{}, 0
 		t.told = n.Units.InputImages == 0 || x.inputTokens() == 0
 	}
 	t.Units, t.told = made, t.told && !guessed
@@ -121,7 +121,7 @@ func (x *exchange) inputTokens() int64 {
 	if x.req.Body != nil {
 		return x.req.Body.EstimateInputTokens()
 	}
-	return int64(textLen(x.ask.body, true)+3) / 4
+	return textTokens(x.ask.body, true)
 }
 
 // message reads Converse's answer. One that goes on as it is is read for its usage and its stop reason alone.
@@ -149,7 +149,7 @@ func (x *exchange) message(b []byte) ([]converse.Event, error) {
 	last := converse.Event{Kind: converse.Metadata}
 	var told bool
 	if last.Usage, told = in.Usage.usage(); !told {
-		last = x.metadata(&tally{bytes: outputLen(in.Output.Message.Content)})
+		last = x.metadata(&tally{said: outputTokens(in.Output.Message.Content)})
 	}
 	last.Served = in.served()
 	if x.ask.native {

@@ -248,6 +248,9 @@ func (p *Provider) CountTokens(ctx context.Context, r *upstream.Request) (int64,
 	if resp.StatusCode != http.StatusOK {
 		return 0, x.refused(resp)
 	}
+	if upstream.EstimatedCount(resp.Header) {
+		return 0, upstream.ErrEstimate
+	}
 	b, err := x.read()
 	if err != nil {
 		return 0, err

@@ -318,11 +318,11 @@ func TestInvokeModel(t *testing.T) {
 		// Counts that no answer has are not told.
 		"negative headers":      {counts("-1", "10"), claude, converse.Usage{InputTokens: 14, OutputTokens: 10}, false},
 		"huge headers":          {counts("14", "9223372036854775807"), claude, converse.Usage{InputTokens: 14, OutputTokens: 10}, false},
-		"negative, no headers":  {nil, `{"generation":"abcdefgh","prompt_token_count":-5,"generation_token_count":10}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
-		"huge, no headers":      {nil, `{"content":[{"text":"abcdefgh"}],"usage":{"input_tokens":5,"output_tokens":9223372036854775807}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
-		"nothing told":          {nil, `{"content":[{"text":"abcdefgh"}],"usage":{}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
-		"an output alone":       {nil, `{"content":[{"text":"abcdefgh"}],"usage":{"output_tokens":-1}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
-		"negative titan result": {nil, `{"inputTextTokenCount":5,"results":[{"tokenCount":-9,"outputText":"abcdefgh"},{"tokenCount":3}]}`, converse.Usage{InputTokens: 5, OutputTokens: 3}, false},
+		"negative, no headers":  {nil, `{"generation":"abcd efgh","prompt_token_count":-5,"generation_token_count":10}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"huge, no headers":      {nil, `{"content":[{"text":"abcd efgh"}],"usage":{"input_tokens":5,"output_tokens":9223372036854775807}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"nothing told":          {nil, `{"content":[{"text":"abcd efgh"}],"usage":{}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"an output alone":       {nil, `{"content":[{"text":"abcd efgh"}],"usage":{"output_tokens":-1}}`, converse.Usage{InputTokens: 3, OutputTokens: 2}, true},
+		"negative titan result": {nil, `{"inputTextTokenCount":5,"results":[{"tokenCount":-9,"outputText":"abcd efgh"},{"tokenCount":3}]}`, converse.Usage{InputTokens: 5, OutputTokens: 3}, false},
 		"picture":               {nil, `{"images":["iVBORw0KGgo="]}`, converse.Usage{InputTokens: 3}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -338,6 +338,142 @@ func TestInvokeModel(t *testing.T) {
 				t.Errorf("%+v, want %+v", es[1], c.usage)
 			}
 		})
+	}
+}
+
+// TestUsageBeforeAnException: what Bedrock told of the usage stands, whatever goes wrong behind it.
+func TestUsageBeforeAnException(t *testing.T) {
+	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
+	oops := encode("exception", ":exception-type", "modelStreamErrorException", `{"message":"broke"}`)
+	chunk := func(s string) []byte {
+		return event("chunk", `{"bytes":"`+base64.StdEncoding.EncodeToString([]byte(s))+`"}`)
+	}
+	asked := upstreamtest.Request(true, nil)
+	for name, c := range map[string]struct {
+		request *upstream.Request
+		body    []byte
+	}{
+		"ConverseStream": {asked, join(event("messageStart", `{"role":"assistant"}`), event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hi"}}`),
+			event("messageStop", `{"stopReason":"end_turn"}`), event("metadata", `{"usage":{"inputTokens":7,"outputTokens":9,"totalTokens":16}}`), oops)},
+		"InvokeModelWithResponseStream": {request("", "InvokeModelWithResponseStream", "some.model-v1", `{"prompt":"Say a test"}`),
+			join(chunk(`{"text":"Hi"}`), chunk(`{"text":"","amazon-bedrock-invocationMetrics":{"inputTokenCount":7,"outputTokenCount":9}}`), oops)},
+	} {
+		stream, err := open(t, replay(streamType, nil, c.body), nil).Send(t.Context(), c.request)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var last converse.Event
+		for last, err = range stream {
+			if err != nil {
+				break
+			}
+		}
+		if want := (converse.Usage{InputTokens: 7, OutputTokens: 9}); !fault.Is(err, fault.ModelStream) || last.Kind != converse.Metadata || last.Usage != want || last.Estimated {
+			t.Errorf("%s: %+v, %v", name, last, err)
+		}
+	}
+}
+
+// TestOneEstimate: an answer whose usage nobody tells counts as the same, whether it is passed on as it comes or translated,
+// in pieces or whole.
+func TestOneEstimate(t *testing.T) {
+	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
+	chunk := func(s string) []byte {
+		return event("chunk", `{"bytes":"`+base64.StdEncoding.EncodeToString([]byte(s))+`"}`)
+	}
+	// The rule is converse's: a word to eight letters with the space before it, a mark, an ideograph are one token each. The
+	// thought is three, the text eight with its line break, the tool's name three, its input {"city":"東京"} ten.
+	const want = 3 + 8 + 3 + 10
+	const thought, text, input = `Let me look`, `Say \"hello\"\nto \u6771\u4eac`, `{\"city\":\"\u6771\u4eac\"}`
+	converseStream := join(event("messageStart", `{"role":"assistant"}`),
+		event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"reasoningContent":{"text":"`+thought+`"}}}`),
+		event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"reasoningContent":{"signature":"c2lnbmF0dXJl"}}}`),
+		event("contentBlockDelta", `{"contentBlockIndex":1,"delta":{"text":"`+text+`"}}`),
+		event("contentBlockStart", `{"contentBlockIndex":2,"start":{"toolUse":{"toolUseId":"t","name":"get_weather"}}}`),
+		event("contentBlockDelta", `{"contentBlockIndex":2,"delta":{"toolUse":{"input":"`+input+`"}}}`),
+		event("messageStop", `{"stopReason":"tool_use"}`))
+	messages := join(chunk(`{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":""}}`),
+		chunk(`{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"`+thought+`"}}`),
+		chunk(`{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"c2lnbmF0dXJl"}}`),
+		chunk(`{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"`+text+`"}}`),
+		chunk(`{"type":"content_block_start","index":2,"content_block":{"type":"tool_use","id":"t","name":"get_weather","input":{}}}`),
+		chunk(`{"type":"content_block_delta","index":2,"delta":{"type":"input_json_delta","partial_json":"`+input+`"}}`),
+		chunk(`{"type":"message_delta","delta":{"stop_reason":"tool_use"}}`))
+	const wholeConverse = `{"output":{"message":{"role":"assistant","content":[{"reasoningContent":{"reasoningText":{"text":"` + thought + `","signature":"c2lnbmF0dXJl"}}},{"text":"` + text +
+		`"},{"toolUse":{"toolUseId":"t","name":"get_weather","input":{"city":"東京"}}}]}},"stopReason":"tool_use"}`
+	const wholeMessage = `{"type":"message","content":[{"type":"thinking","thinking":"` + thought + `","signature":"c2lnbmF0dXJl"},{"type":"text","text":"` + text +
+		`"},{"type":"tool_use","id":"t","name":"get_weather","input":{"city":"東京"}}],"stop_reason":"tool_use"}`
+	translated, passed := upstreamtest.Request(true, nil), upstreamtest.Request(true, nil)
+	passed.Native = &upstream.Native{Format: "converse", Operation: "ConverseStream", Body: []byte(`{"messages":[]}`)}
+	whole := upstreamtest.Request(false, nil)
+	for name, c := range map[string]struct {
+		request *upstream.Request
+		mime    string
+		answer  []byte
+	}{
+		"translated":                       {translated, streamType, converseStream},
+		"passed on":                        {passed, streamType, converseStream},
+		"passed on, of InvokeModel":        {request("anthropic", "InvokeModelWithResponseStream", "anthropic.claude-3-haiku-20240307-v1:0", `{}`), streamType, messages},
+		"whole":                            {whole, "application/json", []byte(wholeConverse)},
+		"whole, passed on, of InvokeModel": {request("anthropic", "InvokeModel", "anthropic.claude-3-haiku-20240307-v1:0", `{}`), "application/json", []byte(wholeMessage)},
+		"spaces between, passed on, whole": {request("anthropic", "InvokeModel", "anthropic.claude-3-haiku-20240307-v1:0", `{}`), "application/json", []byte(strings.ReplaceAll(strings.ReplaceAll(wholeMessage, `":"`, `" : "`), `{"city" : "`, `{"city":"`))},
+	} {
+		es, err := read(open(t, replay(c.mime, nil, c.answer), nil).Send(t.Context(), c.request))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if last := es[len(es)-1]; last.Kind != converse.Metadata || !last.Estimated || last.Usage.OutputTokens != want {
+			t.Errorf("%s: %d tokens, estimated %t, want %d", name, last.Usage.OutputTokens, last.Estimated, want)
+		}
+	}
+}
+
+// TestStopReasons: why a model stopped is told in the body, by each family in its own words.
+// Sources: the recordings above, and the chapters on the models' responses in the Amazon Bedrock user guide.
+func TestStopReasons(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"type":"message","content":[{"type":"tool_use","id":"t","name":"x","input":{"stop_reason":"max_tokens"}}],"stop_reason":"tool_use","usage":{}}`: "tool_use",
+		`{"type":"message_delta","delta":{"stop_reason":"max_tokens","stop_sequence":null},"usage":{"output_tokens":10}}`:                                 "max_tokens",
+		`{"type":"message","stop_reason":"refusal"}`: "content_filtered",
+		`{"generation":" post. This is a test post. This is","prompt_token_count":5,"generation_token_count":10,"stop_reason":"length"}`:                           "max_tokens",
+		`{"generation":" a","prompt_token_count":null,"generation_token_count":2,"stop_reason":null}`:                                                              "",
+		`{"text":"This is","chat_history":[{"role":"USER","message":"Say"}],"finish_reason":"MAX_TOKENS"}`:                                                         "max_tokens",
+		`{"generations":[{"id":"x","text":" a","finish_reason":"COMPLETE"}],"id":"y","prompt":"a"}`:                                                                "end_turn",
+		`{"object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"Hello!"},"finish_reason":"stop"}],"usage":{}}`:                 "end_turn",
+		`{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":null}]}`:                                                                                   "",
+		`{"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}`:                                                                                        "tool_use",
+		`{"output":{"message":{"role":"assistant","content":[{"text":"It"}]}},"stopReason":"max_tokens","usage":{"inputTokens":5,"outputTokens":10}}`:              "max_tokens",
+		`{"messageStop":{"stopReason":"end_turn"}}`:                                                                                                                "end_turn",
+		`{"inputTextTokenCount":5,"results":[{"tokenCount":9,"outputText":"\nHello!","completionReason":"FINISH"}]}`:                                               "end_turn",
+		`{"outputText":"a","index":0,"totalOutputTextTokenCount":188,"completionReason":"CONTENT_FILTERED"}`:                                                       "content_filtered",
+		`{"inputTextTokenCount":28.0,"results":[{"tokenCount":197.0,"outputText":"a","completionReason":"FINISH"}],"amazon-bedrock-guardrailAction":"INTERVENED"}`: "guardrail_intervened",
+		`{"outputs":[{"text":" a","stop_reason":"length"}]}`:                                                                                                       "max_tokens",
+		`{"choices":[{"text":"a","stop_reason":"stop"}]}`:                                                                                                          "end_turn",
+		`{"id":1,"prompt":{"text":"a"},"completions":[{"data":{"text":"a"},"finishReason":{"reason":"length","length":9}}]}`:                                       "max_tokens",
+		`{"type":"message","stop_reason":"pause_turn"}`:                                                                                                            "pause_turn",
+		`{"results":[{"index":0,"relevance_score":0.9}]}`:                                                                                                          "",
+		`{"images":["iVBORw0KGgo="]}`:           "",
+		`{"text":"\"stop_reason\":\"length\""}`: "",
+		`{"choices":"none","stop_reason":7}`:    "",
+		`[`:                                     "",
+	} {
+		es, err := read(open(t, replay("application/json", nil, []byte(body)), nil).Send(t.Context(), request("", "InvokeModel", "some.model-v1", `{}`)))
+		if err != nil {
+			t.Fatal(body, err)
+		}
+		if es[0].StopReason != want {
+			t.Errorf("%s: %q, want %q", body, es[0].StopReason, want)
+		}
+		told := ""
+		frame := encode("event", ":event-type", "chunk", `{"bytes":"`+base64.StdEncoding.EncodeToString([]byte(body))+`"}`)
+		last := encode("event", ":event-type", "chunk", `{"bytes":"`+base64.StdEncoding.EncodeToString([]byte(`{"text":"","amazon-bedrock-invocationMetrics":{"inputTokenCount":7,"outputTokenCount":9}}`))+`"}`)
+		es, err = read(open(t, replay(streamType, nil, join(frame, last)), nil).Send(t.Context(), request("", "InvokeModelWithResponseStream", "some.model-v1", `{}`)))
+		for _, e := range es {
+			told = e.StopReason
+		}
+		if err != nil || told != want {
+			t.Errorf("in a stream, %s: %q, want %q: %v", body, told, want, err)
+		}
 	}
 }
 
@@ -630,7 +766,7 @@ func TestStreamFaults(t *testing.T) {
 	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
 	exception := func(name, payload string) []byte { return encode("exception", ":exception-type", name, payload) }
 	start := event("messageStart", `{"role":"assistant"}`)
-	delta := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hello"}}`)
+	delta := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hello you"}}`)
 	stop := event("messageStop", `{"stopReason":"end_turn"}`)
 	metadata := event("metadata", `{"usage":{"inputTokens":1,"outputTokens":2,"totalTokens":3}}`)
 	flipped := bytes.Clone(delta)
@@ -653,6 +789,7 @@ func TestStreamFaults(t *testing.T) {
 		"service unavailable":   {exception("serviceUnavailableException", `{"message":"oops"}`), fault.Unavailable, 0, 200},
 		"error frame":           {join(start, encode("error", ":error-code", "InternalFailure", "")), fault.Unavailable, 1, 200},
 		"cut at once":           {nil, fault.Unavailable, 0, 0},
+		"after the usage":       {join(start, delta, stop, metadata, exception("internalServerException", `{"message":"oops"}`)), fault.Unavailable, 3, 200},
 		"cut":                   {join(start, delta), fault.ModelStream, 2, 200},
 		"cut in a frame":        {join(start, delta[:40]), fault.ModelStream, 1, 200},
 		"checksum":              {join(start, flipped), fault.ModelStream, 1, 200},
@@ -707,7 +844,7 @@ func TestStreamFaults(t *testing.T) {
 		usage converse.Usage
 	}{
 		// What Anthropic's message_start says of the output is no usage.
-		"only a start":  {join(chunk(`{"type":"message_start","message":{"usage":{"input_tokens":14,"output_tokens":1}}}`), chunk(`{"delta":{"text":"abcdefgh"}}`), chunk(`{}`)), "", converse.Usage{InputTokens: 14, OutputTokens: 2}},
+		"only a start":  {join(chunk(`{"type":"message_start","message":{"usage":{"input_tokens":14,"output_tokens":1}}}`), chunk(`{"delta":{"text":"abcd efgh"}}`), chunk(`{}`)), "", converse.Usage{InputTokens: 14, OutputTokens: 2}},
 		"early metrics": {join(chunk(`{"text":"a"}`), chunk(`{"text":"b",`+metrics+`}`), chunk(`{"text":"c"}`)), `{"text":"c"}`, converse.Usage{InputTokens: 7, OutputTokens: 9}},
 		"absurd":        {join(chunk(`{"text":"abcd"}`), chunk(`{"text":"efgh","amazon-bedrock-invocationMetrics":{"inputTokenCount":-7,"outputTokenCount":9}}`)), "*", converse.Usage{InputTokens: 3, OutputTokens: 2}},
 		"no metrics":    {join(chunk(`{"text":"abcd"}`), chunk(`{"text":"efgh"}`), chunk(`{"x":1}`)), "", converse.Usage{InputTokens: 3, OutputTokens: 2}},
@@ -941,7 +1078,7 @@ func (*pieces) SetReadTimeout(time.Duration) {}
 // TestMore says that an event announces another one only where that has come.
 func TestMore(t *testing.T) {
 	event := func(name, payload string) []byte { return encode("event", ":event-type", name, payload) }
-	delta := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hello"}}`)
+	delta := event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"Hello you"}}`)
 	body := &pieces{
 		event("messageStart", `{"role":"assistant"}`), join(delta, delta, delta[:50]), delta[50:],
 		// Frames that are no event keep none back.
@@ -1160,6 +1297,10 @@ func TestCountTokens(t *testing.T) {
 	p = open(t, &service{answer: func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, 400, "ValidationException", "The provided model doesn't support counting tokens.")
 	}}, nil)
+	guess := open(t, replay("application/json", map[string]string{"X-Outcrop-Token-Count": "estimate"}, []byte(`{"inputTokens":15}`)), nil)
+	if _, err := guess.CountTokens(t.Context(), request("nova", "InvokeModel", nova, `{}`)); !errors.Is(err, upstream.ErrEstimate) {
+		t.Errorf("an estimate of another Outcrop's is an exact count: %v", err)
+	}
 	if _, err := p.CountTokens(t.Context(), request("nova", "InvokeModel", nova, `{}`)); !fault.Is(err, fault.Validation) {
 		t.Errorf("%v", err)
 	}
@@ -1186,9 +1327,9 @@ func TestAbsurdUsage(t *testing.T) {
 	} {
 		estimated := want == converse.Usage{OutputTokens: 2}
 		for _, stream := range []bool{false, true} {
-			s := replay("application/json", nil, []byte(`{"output":{"message":{"role":"assistant","content":[{"text":"abcdefgh"}]}},"stopReason":"end_turn","usage":`+usage+`}`))
+			s := replay("application/json", nil, []byte(`{"output":{"message":{"role":"assistant","content":[{"text":"abcd efgh"}]}},"stopReason":"end_turn","usage":`+usage+`}`))
 			if stream {
-				s = replay(streamType, nil, join(event("messageStart", `{"role":"assistant"}`), event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"abcdefgh"}}`),
+				s = replay(streamType, nil, join(event("messageStart", `{"role":"assistant"}`), event("contentBlockDelta", `{"contentBlockIndex":0,"delta":{"text":"abcd efgh"}}`),
 					event("messageStop", `{"stopReason":"end_turn"}`), event("metadata", `{"usage":`+usage+`}`)))
 			}
 			r := upstreamtest.Request(stream, nil)

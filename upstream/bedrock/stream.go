@@ -22,7 +22,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 	defer in.release()
 	d := decoder{x: x}
 	if x.ask.native && x.req.Body == nil { // of a Body whose answer is cut the caller of Send makes the careful count
-		d.tally.guess = int64(textLen(x.ask.body, true)+3) / 4
+		d.tally.guess = textTokens(x.ask.body, true)
 	}
 	started := false
 	for {
@@ -47,7 +47,10 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 			e, ok, err = d.decode(f)
 		}
 		if err != nil {
-			yield(converse.Event{}, x.failed(err, started))
+			if !d.ended {
+				d.last = converse.Event{}
+			}
+			yield(d.last, x.failed(err, started))
 			return
 		}
 		if !ok {
@@ -111,11 +114,12 @@ func (d *decoder) decode(f frame) (e converse.Event, ok bool, err error) {
 	}
 	if last := d.tally.chunk(d.chunk); last || ok {
 		d.last, d.ended = d.x.metadata(&d.tally), true
+		d.last.StopReason = d.tally.stop
 		d.native = append(d.native, d.chunk...)
 		d.last.Native, d.last.Name = d.native, d.name()
 		return e, ok, nil
 	}
-	return converse.Event{Kind: converse.Chunk, Native: d.chunk, Name: d.name(), Usage: d.tally.soFar()}, true, nil
+	return converse.Event{Kind: converse.Chunk, Native: d.chunk, Name: d.name(), Usage: d.tally.soFar(), StopReason: d.tally.stop}, true, nil
 }
 
 // name is the type of the latest chunk's event: of InvokeModel's own there is one.
@@ -128,7 +132,7 @@ func (d *decoder) name() string {
 
 // finish says that an answer may end without a last event of its own, and makes one.
 func (d *decoder) finish() bool {
-	if d.ended = d.stopped || !d.x.ask.converse && d.tally.bytes > 0; d.ended {
+	if d.ended = d.stopped || !d.x.ask.converse && d.tally.said > 0; d.ended {
 		d.last = d.x.metadata(&d.tally)
 	}
 	return d.ended
@@ -188,13 +192,13 @@ func (d *decoder) event(f frame) (e converse.Event, ok bool, err error) {
 	native := d.x.ask.native
 	if native {
 		// What it says is for its reader. Here it is counted, in case the answer is cut.
-		d.tally.bytes += outputLen(f.payload)
+		d.tally.said += outputTokens(f.payload)
 		e = converse.Event{Kind: converse.Chunk, Native: f.payload, Name: f.name, Usage: d.tally.soFar()}
 		if f.name != "messageStop" && f.name != "metadata" {
 			return e, true, nil
 		}
 	} else if index, text, ok := d.textDelta(f.payload); ok && f.name == "contentBlockDelta" {
-		d.tally.bytes += len(text)
+		d.tally.said += converse.EstimateTokens(text)
 		return converse.Event{Kind: converse.BlockDelta, Delta: converse.TextDelta, Index: index, Text: text}, true, nil
 	}
 	if !converse.Plausible(f.payload) {
@@ -210,7 +214,9 @@ func (d *decoder) event(f frame) (e converse.Event, ok bool, err error) {
 	case "contentBlockStart":
 		switch t := in.Start.ToolUse; {
 		case t != nil && t.Type == "":
-			return converse.Event{Kind: converse.BlockStart, Index: in.Index, ToolUseID: t.ToolUseID, ToolName: t.Name}, true, nil
+			e = converse.Event{Kind: converse.BlockStart, Index: in.Index, ToolUseID: t.ToolUseID, ToolName: t.Name}
+			d.tally.said += e.OutputTokens()
+			return e, true, nil
 		case t != nil, in.Start.ToolResult != nil, in.Start.Image != nil:
 			return e, false, d.x.inexpressible("content block")
 		}
@@ -234,7 +240,7 @@ func (d *decoder) event(f frame) (e converse.Event, ok bool, err error) {
 		default:
 			return e, false, d.x.inexpressible("piece of a content block")
 		}
-		d.tally.bytes += len(e.Text)
+		d.tally.said += e.OutputTokens()
 		return e, true, nil
 	case "contentBlockStop":
 		return converse.Event{Kind: converse.BlockStop, Index: in.Index}, true, nil

@@ -2,11 +2,13 @@ package bedrock
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
 	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
 	"outcrop/dialect/outbound"
@@ -104,16 +106,20 @@ const largestCounted = 1 << 20
 // tally is what is known of the usage of an answer in a model's own format.
 type tally struct {
 	converse.Usage
-	told  bool  // the usage is Bedrock's, or the model's own
-	bytes int   // of output seen
-	guess int64 // of the input, until it is told
+	told  bool   // the usage is Bedrock's, or the model's own
+	said  int64  // estimated tokens of the output seen
+	guess int64  // of the input, until it is told
+	stop  string // why the model stopped, in Converse's words; "" until it says
 
 	guessed bool // the units are a guess: nothing else is estimated
 }
 
 // chunk reads one chunk of a stream. last says that Bedrock has added its metrics: it does to the last one.
 func (t *tally) chunk(b []byte) (last bool) {
-	t.bytes += outputLen(b)
+	t.said += outputTokens(b)
+	if says(b) {
+		t.stop = cmp.Or(stopReason(b), t.stop)
+	}
 	if last = bytes.Contains(b, []byte(`"amazon-bedrock-invocationMetrics"`)); last || bytes.Contains(b, []byte(`"usage"`)) {
 		t.body(b)
 	}
@@ -126,7 +132,7 @@ func (t *tally) soFar() converse.Usage {
 	if t.untold() {
 		u.InputTokens = t.guess
 	}
-	u.OutputTokens = max(u.OutputTokens, int64(t.bytes+3)/4)
+	u.OutputTokens = max(u.OutputTokens, t.said)
 	return u
 }
 
@@ -193,12 +199,12 @@ func (t *tally) header(h http.Header) {
 	t.Usage, t.told = u, true
 }
 
-// outputLen returns about how many bytes of a model's text are in an answer or a chunk of one, whatever its format.
-func outputLen(b []byte) int { return textLen(b, false) }
+// outputTokens estimates what a model has written in an answer or a chunk of one, whatever its format.
+func outputTokens(b []byte) int64 { return textTokens(b, false) }
 
-// textLen returns the length of the strings in b that stand under the names by which the families call text: of an
-// answer, or also those of a prompt.
-func textLen(b []byte, prompt bool) (n int) {
+// textTokens is converse's estimate of each string and each tool's input that stands in b under a name by which the
+// families call such, and of the tools' names: of an answer, or also those of a prompt.
+func textTokens(b []byte, prompt bool) (n int64) {
 	counts := false
 	for {
 		s, rest, ok := nextString(b)
@@ -208,19 +214,63 @@ func textLen(b []byte, prompt bool) (n int) {
 		b = bytes.TrimLeft(rest, " \n\t\r")
 		if len(b) == 0 || b[0] != ':' {
 			if counts {
-				n += len(s)
+				n += estimate(s)
 			}
 			continue
 		}
 		switch string(s) {
-		case "text", "input", "partial_json", "thinking", "outputText", "generation", "content", "completion", "arguments", "reasoning", "reasoning_content":
+		case "text", "partial_json", "thinking", "outputText", "generation", "content", "completion", "reasoning", "reasoning_content", "name":
 			counts = true
+		case "input", "arguments": // text, or the object itself
+			counts = true
+			if object := bytes.TrimLeft(b[1:], " \n\t\r"); len(object) > 0 && object[0] == '{' {
+				if end := objectLen(object); end > len("{}") {
+					n += converse.EstimateTokens(string(object[:end]))
+					b = object[end:]
+				}
+			}
 		case "prompt", "inputText", "message", "texts", "system", "preamble":
 			counts = prompt
 		default:
 			counts = false
 		}
 	}
+}
+
+// estimate estimates the inside of a JSON string.
+func estimate(inside []byte) int64 {
+	if bytes.IndexByte(inside, '\\') < 0 {
+		return converse.EstimateTokens(string(inside))
+	}
+	var short [128]byte // a piece fits in
+	quoted := append(append(append(short[:0], '"'), inside...), '"')
+	text, err := jsontext.AppendUnquote(nil, quoted)
+	if err != nil && len(text) == 0 {
+		text = inside
+	}
+	return converse.EstimateTokens(string(text))
+}
+
+// objectLen returns the length of the JSON object that b begins with, 0 where it does not end.
+func objectLen(b []byte) int {
+	depth := 0
+	for i := 0; i < len(b); i++ {
+		switch b[i] {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		case '"':
+			_, rest, ok := nextString(b[i:])
+			if !ok {
+				return 0
+			}
+			i = len(b) - len(rest) - 1
+		}
+	}
+	return 0
 }
 
 // nextString returns the inside of the next JSON string in b and what follows it.
