@@ -273,7 +273,7 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	}
 	if c.Body == nil && c.Embedding == nil {
 		if !slices.ContainsFunc(r.way.candidates, func(k candidate) bool { return speaks(k.Provider, c.Native) }) {
-			return nil, c.Unread
+			return nil, r.way.untranslated(c.Unread)
 		}
 	}
 	intent := ledger.Intent{

@@ -3,6 +3,8 @@ package invoke
 import (
 	"cmp"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,6 +114,24 @@ func (v *Invoker) named(u *upstream.Upstream, t profile.Target) bool {
 		_, ok := o.Models[t.ModelID]
 		return ok && !o.Standby && (o.Regions == nil || o.Regions[t.Region])
 	})
+}
+
+// untranslated is unread, the error of a request that none of w's upstreams takes as it is. One that names the member that
+// cannot be translated names them too.
+func (w *way) untranslated(unread error) error {
+	f := fault.From(unread)
+	if f == nil || f.Kind != fault.Validation || f.Resource == "" {
+		return unread
+	}
+	var names []string
+	for i := range w.candidates {
+		if name := strconv.Quote(w.candidates[i].Name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	named := *f
+	named.Message += " No upstream of the model takes the request as it is: " + strings.Join(names, ", ") + "."
+	return &named
 }
 
 // key stands for how the call begins: the profile, the system prompts and the first message.

@@ -50,7 +50,7 @@ const (
 //	400 413 422 and other 4xx   Validation      "The model returned the following errors: ..."
 //	400 "Your credit balance is too low ...", "You have reached your specified API usage limits ..."
 //	                            Unavailable     Anthropic, when the operator's money or spend limit is at its end
-//	401 403 404 405 3xx         ModelError      the operator's configuration is at fault; another target may do
+//	401 403 404 405 407 3xx     ModelError      the operator's configuration is at fault; another target may do
 //	402 409 423 425 502 503 529 Unavailable
 //	408 504                     ModelTimeout
 //	429                         Throttled       with Retry-After
@@ -65,7 +65,7 @@ func Classify(r *Refusal) *fault.Error {
 	}
 	e := &fault.Error{Cause: r, OriginalStatus: status, RetryAfter: r.RetryAfter}
 	switch {
-	case status == 401, status == 403, status == 404, status == 405, status < 400 && status != 0:
+	case status == 401, status == 403, status == 404, status == 405, status == 407, status < 400 && status != 0:
 		e.Kind, e.Message = fault.ModelError, textModelError
 	case status == 408, status == 504:
 		e.Kind, e.Message = fault.ModelTimeout, textTimeout

@@ -20,7 +20,7 @@ import (
 // codes"), Anthropic ("Errors": 529) and llama.cpp. Statuses that are not listed are of their class.
 var kinds = map[int]fault.Kind{
 	400: fault.Validation, 413: fault.Validation, 415: fault.Validation, 422: fault.Validation, 431: fault.Validation, 451: fault.Validation,
-	401: fault.ModelError, 403: fault.ModelError, 404: fault.ModelError, 405: fault.ModelError,
+	401: fault.ModelError, 403: fault.ModelError, 404: fault.ModelError, 405: fault.ModelError, 407: fault.ModelError,
 	402: fault.Unavailable, 409: fault.Unavailable, 423: fault.Unavailable, 425: fault.Unavailable,
 	408: fault.ModelTimeout, 504: fault.ModelTimeout,
 	429: fault.Throttled,

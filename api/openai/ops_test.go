@@ -359,7 +359,7 @@ func TestPassedOn(t *testing.T) {
 			t.Errorf("%d %q", status, body)
 		}
 		up.speaks = ""
-		if status, _, body := r.post(t, c.path, c.body+`}`); status != 400 || !strings.Contains(body, `"message":"Unsupported parameter: '`) {
+		if status, _, body := r.post(t, c.path, c.body+`}`); status != 400 || !strings.Contains(body, `"message":"Unsupported parameter: '`) || !strings.Contains(body, `takes the request as it is: \"a\".`) {
 			t.Errorf("%d %s", status, body)
 		}
 	}

@@ -154,18 +154,23 @@ func operators(message string) bool {
 	return false
 }
 
+// misconfigured is the fault of what only the operator can mend. Where Bedrock has said so it is what every upstream's 401,
+// 403 and 404 are, a ModelError: it concerns the model that was asked for, and not the whole server. It is Unavailable where
+// nothing could be sent, and of credentials that have expired: the next call has others.
 func (x *exchange) misconfigured(cause error) *fault.Error {
 	if x.ctx.Err() == nil {
 		x.p.cfg.Logger.ErrorContext(x.ctx, "the upstream refuses this server: look at its credentials, its model access and its model names",
 			"upstream", x.p.cfg.Name, "region", x.region, "model", x.ask.model, "request_id", x.req.ID, "error", cause)
 	}
-	f := upstream.Classify(&upstream.Refusal{Upstream: x.p.cfg.Name, Status: http.StatusServiceUnavailable})
-	f.Cause = fmt.Errorf("upstream %s: %w", x.p.cfg.Name, cause)
-	f.OriginalStatus = 0
+	status, original := http.StatusServiceUnavailable, 0
 	var r *refusal
 	if errors.As(cause, &r) {
-		f.OriginalStatus = r.Status
+		if original = r.Status; r.Name != "ExpiredTokenException" {
+			status = http.StatusForbidden
+		}
 	}
+	f := upstream.Classify(&upstream.Refusal{Upstream: x.p.cfg.Name, Status: status})
+	f.Cause, f.OriginalStatus = fmt.Errorf("upstream %s: %w", x.p.cfg.Name, cause), original
 	return f
 }
 

@@ -673,9 +673,9 @@ func TestFaults(t *testing.T) {
 		// Words of Bedrock's are recorded or documented: see the troubleshooting page of its user guide.
 		{400, "ValidationException", "The maximum tokens you requested exceed the model limit of 10. Try again with a maximum tokens value lower than 10.", fault.Validation, "The maximum tokens you requested exceed the model limit of 10. Try again with a maximum tokens value lower than 10.", false},
 		{400, "ValidationException", "The model returned the following errors: " + arn + " no", fault.Validation, "The model returned the following errors: " + nova + " no", false},
-		{400, "ValidationException", "The provided model identifier is invalid.", fault.Unavailable, "", true},
-		{400, "ValidationException", "Invocation of model ID " + arn + " with on-demand throughput isn\u2019t supported. Retry your request with the ID or ARN of an inference profile that contains this model.", fault.Unavailable, "", true},
-		{400, "ValidationException", "Operation not allowed", fault.Unavailable, "", true},
+		{400, "ValidationException", "The provided model identifier is invalid.", fault.ModelError, "", true},
+		{400, "ValidationException", "Invocation of model ID " + arn + " with on-demand throughput isn\u2019t supported. Retry your request with the ID or ARN of an inference profile that contains this model.", fault.ModelError, "", true},
+		{400, "ValidationException", "Operation not allowed", fault.ModelError, "", true},
 		{429, "ThrottlingException", "Too many tokens per day, please wait before trying again.", fault.Throttled, "", false},
 		{400, "ServiceQuotaExceededException", "Your request exceeds the service quota for your account.", fault.Throttled, "", false},
 		{429, "ModelNotReadyException", "Model is not ready for inference. Wait and try your request again.", fault.ModelNotReady, "Model is not ready for inference. Wait and try your request again.", false},
@@ -683,13 +683,13 @@ func TestFaults(t *testing.T) {
 		{424, "ModelErrorException", "The system encountered an unexpected error during processing. Try your request again.", fault.ModelError, "The system encountered an unexpected error during processing. Try your request again.", false},
 		{500, "InternalServerException", "x", fault.Unavailable, "", false},
 		{503, "ServiceUnavailableException", "x", fault.Unavailable, "", false},
-		{403, "AccessDeniedException", "User: arn:aws:iam::111122223333:user/gateway is not authorized to perform: bedrock:InvokeModel on resource: " + arn, fault.Unavailable, "", true},
-		{403, "UnrecognizedClientException", "The security token included in the request is invalid.", fault.Unavailable, "", true},
+		{403, "AccessDeniedException", "User: arn:aws:iam::111122223333:user/gateway is not authorized to perform: bedrock:InvokeModel on resource: " + arn, fault.ModelError, "", true},
+		{403, "UnrecognizedClientException", "The security token included in the request is invalid.", fault.ModelError, "", true},
 		{403, "ExpiredTokenException", "The security token included in the request is expired", fault.Unavailable, "", true},
-		{403, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided. The Canonical String for this request should have been\n'POST\n/model\n\nx-amz-security-token:" + testSecret + "'", fault.Unavailable, "", true},
-		{404, "ResourceNotFoundException", "This model version has reached the end of its life.", fault.Unavailable, "", true},
-		{400, "com.amazon.coral.service#UnknownOperationException", "", fault.Unavailable, "", true},
-		{407, "", "", fault.Unavailable, "", true},
+		{403, "InvalidSignatureException", "The request signature we calculated does not match the signature you provided. The Canonical String for this request should have been\n'POST\n/model\n\nx-amz-security-token:" + testSecret + "'", fault.ModelError, "", true},
+		{404, "ResourceNotFoundException", "This model version has reached the end of its life.", fault.ModelError, "", true},
+		{400, "com.amazon.coral.service#UnknownOperationException", "", fault.ModelError, "", true},
+		{407, "", "", fault.ModelError, "", true},
 		{502, "", "<html>", fault.Unavailable, "", false},
 		{418, "TeapotException", "short and stout", fault.Validation, "The model returned the following errors: short and stout", false},
 	} {
@@ -1196,7 +1196,7 @@ func TestCredentials(t *testing.T) {
 	})
 	t.Run("wrong secret", func(t *testing.T) { // the fake's verifier can fail
 		p := open(t, s, func(c *Config) { c.Credentials = credentials.NewStaticCredentialsProvider(testKey, "wrong", "") })
-		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), "InvalidSignature") {
+		if _, err := p.Send(t.Context(), upstreamtest.Request(false, nil)); !fault.Is(err, fault.ModelError) || !strings.Contains(err.Error(), "InvalidSignature") {
 			t.Errorf("%v", err)
 		}
 	})
