@@ -1,5 +1,14 @@
 package converse
 
+import (
+	"errors"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/jsonvalues"
+)
+
 // EmbeddingRequest asks for vectors. It is the canonical form of the vendors' embedding bodies, which Converse has no
 // place for. A zero member means the model's default.
 type EmbeddingRequest struct {
@@ -55,4 +64,41 @@ func (in *EmbeddingInput) estimate() int64 {
 		n += in.Parts[i].estimate()
 	}
 	return n
+}
+
+// Bounds of an upstream's answer. No vendor takes so many inputs at once, and so many numbers do not fit into an answer in
+// any form that one writes them in; but a list of nothing takes sixteen times the memory of its text.
+const (
+	maxVectors = 10_000
+	maxNumbers = 1 << 23
+)
+
+// PlausibleEmbeddings is Plausible for an answer that is full of numbers.
+func PlausibleEmbeddings(b []byte) bool { return jsonvalues.AtMost(b, maxNumbers) }
+
+// PerInput is a list that an answer has an element of for each input. It is read as far as there can be inputs.
+type PerInput[T any] []T
+
+// UnmarshalJSONFrom reads a list, or a null as none.
+func (l *PerInput[T]) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	*l = nil
+	t, err := d.ReadToken()
+	if err != nil || t.Kind() == 'n' {
+		return err
+	}
+	if t.Kind() != '[' {
+		return errors.New("it is no list")
+	}
+	for d.PeekKind() != ']' {
+		if len(*l) == maxVectors {
+			return errors.New("it has more elements than there are inputs")
+		}
+		var e T
+		if err := json.UnmarshalDecode(d, &e); err != nil {
+			return err
+		}
+		*l = append(*l, e)
+	}
+	_, err = d.ReadToken()
+	return err
 }

@@ -370,12 +370,15 @@ func (w *writer) content(in *converse.EmbeddingInput) {
 // alone: without that, the usage is 0 and marked as estimated, and the caller estimates it.
 func ParseEmbeddings(body []byte) (*converse.Embeddings, error) {
 	var a struct {
-		ID         string         `json:"id"`
-		Embeddings jsontext.Value `json:"embeddings"`
-		Texts      []string       `json:"texts"`
+		ID         string                    `json:"id"`
+		Embeddings jsontext.Value            `json:"embeddings"`
+		Texts      converse.PerInput[string] `json:"texts"`
 		Meta       struct {
 			Billed counts `json:"billed_units"`
 		} `json:"meta"`
+	}
+	if !converse.PlausibleEmbeddings(body) {
+		return nil, malformed("it has more values than an answer has")
 	}
 	if err := json.Unmarshal(body, &a, lenient, jsontext.AllowInvalidUTF8(true)); err != nil {
 		return nil, malformed("%v", err)
@@ -387,14 +390,14 @@ func ParseEmbeddings(body []byte) (*converse.Embeddings, error) {
 	var err error
 	switch a.Embeddings.Kind() {
 	case '[':
-		err = json.Unmarshal(a.Embeddings, &out.Float)
+		err = json.Unmarshal(a.Embeddings, (*converse.PerInput[[]float32])(&out.Float))
 	case '{':
 		var v struct {
-			Float   [][]float32 `json:"float"`
-			Int8    [][]int8    `json:"int8"`
-			Uint8   [][]int     `json:"uint8"` // not [][]uint8, which would be base64
-			Binary  [][]int8    `json:"binary"`
-			Ubinary [][]int     `json:"ubinary"`
+			Float   converse.PerInput[[]float32] `json:"float"`
+			Int8    converse.PerInput[[]int8]    `json:"int8"`
+			Uint8   converse.PerInput[[]int]     `json:"uint8"` // not []uint8, which would be base64
+			Binary  converse.PerInput[[]int8]    `json:"binary"`
+			Ubinary converse.PerInput[[]int]     `json:"ubinary"`
 		}
 		err = json.Unmarshal(a.Embeddings, &v, lenient)
 		out.Float, out.Int8, out.Binary = v.Float, v.Int8, v.Binary

@@ -214,9 +214,10 @@ func TestEmbeddings(t *testing.T) {
 	if b := AppendEmbeddings(nil, &r, &converse.Embeddings{ID: "i", Float: [][]float32{{1}}}); string(b) != `{"embeddings":[[1]],"id":"i","response_type":"embeddings_floats","texts":["x"]}` {
 		t.Errorf("%s", b)
 	}
-	for _, s := range []string{``, `{}`, `{"embeddings":"x"}`, `{"embeddings":[1]}`, `{"embeddings":{"uint8":[[256]]}}`, `{"embeddings":{"ubinary":[[-1]]}}`, `{"embeddings":{"int8":[[200]]}}`} {
+	for _, s := range []string{``, `{}`, `{"embeddings":"x"}`, `{"embeddings":[1]}`, `{"embeddings":{"uint8":[[256]]}}`, `{"embeddings":{"ubinary":[[-1]]}}`, `{"embeddings":{"int8":[[200]]}}`,
+		`{"embeddings":[` + strings.Repeat(`[],`, 10_000) + `[]]}`, `{"embeddings":{"ubinary":[` + strings.Repeat(`[],`, 10_000) + `[]]}}`, `{"embeddings":[[1]],"texts":[` + strings.Repeat(`"",`, 10_000) + `""]}`} {
 		if _, err := ParseEmbeddings([]byte(s)); err == nil || !strings.HasPrefix(err.Error(), ErrMalformed.Error()) {
-			t.Errorf("%s: %v", s, err)
+			t.Errorf("%.100s: %v", s, err)
 		}
 	}
 }

@@ -226,6 +226,7 @@ type message struct {
 	role, name, callID string
 	thought            string
 	content            []converse.ContentBlock
+	refusal            *string // in the place of content, or behind it
 	calls              []converse.ContentBlock
 	called             bool   // the older function_call
 	other              string // a member that is not known
@@ -237,6 +238,9 @@ func (r *reader) messages(t *translation) error {
 		m := message{}
 		if err := r.object(func(name string) error { return r.messageMember(&m, i, name) }); err != nil {
 			return err
+		}
+		if m.refusal != nil {
+			m.content = append(m.content, converse.ContentBlock{Text: m.refusal})
 		}
 		if m.called {
 			last = m.calls[len(m.calls)-1].ToolUse.ToolUseID
@@ -318,13 +322,12 @@ func (r *reader) messageMember(m *message, i int, name string) error {
 		return r.str(&m.name)
 	case "tool_call_id":
 		return r.str(&m.callID)
-	case "content":
+	case "content": // of two the last counts, as with OpenAI
+		m.content = nil
 		return r.content(&m.content)
 	case "refusal":
-		var s string
-		err := r.str(&s)
-		m.content = append(m.content, converse.ContentBlock{Text: &s})
-		return err
+		m.refusal = new(string)
+		return r.str(m.refusal)
 	case "reasoning_content", "reasoning": // vLLM's names for thinking
 		return r.str(&m.thought)
 	case "tool_calls":

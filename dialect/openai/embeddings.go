@@ -180,15 +180,19 @@ func AppendEmbeddingRequest(dst []byte, r *converse.EmbeddingRequest, model, ups
 // ParseEmbeddings reads the answer to AppendEmbeddingRequest. It fails with an error that wraps ErrMalformed, or with *Error
 // where the body is one. Usage that is not told is left 0 with Estimated set, for the caller to fill in.
 func ParseEmbeddings(body []byte) (*converse.Embeddings, error) {
+	type vector struct {
+		Index     *int      `json:"index"`
+		Embedding []float32 `json:"embedding"`
+	}
 	var a struct {
-		Data []struct {
-			Index     *int      `json:"index"`
-			Embedding []float32 `json:"embedding"`
-		} `json:"data"`
+		Data  converse.PerInput[vector] `json:"data"`
 		Usage *struct {
 			Prompt *float64 `json:"prompt_tokens"`
 		} `json:"usage"`
 		Error *struct{} `json:"error"`
+	}
+	if !converse.PlausibleEmbeddings(body) {
+		return nil, malformed("it has more values than an answer has")
 	}
 	if err := json.Unmarshal(body, &a); err != nil {
 		var d Decoder

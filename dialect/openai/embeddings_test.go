@@ -98,9 +98,10 @@ func TestParseEmbeddings(t *testing.T) {
 			t.Errorf("%s: %+v, %v", usage, got, err)
 		}
 	}
-	for _, body := range []string{``, `[]`, `{"data":[{"embedding":[]}]}`, `{"data":[{"embedding":[1],"index":1}]}`, `{"data":[{"embedding":[1],"index":0},{"embedding":[1],"index":0}]}`, `{"data":[{"embedding":"AAAA"}]}`} {
+	for _, body := range []string{``, `[]`, `{"data":[{"embedding":[]}]}`, `{"data":[{"embedding":[1],"index":1}]}`, `{"data":[{"embedding":[1],"index":0},{"embedding":[1],"index":0}]}`, `{"data":[{"embedding":"AAAA"}]}`,
+		`{"data":[` + strings.Repeat(`{},`, 10_000) + `{}]}`, `{"data":[{"embedding":[` + strings.Repeat("0,", 1<<23) + `0]}]}`} {
 		if _, err := ParseEmbeddings([]byte(body)); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: %v", body, err)
+			t.Errorf("%.100s: %v", body, err)
 		}
 	}
 	for _, body := range []string{

@@ -274,6 +274,9 @@ func ParseEmbeddings(body []byte) (*converse.Embeddings, error) {
 	if jsontext.Value(body).Kind() != '{' {
 		return nil, malformed("it is no JSON object: %.60q", body)
 	}
+	if !converse.PlausibleEmbeddings(body) {
+		return nil, malformed("it has more values than an answer has")
+	}
 	if err := json.Unmarshal(body, &v, lenient); err != nil {
 		return nil, malformed("%v", err)
 	}

@@ -33,15 +33,6 @@ func stopReason(b []byte) string {
 	if len(b) > largestCounted {
 		return ""
 	}
-	type reason struct {
-		Stop   string `json:"stop_reason"`
-		Finish string `json:"finish_reason"`
-	}
-	type list struct { // of which the first counts
-		reason
-		Completion string         `json:"completionReason"` // Titan's
-		Jurassic   jsontext.Value `json:"finishReason"`     // an object
-	}
 	var in struct {
 		reason               // Anthropic's and Llama's; Cohere's
 		Nova        string   `json:"stopReason"`
@@ -51,11 +42,11 @@ func stopReason(b []byte) string {
 		MessageStop struct { // Nova's
 			Reason string `json:"stopReason"`
 		} `json:"messageStop"`
-		Results     []list `json:"results"`     // Titan's
-		Outputs     []list `json:"outputs"`     // Mistral's
-		Choices     []list `json:"choices"`     // Mistral's, DeepSeek's, Jamba's, OpenAI's
-		Generations []list `json:"generations"` // Cohere Command's
-		Completions []list `json:"completions"` // Jurassic-2's
+		Results     choices `json:"results"`     // Titan's
+		Outputs     choices `json:"outputs"`     // Mistral's
+		Choices     choices `json:"choices"`     // Mistral's, DeepSeek's, Jamba's, OpenAI's
+		Generations choices `json:"generations"` // Cohere Command's
+		Completions choices `json:"completions"` // Jurassic-2's
 	}
 	if json.Unmarshal(b, &in, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) != nil {
 		return ""
@@ -64,22 +55,50 @@ func stopReason(b []byte) string {
 		return converse.StopGuardrailIntervened
 	}
 	said := cmp.Or(in.Stop, in.Finish, in.Nova, in.Titan, in.Delta.Stop, in.MessageStop.Reason)
-	for _, l := range [...][]list{in.Results, in.Outputs, in.Choices, in.Generations, in.Completions} {
-		if len(l) == 0 {
-			continue
-		}
-		var object struct {
-			Reason string `json:"reason"`
-		}
-		if l[0].Jurassic.Kind() == '{' {
-			_ = json.Unmarshal(l[0].Jurassic, &object)
-		}
-		said = cmp.Or(said, l[0].Stop, l[0].Finish, l[0].Completion, object.Reason)
+	for _, c := range [...]choices{in.Results, in.Outputs, in.Choices, in.Generations, in.Completions} {
+		said = cmp.Or(said, c.Stop, c.Finish, c.Completion, c.Jurassic.Reason)
 	}
 	if word, ok := stopWords[strings.ToLower(said)]; ok {
 		return word
 	}
 	return said
+}
+
+type reason struct {
+	Stop   string `json:"stop_reason"`
+	Finish string `json:"finish_reason"`
+}
+
+// choices is a list of answers, of which the first counts.
+type choices struct {
+	reason
+	Completion string `json:"completionReason"` // Titan's
+	Jurassic   struct {
+		Reason string `json:"reason"`
+	} `json:"finishReason"`
+}
+
+// UnmarshalJSONFrom reads any value, and of a list the first element where that is an object.
+func (c *choices) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	if d.PeekKind() != '[' {
+		return d.SkipValue()
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	type object choices // without this method
+	if d.PeekKind() == '{' {
+		if err := json.UnmarshalDecode(d, (*object)(c)); err != nil {
+			return err
+		}
+	}
+	for d.PeekKind() != ']' {
+		if err := d.SkipValue(); err != nil {
+			return err
+		}
+	}
+	_, err := d.ReadToken()
+	return err
 }
 
 // stopWords has Converse's words for those of the families, in small letters. No word means two things.

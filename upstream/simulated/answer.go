@@ -99,11 +99,13 @@ func (c *composer) turn() converse.Message {
 // last returns the texts of the last turn, and its tools' results.
 func (c *composer) last() (text string, results []string) {
 	m := c.turn()
+	var texts strings.Builder
 	for i := range m.Content {
 		b := &m.Content[i]
 		switch {
 		case b.Text != nil:
-			text += " " + *b.Text
+			texts.WriteByte(' ')
+			texts.WriteString(*b.Text)
 		case b.ToolResult != nil:
 			for j := range b.ToolResult.Content {
 				switch t := &b.ToolResult.Content[j]; {
@@ -115,7 +117,7 @@ func (c *composer) last() (text string, results []string) {
 			}
 		}
 	}
-	return strings.TrimSpace(text), results
+	return strings.TrimSpace(texts.String()), results
 }
 
 // tool returns the tool that the answer calls, nil for an answer in text.
