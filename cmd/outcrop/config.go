@@ -174,6 +174,10 @@ type UpstreamConfig struct {
 	// Of provider openai: the API that the server is asked by, chat (chat completions, the default) or responses.
 	API string `yaml:"api,omitempty"`
 
+	// Of providers openai and anthropic: requests in the server's own format may name files and vector stores (file_id,
+	// vector_store_ids), which it reads with this upstream's key, whoever asks. Default: they are refused.
+	Stored bool `yaml:"stored,omitempty"`
+
 	// Of provider openai: the URL up to and with /v1. Of anthropic: the URL before /v1; default https://api.anthropic.com.
 	BaseURL string `yaml:"base_url,omitempty"`
 
@@ -279,6 +283,9 @@ type BedrockConfig struct {
 	} `yaml:"assume_role,omitempty"`
 	// Application profile here (ARN, id or name) -> ARN of an application profile in AWS, so that AWS's own bill carries it.
 	Profiles map[string]string `yaml:"profiles,omitempty"`
+	// The objects in S3 that requests may name (s3Location), as s3://BUCKET/PREFIX: Bedrock reads them with the credentials of
+	// this upstream, whoever asks. Default: none.
+	S3Locations []string `yaml:"s3_locations,omitempty"`
 }
 
 // SimulatedConfig is how a simulated upstream behaves. The zero value answers at once and never fails.
@@ -664,6 +671,8 @@ func (u *UpstreamConfig) check() error {
 		return errors.New("bedrock: only provider bedrock has it")
 	}
 	switch {
+	case u.Stored && u.Provider != "openai" && u.Provider != "anthropic":
+		return errors.New("stored: only providers openai and anthropic have it")
 	case u.API == "":
 	case u.Provider != "openai":
 		return errors.New("api: only provider openai has it")

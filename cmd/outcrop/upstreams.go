@@ -99,20 +99,20 @@ func (u *UpstreamConfig) provider(ctx context.Context, key string, log *slog.Log
 	}
 	switch u.Provider {
 	case "openai":
-		c := openai.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Client: server}
+		c := openai.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Stored: u.Stored, Client: server}
 		if u.API == "responses" {
 			c.API = openai.Responses
 		}
 		return openai.New(c)
 	case "anthropic":
-		return anthropic.New(anthropic.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Client: server})
+		return anthropic.New(anthropic.Config{Name: u.Name, BaseURL: u.BaseURL, APIKey: key, Stored: u.Stored, Client: server})
 	case "bedrock":
 		b := u.Bedrock
 		if b == nil {
 			b = &BedrockConfig{}
 		}
 		return bedrock.New(ctx, bedrock.Config{
-			Name: u.Name, Endpoint: b.Endpoint, APIKey: key, AWSProfile: b.AWSProfile, Profiles: b.Profiles, Client: server, Logger: log,
+			Name: u.Name, Endpoint: b.Endpoint, APIKey: key, AWSProfile: b.AWSProfile, Profiles: b.Profiles, S3Locations: b.S3Locations, Client: server, Logger: log,
 			AssumeRole: bedrock.Role{ARN: b.AssumeRole.ARN, ExternalID: b.AssumeRole.ExternalID, SessionName: b.AssumeRole.SessionName},
 		})
 	case "simulated":

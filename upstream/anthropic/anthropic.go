@@ -31,6 +31,7 @@ type Config struct {
 	Name    string // the upstream's name in errors and logs
 	BaseURL string // up to and without the version; empty is https://api.anthropic.com
 	APIKey  string // sent as x-api-key; empty sends none
+	Stored  bool   // requests in its own format may name files that are stored there
 
 	Client client.Config // how the server is reached
 
@@ -162,7 +163,11 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	var body []byte
 	var betas []string
 	var err error
+	if x.native && !p.cfg.Stored {
+		err = upstream.Stored(r.Native.Body, p.cfg.Name)
+	}
 	switch {
+	case err != nil:
 	case x.native:
 		body, betas, err = dialect.AppendNative(make([]byte, 0, len(r.Native.Body)+128), r.Native.Body, r.Model, r.Stream)
 	case r.Body == nil:
@@ -196,7 +201,11 @@ func (p *Provider) CountTokens(ctx context.Context, r *upstream.Request) (int64,
 	var body []byte
 	var betas []string
 	var err error
+	if native(r) && !p.cfg.Stored {
+		err = upstream.Stored(r.Native.Body, p.cfg.Name)
+	}
 	switch {
+	case err != nil:
 	case native(r):
 		body, betas, err = dialect.AppendNativeCount(make([]byte, 0, len(r.Native.Body)+128), r.Native.Body, r.Model)
 	case r.Body == nil:

@@ -48,6 +48,10 @@ type Config struct {
 	// AWS, which are called in the place of the model: so AWS's own bill carries their tags.
 	Profiles map[string]string
 
+	// S3Locations are the objects in S3 that requests may refer to, s3://BUCKET/KEY, or s3://BUCKET or s3://BUCKET/PREFIX/ with
+	// all that is in there; s3:// alone is everything. Bedrock reads them as whom this provider calls it, whoever asks.
+	S3Locations []string
+
 	Client client.Config // how the endpoint is reached; the AWS SDK's own calls for credentials follow the environment
 
 	MaxAnswerBytes int64 // of one answer, framing included; 0 is 64 MiB
@@ -135,6 +139,11 @@ func (c *Config) check() error {
 		}
 		if !profileARN.MatchString(to) {
 			return fmt.Errorf("profiles: %s: %q is not the ARN of an inference profile", from, to)
+		}
+	}
+	for _, l := range c.S3Locations {
+		if !strings.HasPrefix(l, "s3://") {
+			return fmt.Errorf("s3_locations: %q is not of the form s3://BUCKET/PREFIX", l)
 		}
 	}
 	return c.AssumeRole.check()
@@ -324,6 +333,9 @@ func (x *exchange) compose() error {
 			return fault.Wrap(err, fault.Validation, "The upstream %s cannot express this request as JSON.", x.p.cfg.Name)
 		}
 		a.body, a.converse = b, true
+	}
+	if err := upstream.EachReference(a.body, `"s3`, namesObject, x.p.cfg.allowed); err != nil {
+		return err
 	}
 	switch {
 	case a.converse && r.Stream:

@@ -477,6 +477,54 @@ func TestStopReasons(t *testing.T) {
 	}
 }
 
+// TestS3Locations: Bedrock would read what a request names in S3 as this server. The bodies are those of the service model's
+// S3Location, of Amazon Nova's and of TwelveLabs' chapters in the user guide.
+func TestS3Locations(t *testing.T) {
+	native := func(body string) *upstream.Request {
+		r := upstreamtest.Request(false, nil)
+		r.Native = &upstream.Native{Format: "converse", Operation: "Converse", Body: []byte(body)}
+		return r
+	}
+	image := func(uri string) string {
+		return `{"messages":[{"role":"user","content":[{"image":{"format":"png","source":{"s3Location":{"uri":"` + uri + `","bucketOwner":"111122223333"}}}}]}]}`
+	}
+	translated := upstreamtest.Request(false, func(r *converse.Request) {
+		r.Messages[0].Content = append(r.Messages[0].Content, converse.ContentBlock{Image: &converse.Image{Format: "png", Source: converse.ImageSource{S3Location: &converse.S3Location{URI: "s3://secret/a.png"}}}})
+	})
+	for name, c := range map[string]struct {
+		request *upstream.Request
+		refused bool
+	}{
+		"none":               {native(`{"messages":[{"role":"user","content":[{"text":"what is \"s3Location\"?"}]}]}`), false},
+		"allowed":            {native(image("s3://media/cats/1.png")), false},
+		"an object":          {native(image("s3://one/a.png")), false},
+		"beside it":          {native(image("s3://media/catsuits/1.png")), true},
+		"another bucket":     {native(image("s3://secret/a.png")), true},
+		"escaped":            {native(strings.Replace(image("s3://secret/a.png"), "s3Location", `s3L\u006fcation`, 1)), true},
+		"escaped, all of it": {native(strings.Replace(image("s3://secret/a.png"), `"s3Location`, `"\u00733L\u006fcation`, 1)), true},
+		"two":                {native(image(`s3://media/cats/1.png","uri":"s3://secret/a.png`)), true},
+		"behind another":     {native(strings.Replace(image("s3://media/cats/1.png"), `}]}`, `},{"document":{"name":"d","source":{"s3Location":{"uri":"s3://secret/d"}}}}]}`, 1)), true},
+		"a tool's own":       {native(`{"messages":[{"role":"assistant","content":[{"toolUse":{"toolUseId":"t","name":"x","input":{"s3Location":{"uri":"s3://secret/a"}}}}]}]}`), false},
+		"translated":         {translated, true},
+		"Nova":               {request("nova", "InvokeModel", nova, `{"messages":[{"role":"user","content":[{"video":{"format":"mp4","source":{"s3Location":{"uri":"s3://secret/v.mp4"}}}}]}]}`), true},
+		"TwelveLabs":         {request("", "InvokeModel", "twelvelabs.pegasus-1-2-v1:0", `{"inputPrompt":"a","mediaSource":{"s3Location":{"uri":"s3://secret/v.mp4","bucketOwner":"111122223333"}}}`), true},
+		"TwelveLabs, bytes":  {request("", "InvokeModel", "twelvelabs.pegasus-1-2-v1:0", `{"inputPrompt":"a","mediaSource":{"base64String":"AAEC"}}`), false},
+	} {
+		asked := false
+		s := &service{answer: func(w http.ResponseWriter, _ *http.Request) {
+			asked = true
+			refuse(w, 400, "ValidationException", "enough")
+		}}
+		_, err := open(t, s, func(c *Config) { c.S3Locations = []string{"s3://media/cats", "s3://one/a.png"} }).Send(t.Context(), c.request)
+		if !fault.Is(err, fault.Validation) || asked == c.refused || c.refused && !strings.Contains(err.Error(), "the upstream aws reads no such object") {
+			t.Errorf("%s: asked %t, %v", name, asked, err)
+		}
+	}
+	if _, err := New(t.Context(), Config{Name: "aws", S3Locations: []string{"media"}}); err == nil {
+		t.Error("a location that is none is taken")
+	}
+}
+
 // TestSent looks at what goes out: the path, the headers and the body.
 func TestSent(t *testing.T) {
 	const arn = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/r9j1xkq5zqtd"

@@ -1,0 +1,85 @@
+package upstream
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"outcrop/fault"
+)
+
+// EachReference calls f with each member of body, a request in any vendor's JSON, whose name stands for something that the
+// vendor fetches or has stored, and stops at f's first error. The members of what a tool takes, is called with or answers
+// are the tool's, and so is metadata the caller's: what they are named means nothing. prefix is what the names begin with:
+// a body without it is not read, unless a name may be hidden in escapes. One that has it and is no JSON is refused.
+//
+// What is fetched so is fetched with this server's credentials, whoever asks: so a provider refuses it unless its
+// configuration says that all who may call may have it.
+func EachReference(body []byte, prefix string, is func(name string) bool, f func(name string, v jsontext.Value) error) error {
+	if !bytes.Contains(body, []byte(prefix)) && !bytes.Contains(body, []byte(`\u00`)) {
+		return nil
+	}
+	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	for depth := 0; ; {
+		t, err := d.ReadToken()
+		if err != nil {
+			return malformed(err)
+		}
+		switch t.Kind() {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			if kind, n := d.StackIndex(d.StackDepth()); kind != '{' || n%2 == 0 { // no name
+				break
+			}
+			switch name := t.String(); {
+			case is(name):
+				v, err := d.ReadValue()
+				if err != nil {
+					return malformed(err)
+				}
+				if err := f(name, v); err != nil {
+					return err
+				}
+			case depth > 1 && opaque[name] && d.PeekKind() == '{':
+				if err := d.SkipValue(); err != nil {
+					return malformed(err)
+				}
+			}
+		}
+		if depth == 0 {
+			return nil
+		}
+	}
+}
+
+func malformed(err error) error {
+	return fault.Wrap(err, fault.Validation, "The request is malformed: it is no JSON object.")
+}
+
+// Stored refuses the members of body, one of OpenAI's or Anthropic's own, that name what is stored at the upstream called
+// name: whoever has stored it, its key reads it.
+func Stored(body []byte, name string) error {
+	refuse := func(member string, v jsontext.Value) error {
+		if v.Kind() == 'n' {
+			return nil
+		}
+		f := fault.New(fault.Validation, "%s: the upstream %s reads nothing that is stored there for its callers. Send the data itself.", member, name)
+		f.Resource = member
+		return f
+	}
+	files := func(member string) bool { return member == "file_id" || member == "file_ids" }
+	stores := func(member string) bool { return member == "vector_store_ids" }
+	if err := EachReference(body, `"file_id`, files, refuse); err != nil {
+		return err
+	}
+	return EachReference(body, `"vector_store_ids`, stores, refuse)
+}
+
+// opaque are the members whose insides are a tool's or the caller's own.
+var opaque = map[string]bool{
+	"input": true, "json": true, "inputSchema": true, "input_schema": true, "parameters": true, "arguments": true, "schema": true,
+	"requestMetadata": true, "metadata": true,
+}

@@ -1,0 +1,46 @@
+package upstream
+
+import (
+	"strings"
+	"testing"
+
+	"outcrop/fault"
+)
+
+// TestStored: the bodies are of the API references of OpenAI ("Create chat completion", "Create a model response": files,
+// file search) and of Anthropic ("Files API").
+func TestStored(t *testing.T) {
+	for body, member := range map[string]string{
+		`{"messages":[{"role":"user","content":[{"type":"file","file":{"file_id":"file-6F2ksmvXxt4VdoqmHRw6kL"}}]}]}`:                       "file_id",
+		`{"input":[{"role":"user","content":[{"type":"input_file","file_id":"file-6F2ksmvXxt4VdoqmHRw6kL"}]}]}`:                             "file_id",
+		`{"input":[{"role":"user","content":[{"type":"input_image","f\u0069le_id":"file-1"}]}]}`:                                            "file_id",
+		`{"input":"a","tools":[{"type":"file_search","vector_store_ids":["vs_1"]}]}`:                                                        "vector_store_ids",
+		`{"input":"a","tools":[{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-1"]}}]}`:                             "file_ids",
+		`{"messages":[{"role":"user","content":[{"type":"document","source":{"type":"file","file_id":"file_011CNha8iCJcU1wXNR6q4V8w"}}]}]}`: "file_id",
+		`{"messages":[{"role":"user","content":[{"type":"text","text":"a \"file_id\" of mine"}]}]}`:                                         "",
+		`{"input":[{"type":"input_file","file_id":null,"file_data":"data:application/pdf;base64,AAEC"}]}`:                                   "",
+		`{"tools":[{"type":"function","function":{"name":"get","parameters":{"properties":{"file_id":{"type":"string"}}}}}]}`:               "",
+		`{"tools":[{"name":"get","input_schema":{"properties":{"file_id":{"type":"string"}}}}]}`:                                            "",
+		`{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"get","input":{"file_id":"mine"}}]}]}`:              "",
+		`{"metadata":{"x":{"file_id":"1"}},"a":1}`:                                                                                          "file_id",
+		`{"file_id":`:               "malformed",
+		`{"input":{"file_id":"f"}}`: "file_id",
+	} {
+		err := Stored([]byte(body), "gpu-a")
+		if member == "" && err != nil || member != "" && (!fault.Is(err, fault.Validation) || !strings.Contains(fault.From(err).Message, member)) {
+			t.Errorf("%s: %v", body, err)
+		}
+		if member != "" && member != "malformed" && !strings.Contains(fault.From(err).Message, "gpu-a") {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+func FuzzStored(f *testing.F) {
+	f.Add([]byte(`{"input":[{"file_id":"f"}],"x":{"parameters":{"file_id":1}},"\u0066":[[{}]]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if err := Stored(body, "u"); err != nil && !fault.Is(err, fault.Validation) {
+			t.Errorf("%s: %v", body, err)
+		}
+	})
+}
