@@ -52,12 +52,33 @@ func (c Config) Secret(s string) Config {
 }
 
 // Hide returns text without the secrets: a server, or a proxy on the way, may repeat what it was sent, and neither the
-// caller nor the log is to see that.
+// caller nor the log is to see that. Where what was said has been cut, the beginning of a secret is hidden too.
 func (c *Config) Hide(text string) string {
 	for _, s := range c.Secrets {
-		text = strings.ReplaceAll(text, s, "***")
+		text = hideBeginnings(strings.ReplaceAll(text, s, "***"), s)
 	}
 	return text
+}
+
+// hideBeginnings hides every beginning of secret in text that is longer than what keys of one vendor have in common.
+func hideBeginnings(text, secret string) string {
+	const common = 8
+	if len(secret) <= common {
+		return text
+	}
+	for from := 0; ; {
+		i := strings.Index(text[from:], secret[:common])
+		if i < 0 {
+			return text
+		}
+		at := from + i
+		end := common
+		for at+end < len(text) && end < len(secret) && text[at+end] == secret[end] {
+			end++
+		}
+		text = text[:at] + "***" + text[at+end:]
+		from = at + len("***")
+	}
 }
 
 // HideIn returns err, whose text quotes what the server said, with Hide's text.

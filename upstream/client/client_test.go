@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
@@ -377,6 +378,27 @@ func TestFailuresGiveBack(t *testing.T) {
 			}
 		}
 		k.Close()
+	}
+}
+
+// TestHide: what repeats a secret, whole or cut as messages are, does not show it; what keys of a vendor have in common may stay.
+func TestHide(t *testing.T) {
+	c := Config{}.Secret("sk-proj-AbCdEfGhIjKl").Secret("short")
+	for text, want := range map[string]string{
+		"Incorrect API key: sk-proj-AbCdEfGhIjKl.":           "Incorrect API key: ***.",
+		`it is no JSON object: "<p>Bearer sk-proj-AbCdEfG"`:  `it is no JSON object: "<p>Bearer ***"`,
+		"sk-proj-AbCdEfGhIjKlsk-proj-AbCdsk-proj-X sk-proj-": "*********X ***",
+		"sk-proj and a short one":                            "sk-proj and a *** one",
+		"nothing":                                            "nothing",
+		"":                                                   "",
+	} {
+		if got := c.Hide(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	err := fmt.Errorf("malformed: %.60q", strings.Repeat("x", 45)+" sk-proj-AbCdEfGhIjKl")
+	if got := c.HideIn(err).Error(); strings.Contains(got, "AbCd") {
+		t.Errorf("%s", got)
 	}
 }
 
