@@ -142,7 +142,7 @@ type streamed struct {
 func read(stream *bedrockruntime.ConverseStreamEventStream) (s streamed) {
 	defer stream.Close()
 	for e := range stream.Events() {
-		kind := ""
+		var kind string
 		switch e := e.(type) {
 		case *rt.ConverseStreamOutputMemberMessageStart:
 			kind = "messageStart"

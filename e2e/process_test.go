@@ -247,7 +247,7 @@ func TestCheckConfig(t *testing.T) {
 		{"empty", "", nil},
 		{"comments", "# listen: 127.0.0.1:4141\n", nil},
 		{"everything", "listen: 127.0.0.1:0\nshutdown:\n  drain: 1s\nupstreams:\n  - name: a\n    provider: openai\n    base_url: http://127.0.0.1:8080/v1\n    models: {\"*\": \"*\"}\n", nil},
-		{"unknown key", "listen: 127.0.0.1:0\nlog:\n  levle: info\n", []string{"levle", "3", "level"}},
+		{"unknown key", "listen: 127.0.0.1:0\nlog:\n  levle: info\n", []string{"levle", "3", "level"}}, //nolint:misspell // the slip is what is looked for
 		{"unknown key in a list", "upstreams:\n  - name: a\n    provider: simulated\n  - name: b\n    provider: openai\n    base_ulr: http://127.0.0.1:8080/v1\n", []string{"base_ulr", "6", "base_url"}},
 		{"unknown key far down", "upstreams:\n  - name: a\n    provider: simulated\n    simulated:\n      fault: {throttle: 0.1}\n", []string{"fault", "5", "faults"}},
 		{"wrong value", "log: {level: loud}\n", []string{"log.level", "loud"}},

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -71,12 +72,12 @@ func (p *buffers) Put(b []byte) { p.Pool.Put(&b) }
 func serveReverseProxy(args []string) error {
 	flags := flag.NewFlagSet("revproxy", flag.ExitOnError)
 	to := flags.String("to", "", "upstream `URL`")
-	flags.Parse(args)
+	_ = flags.Parse(args)
 	target, err := url.Parse(*to)
 	if err != nil || target.Host == "" {
 		return errors.New("revproxy: -to must be a URL")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func serveReverseProxy(args []string) error {
 func (b *bench) startReverseProxy(self string) (*gateway, error) {
 	g := &gateway{Name: "revproxy", request: openAI, verify: verifyOpenAI}
 	var err error
-	if g.process, err = b.launch(exec.Command(self, "revproxy", "-to", "http://"+b.upstream.addr), g.Name, true); err != nil {
+	if g.process, err = b.launch(exec.CommandContext(context.Background(), self, "revproxy", "-to", "http://"+b.upstream.addr), g.Name, true); err != nil {
 		return g, err
 	}
 	g.addr, err = g.listening()
@@ -101,7 +102,7 @@ func (b *bench) startReverseProxy(self string) (*gateway, error) {
 
 func (b *bench) startNginx(path string) (*gateway, error) {
 	g := &gateway{Name: "nginx", request: openAI, verify: verifyOpenAI}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return g, err
 	}
@@ -141,7 +142,7 @@ http {
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return g, err
 	}
-	g.process, err = b.launch(exec.Command(path, "-e", filepath.Join(folder, "error.log"), "-p", folder, "-c", conf), g.Name, true)
+	g.process, err = b.launch(exec.CommandContext(context.Background(), path, "-e", filepath.Join(folder, "error.log"), "-p", folder, "-c", conf), g.Name, true)
 	return g, err // check waits until it listens
 }
 
@@ -180,7 +181,7 @@ func (b *bench) startOutcrop(path string) (*gateway, error) {
 	if err := errors.Join(os.WriteFile(conf, []byte(text), 0o600), os.WriteFile(policy, []byte(policyText), 0o600)); err != nil {
 		return g, err
 	}
-	cmd := exec.Command(path, "serve", "--listen", "127.0.0.1:0", "--data", data, "--config", conf)
+	cmd := exec.CommandContext(context.Background(), path, "serve", "--listen", "127.0.0.1:0", "--data", data, "--config", conf)
 	cmd.Env = append(os.Environ(), "OUTCROP_ROOT_ACCESS_KEY_ID="+rootID, "OUTCROP_ROOT_SECRET_ACCESS_KEY="+rootSecret)
 	var err error
 	if g.process, err = b.launch(cmd, g.Name, true); err != nil {
@@ -190,7 +191,7 @@ func (b *bench) startOutcrop(path string) (*gateway, error) {
 		return g, err
 	}
 	outcrop := func(args ...string) ([]byte, error) {
-		out, err := exec.Command(path, append(args, "--data", data, "--config", conf)...).Output()
+		out, err := exec.CommandContext(context.Background(), path, append(args, "--data", data, "--config", conf)...).Output()
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 			return nil, fmt.Errorf("outcrop %s %s: %s", args[0], args[1], bytes.TrimSpace(exit.Stderr))
 		}

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -123,7 +124,7 @@ func schedule(due chan<- time.Time, start, end time.Time, rate float64) {
 func precise() {
 	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
 	const prSetTimerSlack = 29
-	syscall.RawSyscall(syscall.SYS_PRCTL, prSetTimerSlack, 1, 0)
+	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, prSetTimerSlack, 1, 0)
 }
 
 func sleepUntil(t time.Time) {
@@ -133,7 +134,7 @@ func sleepUntil(t time.Time) {
 			return
 		}
 		ts := syscall.NsecToTimespec(int64(d))
-		syscall.Nanosleep(&ts, nil)
+		_ = syscall.Nanosleep(&ts, nil)
 	}
 }
 
@@ -181,7 +182,7 @@ func (k *conn) once(intended, end time.Time) {
 func (k *conn) exchange(end time.Time) error {
 	g := k.client.gateway
 	if k.Conn == nil {
-		c, err := net.DialTimeout("tcp", g.addr, 5*time.Second)
+		c, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(context.Background(), "tcp", g.addr)
 		if err != nil {
 			return err
 		}
@@ -249,7 +250,7 @@ func (k *conn) read() (status int, keep bool, err error) {
 }
 
 // firstToken is how the first token's text stands in a stream, whatever its format.
-var firstToken = []byte(":" + string(quote(word(0))))
+var firstToken = []byte(":" + quote(word(0)))
 
 // maxBody bounds what is read of a message.
 const maxBody = 1 << 20

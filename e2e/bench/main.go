@@ -216,7 +216,7 @@ func (b *bench) start(outcrop string, pick func(kind, name string) bool) (err er
 	if err != nil {
 		return err
 	}
-	if b.upstream, err = b.launch(exec.Command(self, "upstream"), "upstream", false); err != nil {
+	if b.upstream, err = b.launch(exec.CommandContext(context.Background(), self, "upstream"), "upstream", false); err != nil {
 		return err
 	}
 	if b.upstream.addr, err = b.upstream.listening(); err != nil {
@@ -404,7 +404,12 @@ func cmpOr(a, b error) string {
 
 // control sets how the fake upstream behaves.
 func (b *bench) control(latency, gap time.Duration) error {
-	res, err := http.Get(fmt.Sprintf("http://%s/control?latency=%s&gap=%s", b.upstream.addr, latency, gap))
+	url := fmt.Sprintf("http://%s/control?latency=%s&gap=%s", b.upstream.addr, latency, gap)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return fmt.Errorf("fake upstream: %w", err)
 	}

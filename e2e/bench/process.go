@@ -75,7 +75,7 @@ func (p *process) listening() (addr string, err error) {
 			line, err := p.out.ReadString('\n')
 			if _, url, ok := strings.Cut(line, "listening on http://"); ok {
 				found <- result{addr: strings.TrimSpace(url)}
-				io.Copy(io.Discard, p.out)
+				_, _ = io.Copy(io.Discard, p.out)
 				return
 			}
 			if err != nil {
@@ -117,7 +117,7 @@ func (p *process) freeze(stop bool) {
 	if stop {
 		sig = syscall.SIGSTOP
 	}
-	p.cmd.Process.Signal(sig)
+	_ = p.cmd.Process.Signal(sig)
 }
 
 // stop ends p, by force after ten seconds.
@@ -126,8 +126,8 @@ func (p *process) stop() error {
 		return nil
 	}
 	p.freeze(false)
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	force := time.AfterFunc(10*time.Second, func() { p.cmd.Process.Kill() })
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	force := time.AfterFunc(10*time.Second, func() { _ = p.cmd.Process.Kill() })
 	err := p.cmd.Wait()
 	if !force.Stop() {
 		return fmt.Errorf("%s did not end within 10 s of SIGTERM", filepath.Base(p.cmd.Path))
@@ -268,7 +268,7 @@ func still(pid int) time.Duration {
 // resetPeak sets a process's peak resident size back to its present one.
 func resetPeak(pid int) {
 	if pid != 0 {
-		os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+		_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 	}
 }
 
@@ -286,6 +286,6 @@ func memory(pid int, name string) float64 {
 	}
 	_, rest, _ := strings.Cut(string(text), name)
 	var kib float64
-	fmt.Sscan(rest, &kib)
+	_, _ = fmt.Sscan(rest, &kib)
 	return kib / 1024
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"net/url"
@@ -43,7 +44,7 @@ func serveUpstream() error {
 		last := len(u.events[i]) - 1
 		u.events[i][last] = append(u.events[i][last], "0\r\n\r\n"...)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

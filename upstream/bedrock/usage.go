@@ -242,9 +242,9 @@ func estimate(inside []byte) int64 {
 	if bytes.IndexByte(inside, '\\') < 0 {
 		return converse.EstimateTokens(string(inside))
 	}
-	var short [128]byte // a piece fits in
+	var short, plain [128]byte // a piece fits in
 	quoted := append(append(append(short[:0], '"'), inside...), '"')
-	text, err := jsontext.AppendUnquote(nil, quoted)
+	text, err := jsontext.AppendUnquote(plain[:0], quoted)
 	if err != nil && len(text) == 0 {
 		text = inside
 	}
