@@ -52,7 +52,7 @@ func (a *aws) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func newAWS(t *testing.T, a *aws) *metadataRig {
 	server := httptest.NewServer(a)
 	t.Cleanup(server.Close)
-	p, err := bedrock.New(t.Context(), bedrock.Config{Name: "aws", Endpoint: server.URL, APIKey: "key"})
+	p, err := bedrock.New(t.Context(), bedrock.Config{Name: "aws", Endpoint: server.URL, APIKey: "key", S3Locations: []string{"s3://bucket"}})
 	if err != nil {
 		t.Fatal(err)
 	}
