@@ -83,6 +83,8 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 			d.Layer = policy.Resource
 		case c.Root:
 			d.Effect = policy.Allow
+		case c.set == nil: // nobody authenticated it
+			d.Layer = policy.Identity
 		default:
 			req := policy.Request{Action: a.Action, Resource: a.Resource}
 			if keys != nil {
