@@ -40,7 +40,7 @@ func NewGuard(cfg GuardConfig) *Guard {
 }
 
 // Check decides whether c may do all of access, in order; the first that is denied ends it with a fault.AccessDenied
-// in AWS's words. Each decision is recorded as GuardConfig says.
+// in AWS's words, whose cause is a *Denial. Each decision is recorded as GuardConfig says.
 //
 // An account's root may do everything in its own account; a user what the user's policies allow, inline and managed ones, the
 // user's own and those of the user's groups, as far as a permissions boundary allows it too. Nobody may do anything in another account, since no resource-based policies exist yet that could allow it.
@@ -97,10 +97,31 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 			g.record(Decision{Time: g.clock(), RequestID: requestID, Caller: c, Access: *a, Decision: d})
 		}
 		if !allowed {
-			return denial(c, a, &d)
+			return because(a, &d, denial(c, a, &d))
 		}
 	}
 	return nil
+}
+
+// Denial is the cause of the error that Check returns: what was refused, and what decided so.
+type Denial struct {
+	Access   Access
+	Decision policy.Decision
+}
+
+// Error says it for the log.
+func (d *Denial) Error() string {
+	if d.Decision.Policy == "" {
+		return d.Decision.Effect.String()
+	}
+	return d.Decision.Effect.String() + " by policy " + d.Decision.Policy
+}
+
+// because gives err, a denial, its cause.
+func because(a *Access, d *policy.Decision, err error) error {
+	f := fault.From(err)
+	f.Cause = &Denial{*a, *d}
+	return f
 }
 
 // foreign reports whether resource is an ARN in another account than c's. ARNs without an account are nobody's, and AWS's own

@@ -30,6 +30,9 @@ type Caller struct {
 	origin origin // what the request itself said when it was authenticated
 }
 
+// SourceIP is the address that the request came from, "" where it is not known.
+func (c *Caller) SourceIP() string { return c.origin.ip }
+
 // Access is one thing to be allowed: an action on a resource, with the context keys that only the request's domain
 // knows. Guard.Check adds the keys that come with the caller and the request itself (aws:PrincipalArn,
 // aws:RequestedRegion unless given here, aws:CurrentTime, aws:SourceIp and so on).

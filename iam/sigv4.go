@@ -106,6 +106,25 @@ type Claim struct {
 	bearer *apiKey     // verified already: it needs no body
 }
 
+// Claimed is what r says of its caller, nothing of which is proved: for the record of a refusal. It has the access key, its
+// account where there is such a key, the Region of the signature's scope, and where r came from; it has no ARN and may do
+// nothing.
+func (a *Authenticator) Claimed(r *http.Request) Caller {
+	who := Caller{origin: originOf(r)}
+	if values := r.Header["Authorization"]; len(values) == 1 {
+		said, _ := parseAuthorization(values[0], r.Header)
+		sc, _ := parseCredential(said.credential, stamp{text: "00000000"}) // whatever the day
+		if k := a.dir.current.Load().keys[sc.keyID]; k != nil {
+			who.Account = k.caller.Account
+		}
+		who.AccessKeyID = printable(sc.keyID)
+		if isRegion(sc.region) {
+			who.Region = sc.region
+		}
+	}
+	return who
+}
+
 // claim reads everything of the credentials, and finds every fault that shows without the signature being computed.
 func (a *Authenticator) claim(r *http.Request) (c Claim, err error) {
 	values := r.Header["Authorization"]

@@ -274,6 +274,9 @@ func (x *exchange) answer(out any) error {
 	if s.status != nil {
 		status = cmp.Or(int(v.FieldByIndex(s.status).Int()), status)
 	}
+	if err := x.recordAnswer(v); err != nil {
+		return err
+	}
 	x.write(status, body)
 	return nil
 }

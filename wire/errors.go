@@ -90,6 +90,7 @@ func (x *exchange) explain(err error) (ft *fault.Error, e Exception, coral bool,
 // fail answers with an error, before anything else was written.
 func (x *exchange) fail(err error) {
 	ft, e, coral, message := x.explain(err)
+	x.recordFailure(ft, e, message)
 	h := x.Header
 	if x.unread && !errors.Is(err, os.ErrDeadlineExceeded) {
 		x.setPatience(x.server.intake.drain)

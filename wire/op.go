@@ -101,6 +101,7 @@ type Row struct {
 	Status  int    // of a success; 0 is 200
 	Action  string // the IAM action: "bedrock:GetInferenceProfile"; required
 	Checked string // who decides instead of wire, and why: "invoke" (the package that calls Guard.Check itself, because what is accessed is known only there), "nobody: AWS allows it always"; "" means that wire does
+	Data    bool   // of the data plane: its calls are recorded as Config.RecordData says, and what they carry never is
 	MaxBody int64  // bound of the request's body in bytes; 0 is 1 MiB
 }
 
@@ -265,11 +266,12 @@ func prepare[In any](x *exchange, access Access[In]) (*In, error) {
 	if err := x.decode(in); err != nil {
 		return nil, err
 	}
+	x.noteInput(in)
 	if err := x.op.in.validate(reflect.ValueOf(in).Elem()); err != nil {
 		return nil, err
 	}
 	if x.op.Checked != "" {
-		return in, nil
+		return in, x.mayChange()
 	}
 	wanted := []iam.Access{{Action: x.op.Action, Resource: "*"}}
 	if access != nil {
@@ -286,5 +288,9 @@ func prepare[In any](x *exchange, access Access[In]) (*In, error) {
 			}
 		}
 	}
-	return in, x.server.guard.Check(x.request.Context(), x.ID, &x.Caller, wanted)
+	x.noteAccess(wanted)
+	if err := x.server.guard.Check(x.request.Context(), x.ID, &x.Caller, wanted); err != nil {
+		return nil, err
+	}
+	return in, x.mayChange()
 }

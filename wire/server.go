@@ -33,13 +33,19 @@ type Guard interface {
 	Check(ctx context.Context, requestID string, c *iam.Caller, access []iam.Access) error
 }
 
-// Config is what a Server is made of; everything is required.
+// Config is what a Server is made of; everything is required but the Recorder.
 type Config struct {
 	Services      []*Service
 	Authenticator Authenticator
 	Guard         Guard
 	Clock         func() time.Time
 	Logger        *slog.Logger // one line a request: level Info, Error for an internal error
+
+	Recorder   Recorder // nil records nothing
+	RecordData bool     // calls of the data plane that were not refused are recorded too
+
+	// Claimed tells for the record who a caller said to be who could not prove it; nil knows nothing.
+	Claimed func(*http.Request) iam.Caller
 }
 
 // Server serves Services on one endpoint. It is an http.Handler.
@@ -49,6 +55,10 @@ type Server struct {
 	guard Guard
 	now   func() time.Time
 	log   *slog.Logger
+
+	recorder   Recorder
+	recordData bool
+	claimed    func(*http.Request) iam.Caller
 
 	intake intake
 }
@@ -62,7 +72,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wire: %w", err)
 	}
-	s := &Server{table: t, auth: cfg.Authenticator, guard: cfg.Guard, now: cfg.Clock, log: cfg.Logger}
+	s := &Server{table: t, auth: cfg.Authenticator, guard: cfg.Guard, now: cfg.Clock, log: cfg.Logger, recorder: cfg.Recorder, recordData: cfg.RecordData, claimed: cfg.Claimed}
 	s.intake = intake{patience: bodyPatience, drain: drainPatience, budget: bodyBudget, arriving: map[*exchange]struct{}{}}
 	return s, nil
 }
@@ -81,6 +91,9 @@ type exchange struct {
 	fault   *fault.Error // what went wrong, for the request event
 
 	oneLabel [1]label
+
+	stranger  bool       // the caller did not prove to be anybody
+	recording *recording // what the record will say; nil where it says nothing of the call but a refusal
 
 	unread bool  // the body, or a part of it, has not come yet
 	held   int64 // of the intake's budget
@@ -116,6 +129,7 @@ func (x *exchange) serve() error {
 		// Strangers are sent away before they can make the server hold what they send.
 		var err error
 		if said, err = x.server.auth.Precheck(x.request); err != nil {
+			x.stranger = true
 			if x.service == unknownQuery {
 				x.service = x.server.table.anyQuery
 			}
@@ -143,8 +157,10 @@ func (x *exchange) serve() error {
 		}()
 	}
 	if x.Caller, err = x.server.auth.Authenticate(x.request, said, x.body, x.ID); err != nil {
+		x.stranger = true
 		return err
 	}
+	x.beginRecording()
 	if err := BoundValues(x.body); err != nil {
 		return err
 	}
@@ -166,11 +182,13 @@ func (x *exchange) end() {
 		err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 		if x.status != 0 { // too late for an answer: the connection is cut, so that none takes it for a whole one
 			x.fault = fault.From(err)
+			x.recordData()
 			x.logEvent()
 			panic(http.ErrAbortHandler)
 		}
 		x.fail(err)
 	}
+	x.recordData()
 	x.logEvent()
 }
 

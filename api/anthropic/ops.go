@@ -43,7 +43,7 @@ func New(v *invoke.Invoker, profiles *profile.Service, cat *catalog.Catalog) *wi
 }
 
 func row(name, path, action string) wire.Row {
-	return wire.Row{Name: name, Method: "POST", Path: "/anthropic/v1/" + path, Action: action, Checked: "invoke", MaxBody: maxBody}
+	return wire.Row{Name: name, Method: "POST", Path: "/anthropic/v1/" + path, Action: action, Checked: "invoke", Data: true, MaxBody: maxBody}
 }
 
 func modelsRow(name, path string) wire.Row {

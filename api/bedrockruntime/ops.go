@@ -44,7 +44,7 @@ func New(v *invoke.Invoker) *wire.Service {
 }
 
 func row(name, suffix, action string) wire.Row {
-	return wire.Row{Name: name, Method: "POST", Path: "/model/{modelId}/" + suffix, Action: action, Checked: "invoke", MaxBody: maxBody}
+	return wire.Row{Name: name, Method: "POST", Path: "/model/{modelId}/" + suffix, Action: action, Checked: "invoke", Data: true, MaxBody: maxBody}
 }
 
 type service struct{ invoker *invoke.Invoker }

@@ -36,7 +36,7 @@ func New(v *invoke.Invoker, profiles *profile.Service, cat *catalog.Catalog) *wi
 	}
 	for _, prefix := range []string{"/openai/v1/", "/v1/"} {
 		run := func(name, path string) wire.Row {
-			return wire.Row{Name: name, Method: "POST", Path: prefix + path, Action: "bedrock:InvokeModel", Checked: "invoke", MaxBody: maxBody}
+			return wire.Row{Name: name, Method: "POST", Path: prefix + path, Action: "bedrock:InvokeModel", Checked: "invoke", Data: true, MaxBody: maxBody}
 		}
 		out.Foreign.Prefixes = append(out.Foreign.Prefixes, prefix)
 		out.Ops = append(out.Ops,

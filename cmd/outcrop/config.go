@@ -72,6 +72,9 @@ type Config struct {
 		SyncIntents bool `yaml:"sync_intents"`
 	} `yaml:"ledger"`
 
+	// The record of who did what: docs/audit.md.
+	Audit AuditConfig `yaml:"audit"`
+
 	// How long an upstream is read on for its usage after its caller has gone. An upstream's own drain overrides it.
 	UpstreamDrain time.Duration `yaml:"upstream_drain"`
 
@@ -85,6 +88,16 @@ type Config struct {
 
 	// What the catalog is to know beyond what it was built with.
 	Catalog CatalogConfig `yaml:"catalog,omitempty"`
+}
+
+// AuditConfig is what is recorded of calls, and for how long. Every call of the control plane, and every refusal, always is.
+type AuditConfig struct {
+	// Calls of models too: none (but those that are refused) or all. What they carry is never recorded.
+	DataEvents string `yaml:"data_events"`
+	// How long records are kept. 0s keeps them for ever.
+	Retention time.Duration `yaml:"retention"`
+	// A file that gets each event as a line of JSON, besides the database. It may be moved away at any time. Default: none.
+	File string `yaml:"file,omitempty"`
 }
 
 // GeographyConfig is one geography: a system-defined profile NAME.MODEL for each of its models.
@@ -346,6 +359,8 @@ func defaults() Config {
 	c.Log.Format = "text"
 	c.Shutdown.Drain = 30 * time.Second
 	c.Ledger.SyncInterval = 5 * time.Millisecond
+	c.Audit.DataEvents = "none"
+	c.Audit.Retention = 90 * 24 * time.Hour
 	c.UpstreamDrain = 5 * time.Second
 	c.Routing = defaultRouting()
 	return c
@@ -605,6 +620,12 @@ func (c *Config) check() error {
 		if d <= 0 {
 			return fmt.Errorf("%s: %v is not a positive time", name, d)
 		}
+	}
+	if c.Audit.DataEvents != "none" && c.Audit.DataEvents != "all" {
+		return fmt.Errorf("audit.data_events: %q is neither none nor all", c.Audit.DataEvents)
+	}
+	if c.Audit.Retention != 0 && c.Audit.Retention < time.Hour {
+		return fmt.Errorf("audit.retention: %v is below an hour, and not 0s", c.Audit.Retention)
 	}
 	if err := c.Routing.check(); err != nil {
 		return fmt.Errorf("routing.%w", err)

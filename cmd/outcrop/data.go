@@ -18,7 +18,7 @@ import (
 
 // The data folder:
 //
-//	outcrop.db    profiles, principals, keys (sealed), the ledger's index
+//	outcrop.db    profiles, principals, keys (sealed), the ledger's index, the audit record
 //	outcrop.key   the key that seals secrets; OUTCROP_KEY_FILE moves it
 //	journal/      the ledger's journal
 //	lock          held by the server that uses the folder

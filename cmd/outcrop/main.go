@@ -9,6 +9,7 @@
 //	outcrop routes         show where calls go, and why
 //	outcrop explain        explain a profile on one page
 //	outcrop verify         prove the ledger's totals
+//	outcrop audit          prove or print the record of who did what
 //	outcrop catalog        read and compare the catalog
 //	outcrop bench-profile  compare how fast two profiles answer
 package main
@@ -97,7 +98,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), routesCommand(), explainCommand(), verifyCommand(), catalogCommand(), benchProfileCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), routesCommand(), explainCommand(), verifyCommand(), auditCommand(), catalogCommand(), benchProfileCommand())
 	tellUsage(root)
 	// --data "$UNSET" means another folder than the default one.
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {

@@ -26,6 +26,7 @@ type folder struct {
 	dir     string
 	config  Config
 	store   *store.Store
+	sealer  *iam.Sealer
 	people  *iam.Directory
 	account string
 }
@@ -56,7 +57,7 @@ func folderFlags(cmd *cobra.Command, fn func(ctx context.Context, f *folder, arg
 		if err != nil {
 			return errors.Join(err, st.Close())
 		}
-		return errors.Join(fn(cmd.Context(), &folder{dir, c, st, people, account}, args), st.Close())
+		return errors.Join(fn(cmd.Context(), &folder{dir, c, st, sealer, people, account}, args), st.Close())
 	}
 	return cmd
 }

@@ -18,11 +18,13 @@ import (
 	anthropicapi "outcrop/api/anthropic"
 	"outcrop/api/bedrock"
 	"outcrop/api/bedrockruntime"
+	"outcrop/api/cloudtrail"
 	"outcrop/api/costexplorer"
 	iamapi "outcrop/api/iam"
 	openaiapi "outcrop/api/openai"
 	outcropapi "outcrop/api/outcrop"
 	"outcrop/api/sts"
+	"outcrop/audit"
 	"outcrop/cost"
 	"outcrop/iam"
 	"outcrop/invoke"
@@ -99,6 +101,15 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err = ensureRoot(ctx, s.people, c.AccountID); err != nil {
 		return s, err
 	}
+	record, err := audit.Open(ctx, audit.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log, Retention: c.Audit.Retention, File: c.Audit.File})
+	if err != nil {
+		return s, err
+	}
+	s.later(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		return record.Close(ctx)
+	})
 	if s.upstream, err = upstreams(ctx, &c, s.log); err != nil {
 		return s, err
 	}
@@ -136,13 +147,15 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		Profiles: s.profiles, Guard: guard, Ledger: s.ledger, Rater: rater, Upstreams: s.upstream, Clock: time.Now,
 		Routing: table, Policy: policy, Logger: s.log, Drain: c.UpstreamDrain,
 	})
+	authenticator := s.people.Authenticator()
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
-			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), costexplorer.New(s.store, time.Now), iamapi.New(s.people), sts.New(),
+			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), cloudtrail.New(s.store), costexplorer.New(s.store, time.Now), iamapi.New(s.people), sts.New(),
 			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
 			outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
 		},
-		Authenticator: s.people.Authenticator(), Guard: guard, Clock: time.Now, Logger: s.log,
+		Authenticator: authenticator, Guard: guard, Clock: time.Now, Logger: s.log,
+		Recorder: record, RecordData: c.Audit.DataEvents == "all", Claimed: authenticator.Claimed,
 	})
 	if err != nil {
 		return s, err
