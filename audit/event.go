@@ -180,12 +180,17 @@ func (e *Event) encode() ([]byte, error) {
 	if d := e.Additional.Decision; d != nil {
 		e.Additional.Decision = &Decision{cut(d.Action), cut(d.Resource), d.Effect, cut(d.Policy), cut(d.Statement)}
 	}
-	e.Resources = e.Resources[:min(len(e.Resources), maxResources)]
-	return json.Marshal(e, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	e.Resources = slices.Clone(e.Resources[:min(len(e.Resources), maxResources)])
+	for i := range e.Resources {
+		r := &e.Resources[i]
+		r.ARN, r.AccountID = cut(r.ARN), cut(r.AccountID)
+	}
+	return json.Marshal(e, json.Deterministic(true))
 }
 
-// cut bounds a text, in whole characters.
+// cut bounds a text, in whole characters, and mends what is none: what is found by it is what can be read back.
 func cut(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
 	if len(s) <= maxText {
 		return s
 	}

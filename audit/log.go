@@ -353,7 +353,7 @@ func (l *Log) drop() {
 	if l.cfg.Retention <= 0 {
 		return
 	}
-	before := l.cfg.Clock().Add(-l.cfg.Retention)
+	before := l.cfg.Clock().Add(-l.cfg.Retention).Truncate(time.Second) // as records have it
 	for more := true; more; {
 		more = false
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)

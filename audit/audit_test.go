@@ -1,0 +1,678 @@
+package audit_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"outcrop/audit"
+	"outcrop/fault"
+	"outcrop/iam"
+	"outcrop/store"
+)
+
+const (
+	account = "111122223333"
+	region  = "us-east-1"
+)
+
+var began = time.Date(2026, 1, 2, 15, 4, 5, 678e6, time.UTC)
+
+// rig is a real store with its key, and a clock.
+type rig struct {
+	t      *testing.T
+	path   string
+	store  *store.Store
+	sealer *iam.Sealer
+	now    atomic.Pointer[time.Time]
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	r := &rig{t: t, path: filepath.Join(dir, "outcrop.db")}
+	r.now.Store(&began)
+	var err error
+	if r.store, err = store.Open(t.Context(), r.path); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.store.Close() })
+	if r.sealer, err = iam.OpenSealer(filepath.Join(dir, "key"), true); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *rig) pass(d time.Duration) { r.now.Store(new(r.now.Load().Add(d))) }
+
+func (r *rig) config() audit.Config {
+	return audit.Config{Store: r.store, Sealer: r.sealer, Clock: func() time.Time { return *r.now.Load() }, Logger: slog.New(slog.DiscardHandler)}
+}
+
+func (r *rig) open(cfg audit.Config) *audit.Log {
+	r.t.Helper()
+	l, err := audit.Open(r.t.Context(), cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return l
+}
+
+func closeLog(t *testing.T, l *audit.Log) {
+	t.Helper()
+	if err := l.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func event(name string) *audit.Event {
+	return &audit.Event{
+		UserIdentity: audit.Identity{Type: "IAMUser", PrincipalID: "AIDAALICE", ARN: "arn:aws:iam::" + account + ":user/alice", AccountID: account, AccessKeyID: "AKIAALICE", UserName: "alice"},
+		Source:       "iam.amazonaws.com", Name: name, Region: region, SourceIP: "203.0.113.7", UserAgent: "test",
+		RequestID: "r-" + name, RecipientAccountID: account,
+		Resources: []audit.Resource{{ARN: "arn:aws:iam::" + account + ":user/team/bob", AccountID: account, Type: "AWS::IAM::User"}},
+	}
+}
+
+// fill records n events, a second apart: names are e1, e2...
+func (r *rig) fill(n int) {
+	r.t.Helper()
+	l := r.open(r.config())
+	for i := range n {
+		if err := l.Record(r.t.Context(), event(fmt.Sprint("e", i+1)), audit.Plain); err != nil {
+			r.t.Fatal(err)
+		}
+		r.pass(time.Second)
+	}
+	closeLog(r.t, l)
+}
+
+func (r *rig) verify(known *audit.Head) error {
+	return r.store.ReadEvents(r.t.Context(), func(t *audit.Trail) error { return audit.Verify(t, r.sealer, known) })
+}
+
+func (r *rig) head() audit.Head {
+	r.t.Helper()
+	var h audit.Head
+	if err := r.store.ReadEvents(r.t.Context(), func(t *audit.Trail) error { h = *t.Head; return nil }); err != nil {
+		r.t.Fatal(err)
+	}
+	return h
+}
+
+// names are those of the recorded events, in order.
+func (r *rig) names() []string {
+	r.t.Helper()
+	var names []string
+	err := r.store.ReadEvents(r.t.Context(), func(t *audit.Trail) error {
+		for rec, err := range t.Records {
+			if err != nil {
+				return err
+			}
+			var e struct {
+				EventName string `json:"eventName"`
+			}
+			if err := json.Unmarshal(rec.Event, &e); err != nil {
+				return err
+			}
+			names = append(names, e.EventName)
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return names
+}
+
+// TestEvent holds one event against the form that CloudTrail documents:
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+func TestEvent(t *testing.T) {
+	r := newRig(t)
+	l := r.open(r.config())
+	e := event("CreateUser")
+	e.RequestParameters, e.ResponseElements = []byte(`{"userName":"bob"}`), []byte(`{"user":{"userName":"bob"}}`)
+	if err := l.Record(t.Context(), e, audit.Durable); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	found, err := r.store.LookupEvents(t.Context(), audit.Query{Account: account, Region: region, Limit: 10})
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d records, %v", len(found), err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(found[0].Event, &got); err != nil {
+		t.Fatal(err)
+	}
+	id, _ := got["eventID"].(string)
+	if len(id) != 36 {
+		t.Errorf("eventID %q", id)
+	}
+	delete(got, "eventID")
+	want := `{"awsRegion":"us-east-1","eventCategory":"Management","eventName":"CreateUser","eventSource":"iam.amazonaws.com","eventTime":"2026-01-02T15:04:05Z",` +
+		`"eventType":"AwsApiCall","eventVersion":"1.11","managementEvent":true,"readOnly":false,"recipientAccountId":"111122223333","requestID":"r-CreateUser",` +
+		`"requestParameters":{"userName":"bob"},"resources":[{"ARN":"arn:aws:iam::111122223333:user/team/bob","accountId":"111122223333","type":"AWS::IAM::User"}],` +
+		`"responseElements":{"user":{"userName":"bob"}},"sourceIPAddress":"203.0.113.7","userAgent":"test",` +
+		`"userIdentity":{"accessKeyId":"AKIAALICE","accountId":"111122223333","arn":"arn:aws:iam::111122223333:user/alice","principalId":"AIDAALICE","type":"IAMUser","userName":"alice"}}`
+	if text, _ := json.Marshal(got); string(text) != want {
+		t.Errorf("got  %s\nwant %s", text, want)
+	}
+	if err := r.verify(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestIdentity(t *testing.T) {
+	for _, c := range []struct {
+		caller iam.Caller
+		want   string // the forms of https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
+		name   string
+	}{
+		{iam.Caller{Account: account, ARN: "arn:aws:iam::111122223333:root", ID: account, Root: true, AccessKeyID: "AKIAROOT"},
+			`{"type":"Root","principalId":"111122223333","arn":"arn:aws:iam::111122223333:root","accountId":"111122223333","accessKeyId":"AKIAROOT"}`, "root"},
+		{iam.Caller{Account: account, ARN: "arn:aws:iam::111122223333:user/team/alice", ID: "AIDA1", UserName: "alice", AccessKeyID: "AKIA1"},
+			`{"type":"IAMUser","principalId":"AIDA1","arn":"arn:aws:iam::111122223333:user/team/alice","accountId":"111122223333","accessKeyId":"AKIA1","userName":"alice"}`, "alice"},
+		{iam.Caller{Account: account, ARN: "arn:aws:sts::111122223333:assumed-role/ci/build-7", ID: "AROA1:build-7", AccessKeyID: "ASIA1"},
+			`{"type":"AssumedRole","principalId":"AROA1:build-7","arn":"arn:aws:sts::111122223333:assumed-role/ci/build-7","accountId":"111122223333","accessKeyId":"ASIA1",` +
+				`"sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROA1","arn":"arn:aws:iam::111122223333:role/ci","accountId":"111122223333","userName":"ci"}}}`, "build-7"},
+		{iam.Caller{Account: account, AccessKeyID: "AKIA1"}, `{"type":"Unknown","accountId":"111122223333","accessKeyId":"AKIA1"}`, ""},
+		{iam.Caller{}, `{"type":"Unknown"}`, ""},
+	} {
+		id := audit.IdentityOf(&c.caller)
+		var got, want any
+		text, _ := json.Marshal(id)
+		_ = json.Unmarshal([]byte(c.want), &want)
+		_ = json.Unmarshal(text, &got)
+		if g, w := fmt.Sprint(got), fmt.Sprint(want); g != w {
+			t.Errorf("got  %s\nwant %s", g, w)
+		}
+		if got := (&audit.Event{UserIdentity: id}).UserName(); got != c.name {
+			t.Errorf("%s is looked up as %q, want %q", c.caller.ARN, got, c.name)
+		}
+	}
+}
+
+// Bounds are CloudTrail's: text is cut at 1 KB, elements above 100 KB are left out.
+func TestBounds(t *testing.T) {
+	r := newRig(t)
+	l := r.open(r.config())
+	e := event("Large")
+	e.UserAgent, e.ErrorMessage = strings.Repeat("é", 1000), "\xff"+strings.Repeat("m", 5000)
+	e.RequestParameters = []byte(`{"a":"` + strings.Repeat("x", 100<<10) + `"}`)
+	e.ResponseElements = []byte(`{"a":"` + strings.Repeat("x", 99<<10) + `"}`)
+	e.Resources = slices.Repeat(e.Resources, 1000)
+	if err := l.Record(t.Context(), e, audit.Durable); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	found, err := r.store.LookupEvents(t.Context(), audit.Query{Account: account, Region: region, Limit: 1})
+	if err != nil || len(found) != 1 {
+		t.Fatal(err)
+	}
+	var got struct {
+		UserAgent, ErrorMessage             string
+		RequestParameters, ResponseElements any
+		AdditionalEventData                 struct{ Omitted []string }
+		Resources                           []any
+	}
+	if err := json.Unmarshal(found[0].Event, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.UserAgent) != 1024 || len(got.ErrorMessage) > 1030 || got.RequestParameters != nil || got.ResponseElements == nil ||
+		!slices.Equal(got.AdditionalEventData.Omitted, []string{"requestParameters"}) || len(got.Resources) > 50 {
+		t.Errorf("%d %d %v %v %d", len(got.UserAgent), len(got.ErrorMessage), got.RequestParameters, got.AdditionalEventData, len(got.Resources))
+	}
+	if err := r.verify(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTamper changes the database as somebody could who has it but not the key, and who knows how the chain is made.
+func TestTamper(t *testing.T) {
+	const records = 205 // more than are read at once
+	for _, c := range []struct {
+		name, sql string
+		want      string
+	}{
+		{"nothing", `SELECT 1`, ""},
+		{"an event is altered", `UPDATE audit_record SET event = replace(event, 'alice', 'mallory') WHERE seq = 7`, "audit record 7 is not what was recorded"},
+		{"one byte is", `UPDATE audit_record SET event = event || ' ' WHERE seq = 203`, "audit record 203 is not what was recorded"},
+		{"a hash is", `UPDATE audit_record SET hash = zeroblob(32) WHERE seq = 1`, "audit record 1 is not what was recorded"},
+		{"one in the middle is removed", `DELETE FROM audit_record WHERE seq = 100`, "audit record 100 is missing"},
+		{"and those behind move up", `DELETE FROM audit_record WHERE seq = 100; UPDATE audit_record SET seq = seq - 1 WHERE seq > 100`, "audit record 100 is not what was recorded"},
+		{"the first is removed", `DELETE FROM audit_record WHERE seq = 1`, "audit record 1 is missing"},
+		{"the last is removed", `DELETE FROM audit_record WHERE seq = 205`, "audit record 205 is missing"},
+		{"the tail is cut, and the head with it", `DELETE FROM audit_record WHERE seq > 200; UPDATE audit_head SET last = 200, hash = (SELECT hash FROM audit_record WHERE seq = 200)`, "not the one that was sealed"},
+		{"the beginning is cut, as if for its age", `UPDATE audit_head SET first = 11, before = (SELECT hash FROM audit_record WHERE seq = 10); DELETE FROM audit_record WHERE seq <= 10`, "not the one that was sealed"},
+		{"two are swapped", `UPDATE audit_record SET seq = 0 WHERE seq = 5; UPDATE audit_record SET seq = 5 WHERE seq = 6; UPDATE audit_record SET seq = 6 WHERE seq = 0`, "audit record 5 is not what was recorded"},
+		{"one is added", `INSERT INTO audit_record SELECT 206, time, account, region, event, hash FROM audit_record WHERE seq = 205`, "audit record 206 is not what was recorded"},
+		{"one is added before", `INSERT INTO audit_record SELECT -3, time, account, region, event, hash FROM audit_record WHERE seq = 1`, "audit record 1 is missing"},
+		{"one is filed elsewhere", `UPDATE audit_record SET account = '999999999999' WHERE seq = 9`, "audit record 9 is filed under another"},
+		{"at another time", `UPDATE audit_record SET time = time + 86400 WHERE seq = 9`, "audit record 9 is filed under another"},
+		{"one is not found any more", `DELETE FROM audit_key WHERE seq = 3 AND attribute = 'Username'`, "audit record 3 is not found by all"},
+		{"one is found by what is not in it", `INSERT INTO audit_key SELECT account, region, attribute, 'mallory', time, seq FROM audit_key WHERE seq = 4 AND attribute = 'Username'`, "found by"},
+		{"the head is removed", `DELETE FROM audit_head`, "there is no audit record"},
+		{"everything is", `DELETE FROM audit_head; DELETE FROM audit_key; DELETE FROM audit_record`, "there is no audit record"},
+		{"the seal is altered", `UPDATE audit_head SET seal = zeroblob(80)`, "not the one that was sealed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			l := r.open(r.config())
+			for i := range records {
+				if err := l.Record(t.Context(), event(fmt.Sprint("e", i+1)), audit.Plain); err != nil {
+					t.Fatal(err)
+				}
+			}
+			closeLog(t, l)
+			db, err := sql.Open("sqlite", r.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			if _, err := db.ExecContext(t.Context(), c.sql); err != nil {
+				t.Fatal(err)
+			}
+			err = r.verify(nil)
+			if c.want == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got %v, want %q", err, c.want)
+			}
+
+			// What goes on after it hides nothing.
+			l = r.open(r.config())
+			_ = l.Record(t.Context(), event("after"), audit.Plain)
+			_ = l.Close(t.Context())
+			if err := r.verify(nil); err == nil && !strings.Contains(c.name, "everything") {
+				t.Error("the next record hides it")
+			}
+		})
+	}
+}
+
+// TestRewritten writes the chain anew from an altered record on, as package audit would: only the sealed head, or one that
+// was noted, tells.
+func TestRewritten(t *testing.T) {
+	r := newRig(t)
+	r.fill(3)
+	noted := r.head()
+
+	other := newRig(t)
+	other.sealer = r.sealer // who has the key too
+	other.fill(2)
+	l := other.open(other.config())
+	e := event("e3")
+	e.UserIdentity.UserName = "mallory"
+	if err := l.Record(t.Context(), e, audit.Durable); err != nil {
+		t.Fatal(err)
+	}
+	closeLog(t, l)
+	if err := other.verify(nil); err != nil {
+		t.Fatal(err)
+	}
+	var tampered *audit.Tampered
+	if err := other.verify(&noted); !errors.As(err, &tampered) || tampered.Seq != 3 {
+		t.Errorf("against the noted head: %v", err)
+	}
+	if err := r.verify(&noted); err != nil {
+		t.Error(err)
+	}
+	// A database that was put back to an earlier state.
+	short := newRig(t)
+	short.sealer = r.sealer
+	short.fill(2)
+	if err := short.verify(&noted); err == nil {
+		t.Error("a record that ends before the noted head passes")
+	}
+	if back, err := audit.ParseNoted(noted.Noted()); err != nil || back.Last != noted.Last || back.Hash != noted.Hash {
+		t.Errorf("%v, %v", back, err)
+	}
+	for _, s := range []string{"", "3", "3:", "x:00", "-1:" + strings.Repeat("00", 32), "3:" + strings.Repeat("0", 63)} {
+		if _, err := audit.ParseNoted(s); err == nil {
+			t.Errorf("%q is a head", s)
+		}
+	}
+	// Another key did not seal it.
+	r.sealer = newRig(t).sealer
+	if err := r.verify(nil); err == nil {
+		t.Error("a head passes that another key sealed")
+	}
+}
+
+func TestRetention(t *testing.T) {
+	r := newRig(t)
+	r.fill(1203) // a second apart, and more than are dropped at once
+	noted := r.head()
+	cfg := r.config()
+	cfg.Retention = time.Hour
+	r.pass(time.Hour - 3*time.Second) // the last three are kept
+	closeLog(t, r.open(cfg))
+	if got, want := r.names(), []string{"e1201", "e1202", "e1203"}; !slices.Equal(got, want) {
+		t.Fatalf("kept %v, want %v", got, want)
+	}
+	if err := r.verify(&noted); err != nil {
+		t.Error(err)
+	}
+	if h := r.head(); h.First != 1201 || h.Last != 1203 {
+		t.Errorf("the record is from %d to %d", h.First, h.Last)
+	}
+	r.pass(24 * time.Hour)
+	closeLog(t, r.open(cfg))
+	if got := r.names(); len(got) != 0 {
+		t.Errorf("kept %v", got)
+	}
+	r.fill(2)
+	if err := r.verify(&noted); err != nil {
+		t.Error(err)
+	}
+	if h := r.head(); h.First != 1204 || h.Last != 1205 {
+		t.Errorf("the record is from %d to %d", h.First, h.Last)
+	}
+}
+
+// What was altered is not dropped for its age before anybody could see it.
+func TestRetentionKeepsEvidence(t *testing.T) {
+	r := newRig(t)
+	r.fill(5)
+	db, err := sql.Open("sqlite", r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `UPDATE audit_record SET event = replace(event, 'alice', 'mallory') WHERE seq = 2`); err != nil {
+		t.Fatal(err)
+	}
+	cfg := r.config()
+	cfg.Retention = time.Hour
+	r.pass(24 * time.Hour)
+	closeLog(t, r.open(cfg))
+	if err := r.verify(nil); err == nil || !strings.Contains(err.Error(), "audit record 2 ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// flaky is a store that fails: before it does anything, or after.
+type flaky struct {
+	*store.Store
+	before, after atomic.Int64 // how many times
+}
+
+func (f *flaky) AppendEvents(ctx context.Context, link func(*audit.Head) ([]audit.Record, *audit.Head, error)) error {
+	if f.before.Add(-1) >= 0 {
+		return errors.New("the disk is gone")
+	}
+	err := f.Store.AppendEvents(ctx, link)
+	if f.after.Add(-1) >= 0 {
+		return errors.Join(errors.New("the answer is lost"), err)
+	}
+	return err
+}
+
+// Each attempt fails twice: not done, and done though the answer was lost. Nothing is lost, and nothing is there twice.
+func TestStoreFails(t *testing.T) {
+	for name, arm := range map[string]func(*flaky){
+		"not done":           func(f *flaky) { f.before.Store(2) },
+		"done, but not told": func(f *flaky) { f.after.Store(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			f := &flaky{Store: r.store}
+			cfg := r.config()
+			cfg.Store = f
+			l := r.open(cfg)
+			if err := l.Ready(); err != nil {
+				t.Fatal(err)
+			}
+			arm(f)
+			if err := l.Record(t.Context(), event("e1"), audit.Durable); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Record(t.Context(), event("e2"), audit.Durable); err != nil {
+				t.Fatal(err)
+			}
+			closeLog(t, l)
+			if got, want := r.names(), []string{"e1", "e2"}; !slices.Equal(got, want) {
+				t.Errorf("recorded %v, want %v", got, want)
+			}
+			if err := r.verify(nil); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// While nothing can be recorded nothing is promised; what waited is recorded when it can be again.
+func TestStoreDown(t *testing.T) {
+	r := newRig(t)
+	f := &flaky{Store: r.store}
+	cfg := r.config()
+	cfg.Store = f
+	l := r.open(cfg)
+	f.before.Store(1 << 40)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- l.Record(ctx, event("e1"), audit.Durable) }()
+	for l.Ready() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	if err := l.Ready(); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("Ready is %v", err)
+	}
+	cancel() // the caller goes away
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Record is %v", err)
+	}
+	f.before.Store(0)
+	for l.Ready() != nil {
+		time.Sleep(time.Millisecond)
+	}
+	closeLog(t, l)
+	if got, want := r.names(), []string{"e1"}; !slices.Equal(got, want) {
+		t.Errorf("recorded %v, want %v", got, want)
+	}
+	if err := l.Record(t.Context(), event("late"), audit.Durable); !fault.Is(err, fault.Unavailable) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// Close says what it could not write.
+func TestCloseFails(t *testing.T) {
+	r := newRig(t)
+	f := &flaky{Store: r.store}
+	cfg := r.config()
+	cfg.Store = f
+	l := r.open(cfg)
+	f.before.Store(1 << 40)
+	if err := l.Record(t.Context(), event("e1"), audit.Plain); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "1 audit events") {
+		t.Errorf("Close is %v", err)
+	}
+}
+
+// Two processes record into one database: a server, and a command beside it.
+func TestTwoLogs(t *testing.T) {
+	r := newRig(t)
+	beside, err := store.OpenExisting(t.Context(), r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer beside.Close()
+	cfg := r.config()
+	cfg.Store = beside
+	logs := []*audit.Log{r.open(r.config()), r.open(cfg)}
+	const each = 50
+	var wg sync.WaitGroup
+	for i, l := range logs {
+		for j := range 4 {
+			wg.Go(func() {
+				for k := range each {
+					if err := l.Record(t.Context(), event(fmt.Sprint(i, " ", j, " ", k)), audit.Durable); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for _, l := range logs {
+		closeLog(t, l)
+	}
+	names := r.names()
+	slices.Sort(names)
+	if n := len(slices.Compact(names)); n != 8*each {
+		t.Errorf("%d events are recorded, want %d", n, 8*each)
+	}
+	if err := r.verify(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who knocks often is recorded only so often, hides no others, and how many were left out is told.
+func TestStrangers(t *testing.T) {
+	r := newRig(t)
+	l := r.open(r.config())
+	knock := func(ip string, times int) {
+		for range times {
+			e := event("knock " + ip)
+			e.UserIdentity, e.RecipientAccountID, e.SourceIP, e.Resources = audit.Identity{Type: "Unknown"}, "", ip, nil
+			if err := l.Record(t.Context(), e, audit.Stranger); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	knock("198.51.100.1", 1000)
+	knock("198.51.100.2", 3)
+	for i := range 700 {
+		knock(fmt.Sprint("192.0.2.", i), 1)
+	}
+	r.pass(time.Minute)
+	knock("198.51.100.1", 1)
+	closeLog(t, l)
+	counts := map[string]int{}
+	var left int64
+	err := r.store.ReadEvents(t.Context(), func(tr *audit.Trail) error {
+		for rec, err := range tr.Records {
+			if err != nil {
+				return err
+			}
+			var e struct {
+				SourceIPAddress     string
+				AdditionalEventData struct{ NotRecorded int64 }
+			}
+			if err := json.Unmarshal(rec.Event, &e); err != nil {
+				return err
+			}
+			counts[e.SourceIPAddress]++
+			left += e.AdditionalEventData.NotRecorded
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := 0
+	for _, n := range counts {
+		all += n
+	}
+	if counts["198.51.100.1"] != 21 || counts["198.51.100.2"] != 3 || all != 601 || int64(all)+left != 1704 {
+		t.Errorf("recorded %d and %d, in all %d; %d were left out", counts["198.51.100.1"], counts["198.51.100.2"], all, left)
+	}
+	if err := r.verify(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFile(t *testing.T) {
+	r := newRig(t)
+	cfg := r.config()
+	cfg.File = filepath.Join(t.TempDir(), "audit.jsonl")
+	l := r.open(cfg)
+	lines := func() []string {
+		text, err := os.ReadFile(cfg.File)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	}
+	for i, name := range []string{"e1", "e2"} {
+		if err := l.Record(t.Context(), event(name), audit.Durable); err != nil {
+			t.Fatal(err)
+		}
+		if got := lines(); len(got) != i+1 || !strings.Contains(got[i], `"eventName":"`+name+`"`) {
+			t.Errorf("the file has %q", got)
+		}
+	}
+	if err := os.Rename(cfg.File, cfg.File+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Record(t.Context(), event("e3"), audit.Durable); err != nil {
+		t.Fatal(err)
+	}
+	if got := lines(); len(got) != 1 || !strings.Contains(got[0], `"eventName":"e3"`) {
+		t.Errorf("the new file has %q", got)
+	}
+	closeLog(t, l)
+	if st, err := os.Stat(cfg.File); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+}
+
+// FuzzRecord records what strangers choose, and proves it.
+func FuzzRecord(f *testing.F) {
+	f.Add("CreateUser", "agent", "arn:aws:iam::1:user/x", `{"a":1}`)
+	f.Add("\xff", "\x00", "arn:::::", "")
+	dir := f.TempDir()
+	st, err := store.Open(f.Context(), filepath.Join(dir, "outcrop.db"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer st.Close()
+	sealer, err := iam.OpenSealer(filepath.Join(dir, "key"), true)
+	if err != nil {
+		f.Fatal(err)
+	}
+	l, err := audit.Open(f.Context(), audit.Config{Store: st, Sealer: sealer, Clock: time.Now, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Retention: time.Hour})
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer func() {
+		if err := l.Close(context.Background()); err != nil {
+			f.Error(err)
+		}
+		if err := st.ReadEvents(context.Background(), func(t *audit.Trail) error { return audit.Verify(t, sealer, nil) }); err != nil {
+			f.Error(err)
+		}
+	}()
+	f.Fuzz(func(t *testing.T, name, agent, arn, parameters string) {
+		e := event(name)
+		e.UserAgent, e.UserIdentity.ARN, e.UserIdentity.UserName = agent, arn, agent
+		if json.Valid([]byte(parameters)) {
+			e.RequestParameters = []byte(parameters)
+		}
+		if res, ok := audit.ResourceOf(arn); ok {
+			e.Resources = append(e.Resources, res)
+		}
+		if err := l.Record(t.Context(), e, audit.Plain); err != nil && json.Valid([]byte(parameters)) && !fault.Is(err, fault.Unavailable) {
+			t.Skip(err) // JSON that only encoding/json takes: names that stand twice
+		}
+	})
+}
