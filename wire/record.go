@@ -131,7 +131,7 @@ func (x *exchange) recordFailure(ft *fault.Error, ex Exception, message string) 
 	}
 	e := x.event(who)
 	e.ErrorCode, e.ErrorMessage = ex.Code, message
-	if ft.Kind == fault.AccessDenied {
+	if ft.Kind == fault.AccessDenied || ft.Kind == fault.InvalidAPIKey {
 		e.ErrorCode = "AccessDenied" // in CloudTrail of every service
 	}
 	if d, ok := errors.AsType[*iam.Denial](ft); ok {

@@ -3,19 +3,94 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/spf13/cobra"
 
 	"outcrop/audit"
+	"outcrop/fault"
+	"outcrop/iam"
 )
 
 func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Prove or print the record of who did what"}
 	cmd.AddCommand(auditVerifyCommand(), auditExportCommand())
 	return cmd
+}
+
+// recorded runs a command, and writes it into the audit record where it changes something: as the call of IAM that would do
+// the same, by the account's root, which who has the data folder is as good as.
+func (f *folder) recorded(cmd *cobra.Command, args []string, run func() error) error {
+	e := changeOf(cmd, args)
+	if e == nil {
+		return run()
+	}
+	log, err := audit.Open(cmd.Context(), audit.Config{Store: f.store, Sealer: f.sealer, Clock: time.Now, Logger: newLogger(&f.config, cmd.ErrOrStderr()), File: f.config.Audit.File})
+	if err != nil {
+		return err
+	}
+	if err = log.Ready(); err == nil {
+		err = run()
+		root := iam.Caller{Account: f.account, ARN: "arn:aws:iam::" + f.account + ":root", ID: f.account, Root: true}
+		e.UserIdentity, e.RecipientAccountID, e.Region = audit.IdentityOf(&root), f.account, iamRegion
+		e.SourceIP, e.UserAgent = "localhost", cmd.CommandPath()
+		if by, lost := user.Current(); lost == nil {
+			e.UserAgent += " by " + by.Username
+		}
+		if err != nil {
+			failed := fault.From(err)
+			e.ErrorCode, e.ErrorMessage = failed.Kind.String(), failed.Message
+		}
+		err = errors.Join(err, log.Record(context.WithoutCancel(cmd.Context()), e, audit.Durable))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), time.Minute)
+	defer cancel()
+	return errors.Join(err, log.Close(ctx))
+}
+
+// iamRegion is where CloudTrail has the events of IAM.
+const iamRegion = "us-east-1"
+
+// changeOf is the event of a command, without who ran it; nil for one that only reads.
+func changeOf(cmd *cobra.Command, args []string) *audit.Event {
+	key, names := "AccessKey", []string{"userName", "accessKeyId"}
+	if bearer, _ := cmd.Flags().GetBool("bearer"); bearer || len(args) > 1 && isBearer(args[1]) {
+		key, names[1] = "ServiceSpecificCredential", "serviceSpecificCredentialId"
+	}
+	e := &audit.Event{Source: "iam.amazonaws.com"}
+	switch cmd.CommandPath() {
+	case "outcrop users create":
+		e.Name = "CreateUser"
+	case "outcrop users delete":
+		e.Name = "DeleteUser"
+	case "outcrop users put-policy":
+		e.Name, names[1] = "PutUserPolicy", "policyName"
+	case "outcrop users delete-policy":
+		e.Name, names[1] = "DeleteUserPolicy", "policyName"
+	case "outcrop keys create":
+		e.Name = "Create" + key
+	case "outcrop keys delete":
+		e.Name = "Delete" + key
+	case "outcrop keys activate", "outcrop keys deactivate":
+		e.Name = "Update" + key
+	default:
+		return nil
+	}
+	parameters := map[string]string{}
+	for i, name := range names[:min(len(names), len(args))] {
+		parameters[name] = args[i]
+	}
+	if e.Name == "Update"+key {
+		parameters["status"] = map[string]string{"activate": "Active", "deactivate": "Inactive"}[cmd.Name()]
+	}
+	e.RequestParameters, _ = json.Marshal(parameters, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)) // strings always can be
+	return e
 }
 
 func auditVerifyCommand() *cobra.Command {

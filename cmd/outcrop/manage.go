@@ -57,7 +57,8 @@ func folderFlags(cmd *cobra.Command, fn func(ctx context.Context, f *folder, arg
 		if err != nil {
 			return errors.Join(err, st.Close())
 		}
-		return errors.Join(fn(cmd.Context(), &folder{dir, c, st, sealer, people, account}, args), st.Close())
+		f := &folder{dir, c, st, sealer, people, account}
+		return errors.Join(f.recorded(cmd, args, func() error { return fn(cmd.Context(), f, args) }), st.Close())
 	}
 	return cmd
 }

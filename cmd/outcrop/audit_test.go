@@ -1,0 +1,246 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/go-json-experiment/json"
+	"github.com/spf13/cobra"
+
+	"outcrop/audit"
+)
+
+// recordedEvents are those that are recorded in dir, as they are exported.
+func recordedEvents(t *testing.T, dir string) []audit.Event {
+	t.Helper()
+	st, sealer, err := openFolder(t.Context(), dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	var events []audit.Event
+	err = st.ReadEvents(t.Context(), func(tr *audit.Trail) error {
+		if err := audit.Verify(tr, sealer, nil); err != nil {
+			return err
+		}
+		for r, err := range tr.Records {
+			if err != nil {
+				return err
+			}
+			var e audit.Event
+			if err := json.Unmarshal(r.Event, &e); err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return events
+}
+
+// TestAudit calls a whole server, each service of it, and reads what its record says: before the server stops what must be
+// there when an answer is, and all of it afterwards.
+func TestAudit(t *testing.T) {
+	const secret = "a-secret-for-the-audit"
+	t.Setenv("OUTCROP_ROOT_ACCESS_KEY_ID", "ROOTKEYFORAUDIT")
+	t.Setenv("OUTCROP_ROOT_SECRET_ACCESS_KEY", secret)
+	for _, data := range []string{"none", "all"} {
+		t.Run(data, func(t *testing.T) {
+			dir := t.TempDir()
+			c := defaults()
+			c.Listen, c.Audit.DataEvents, c.Audit.File = "127.0.0.1:0", data, filepath.Join(dir, "audit.jsonl")
+			s, err := New(context.Background(), c, dir, io.Discard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			closed := false
+			defer func() {
+				if !closed {
+					s.Close()
+				}
+			}()
+			h := httptest.NewServer(s.services)
+			defer h.Close()
+			if _, err := s.people.CreateUser(t.Context(), c.AccountID, "alice"); err != nil {
+				t.Fatal(err)
+			}
+			key, err := s.people.CreateAccessKey(t.Context(), c.AccountID, "alice")
+			if err != nil {
+				t.Fatal(err)
+			}
+			root := &client{url: h.URL, http: h.Client(), credentials: aws.Credentials{AccessKeyID: "ROOTKEYFORAUDIT", SecretAccessKey: secret}}
+			alice := &client{url: h.URL, http: h.Client(), credentials: aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret}}
+			liar := &client{url: h.URL, http: h.Client(), credentials: aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: "wrong"}}
+			if _, _, err := s.people.CreateBearerKey(t.Context(), c.AccountID, "alice", 0); err != nil {
+				t.Fatal(err)
+			}
+			_, token, err := s.people.CreateBearerKey(t.Context(), c.AccountID, "alice", 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+
+			type line struct {
+				who, source, name, code string
+				readOnly, bearer        bool
+			}
+			const model = "anthropic.claude-3-haiku-20240307-v1:0"
+			converse := map[string]any{"messages": []any{map[string]any{"role": "user", "content": []any{map[string]string{"text": "a-very-secret-prompt"}}}}}
+			month := map[string]any{"TimePeriod": map[string]string{"Start": "2026-01-01", "End": "2026-02-01"}, "Granularity": "MONTHLY", "Metrics": []string{"UnblendedCost"}}
+			form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+			var want []line
+			for _, call := range []struct {
+				by                    *client
+				service, method, path string
+				header                http.Header
+				body                  any
+				line                  line
+				durable, data         bool
+			}{
+				{by: root, service: "bedrock", method: "POST", path: "/inference-profiles", body: map[string]any{"inferenceProfileName": "p", "modelSource": map[string]string{"copyFrom": "arn:aws:bedrock:us-east-1::foundation-model/" + model}},
+					line: line{"root", "bedrock", "CreateInferenceProfile", "", false, false}, durable: true},
+				{by: root, service: "bedrock", method: "GET", path: "/inference-profiles", line: line{"root", "bedrock", "ListInferenceProfiles", "", true, false}},
+				{by: root, service: "bedrock", method: "DELETE", path: "/inference-profiles/none", line: line{"root", "bedrock", "DeleteInferenceProfile", "ResourceNotFoundException", false, false}, durable: true},
+				{by: alice, service: "bedrock", method: "GET", path: "/inference-profiles/p", line: line{"alice", "bedrock", "GetInferenceProfile", "AccessDenied", true, false}, durable: true},
+				{by: liar, service: "bedrock", method: "GET", path: "/foundation-models", line: line{"", "bedrock", "ListFoundationModels", "InvalidSignatureException", true, false}, durable: true},
+				{by: alice, service: "bedrock", method: "POST", path: "/model/" + model + "/converse", body: converse, line: line{"alice", "bedrock", "Converse", "AccessDenied", true, false}, durable: true},
+				{by: liar, service: "bedrock", method: "POST", path: "/model/" + model + "/converse", body: converse, line: line{"", "bedrock", "Converse", "InvalidSignatureException", true, false}, durable: true},
+				{by: root, service: "bedrock", method: "POST", path: "/model/" + model + "/converse", body: converse, line: line{"root", "bedrock", "Converse", "", true, false}, data: true},
+				{by: root, service: "bedrock", method: "POST", path: "/model/" + model + "/converse-stream", body: converse, line: line{"root", "bedrock", "ConverseStream", "", true, false}, data: true},
+				{by: root, service: "bedrock", method: "POST", path: "/model/" + model + "/converse", body: map[string]any{"messages": 1}, line: line{"root", "bedrock", "Converse", "SerializationException", true, false}, data: true},
+				{by: alice, service: "ce", method: "POST", path: "/", header: target("AWSInsightsIndexService.GetCostAndUsage"), body: month, line: line{"alice", "ce", "GetCostAndUsage", "AccessDenied", true, false}, durable: true},
+				{by: root, service: "ce", method: "POST", path: "/", header: target("AWSInsightsIndexService.GetCostAndUsage"), body: month, line: line{"root", "ce", "GetCostAndUsage", "", true, false}},
+				{by: root, service: "cloudtrail", method: "POST", path: "/", header: target("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"), body: map[string]any{}, line: line{"root", "cloudtrail", "LookupEvents", "", true, false}},
+				{by: alice, service: "cloudtrail", method: "POST", path: "/", header: target("com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101.LookupEvents"), body: map[string]any{}, line: line{"alice", "cloudtrail", "LookupEvents", "AccessDenied", true, false}, durable: true},
+				{by: alice, service: "sts", method: "GET", path: "/?Action=GetCallerIdentity&Version=2011-06-15", header: form, line: line{"alice", "sts", "GetCallerIdentity", "", true, false}},
+				{by: root, service: "outcrop", method: "GET", path: "/outcrop/routes", line: line{"root", "outcrop", "ListRoutes", "", true, false}},
+				{by: alice, service: "outcrop", method: "GET", path: "/outcrop/routes", line: line{"alice", "outcrop", "ListRoutes", "AccessDenied", true, false}, durable: true},
+			} {
+				resp, err := call.by.send(t.Context(), call.method, call.path, call.service, "us-east-1", call.header, call.body)
+				if (err == nil) != (call.line.code == "") {
+					t.Errorf("%s %s: %v", call.method, call.path, err)
+				}
+				if err == nil {
+					_, _ = io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+				call.line.source += ".amazonaws.com"
+				if !call.data || data == "all" {
+					want = append(want, call.line)
+				}
+				if call.durable { // on disk when the answer is here, and with it all before it
+					events := recordedEvents(t, dir)
+					if e := events[len(events)-1]; e.Name != call.line.name || e.ErrorCode != call.line.code {
+						t.Errorf("%s is not recorded when it is answered, %s is", call.line.name, e.Name)
+					}
+				}
+			}
+			// An API key, and one that there is not.
+			for _, k := range []struct {
+				token string
+				line  line
+			}{{token, line{"alice", "bedrock.amazonaws.com", "ListInferenceProfiles", "AccessDenied", true, true}}, {token[:len(token)-8] + "AAAAAAAA", line{"", "bedrock.amazonaws.com", "ListInferenceProfiles", "AccessDenied", true, false}}} {
+				r, _ := http.NewRequestWithContext(t.Context(), "GET", h.URL+"/inference-profiles", nil)
+				r.Header.Set("Authorization", "Bearer "+k.token)
+				resp, err := h.Client().Do(r)
+				if err != nil || resp.StatusCode != 403 {
+					t.Fatalf("%v %v", resp, err)
+				}
+				resp.Body.Close()
+				want = append(want, k.line)
+			}
+			h.Close()
+			closed = true
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var got []line
+			for _, e := range recordedEvents(t, dir) {
+				got = append(got, line{e.UserName(), e.Source, e.Name, e.ErrorCode, e.ReadOnly, e.Additional.CallWithBearerToken})
+				if e.ReadOnly && e.ResponseElements.String() != "null" || e.Region == "" && e.UserName() != "" || e.RecipientAccountID != c.AccountID && e.UserName() != "" || e.SourceIP != "127.0.0.1" {
+					t.Errorf("%+v", e)
+				}
+				if denied := e.ErrorCode == "AccessDenied" && e.UserName() != ""; denied != (e.Additional.Decision != nil) {
+					t.Errorf("%s: the decision is %+v", e.Name, e.Additional.Decision)
+				}
+			}
+			// Events that nobody waits for may be told a moment after the answer: streams, at their end.
+			order := func(a, b line) int {
+				return strings.Compare(a.source+a.name+a.code+a.who, b.source+b.name+b.code+b.who)
+			}
+			slices.SortStableFunc(got, order)
+			slices.SortStableFunc(want, order)
+			if !slices.Equal(got, want) {
+				t.Errorf("recorded\n%v, want\n%v", got, want)
+			}
+			file, err := os.ReadFile(c.Audit.File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(string(file), "\n"); n != len(want) {
+				t.Errorf("the file has %d lines, want %d", n, len(want))
+			}
+			for _, s := range []string{secret, key.Secret, token, "very-secret-prompt"} {
+				if strings.Contains(string(file), s) {
+					t.Errorf("%q is in the record", s)
+				}
+			}
+		})
+	}
+}
+
+// TestAuditOfCommands: what is changed beside the server is recorded too, and every command that changes something is known.
+func TestAuditOfCommands(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(t.Context(), defaults(), dir, io.Discard) // they run beside a server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	document := filepath.Join(dir, "policy.json")
+	if err := os.WriteFile(document, []byte(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"users", "create", "alice"}, {"users", "create", "alice"}, {"users", "put-policy", "alice", "p", document}, {"users", "list"},
+		{"keys", "create", "alice"}, {"keys", "create", "--bearer", "alice"}, {"users", "delete-policy", "alice", "p"},
+	} {
+		if _, err := run(t.Context(), append(args, "--data", dir)...); err != nil && strings.Join(args, " ") != "users create alice" {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	var got []string
+	for _, e := range recordedEvents(t, dir) {
+		got = append(got, e.Name+" "+e.RequestParameters.String()+" "+e.ErrorCode+" "+e.UserName())
+		if !strings.HasPrefix(e.UserAgent, "outcrop ") || e.Region != "us-east-1" {
+			t.Errorf("%+v", e)
+		}
+	}
+	want := []string{
+		`CreateUser {"userName":"alice"}  root`, `CreateUser {"userName":"alice"} conflict root`, `PutUserPolicy {"policyName":"p","userName":"alice"}  root`,
+		`CreateAccessKey {"userName":"alice"}  root`, `CreateServiceSpecificCredential {"userName":"alice"}  root`, `DeleteUserPolicy {"policyName":"p","userName":"alice"}  root`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+
+	for _, group := range []*cobra.Command{usersCommand(), keysCommand()} {
+		root := &cobra.Command{Use: "outcrop"}
+		root.AddCommand(group)
+		for _, cmd := range group.Commands() {
+			if e := changeOf(cmd, []string{"alice", "AKIA", "x"}); (e == nil) != (cmd.Name() == "list") {
+				t.Errorf("%s is recorded as %+v", cmd.CommandPath(), e)
+			}
+		}
+	}
+}
