@@ -92,11 +92,11 @@ type exchange struct {
 
 	oneLabel [1]label
 
-	stranger  bool       // the caller did not prove to be anybody
 	recording *recording // what the record will say; nil where it says nothing of the call but a refusal
 
-	unread bool  // the body, or a part of it, has not come yet
-	held   int64 // of the intake's budget
+	stranger bool  // the caller did not prove to be anybody
+	unread   bool  // the body, or a part of it, has not come yet
+	held     int64 // of the intake's budget
 }
 
 // ServeHTTP serves one request.
