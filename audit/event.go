@@ -82,6 +82,7 @@ type Decision struct {
 	Action    string `json:"action"`
 	Resource  string `json:"resource"`
 	Effect    string `json:"effect"`              // explicitDeny or implicitDeny
+	Layer     string `json:"layer,omitempty"`     // the kind of policy that decided, as "permissions boundary"
 	Policy    string `json:"policy,omitempty"`    // the one that denies
 	Statement string `json:"statement,omitempty"` // its Sid
 }
@@ -178,7 +179,7 @@ func (e *Event) encode() ([]byte, error) {
 		}
 	}
 	if d := e.Additional.Decision; d != nil {
-		e.Additional.Decision = &Decision{cut(d.Action), cut(d.Resource), d.Effect, cut(d.Policy), cut(d.Statement)}
+		e.Additional.Decision = &Decision{cut(d.Action), cut(d.Resource), d.Effect, d.Layer, cut(d.Policy), cut(d.Statement)}
 	}
 	e.Resources = slices.Clone(e.Resources[:min(len(e.Resources), maxResources)])
 	for i := range e.Resources {

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -268,5 +269,20 @@ func TestPrincipals(t *testing.T) {
 	}
 	if strangers := d.Principals("999999999999", "us-east-1"); len(strangers) != 0 {
 		t.Errorf("of an account that is not there: %+v", strangers)
+	}
+}
+
+// The error of Check says for the record what was refused, and what decided so; its message, which the caller reads, does not.
+func TestDenial(t *testing.T) {
+	_, c := alice(t, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"},{"Sid":"NoDeletes","Effect":"Deny","Action":"bedrock:Delete*","Resource":"*"}]}`)
+	g := iam.NewGuard(iam.GuardConfig{})
+	deletion := iam.Access{Action: "bedrock:DeleteInferenceProfile", Resource: profileARN}
+	err := g.Check(t.Context(), "id", &c, []iam.Access{{Action: "bedrock:GetInferenceProfile", Resource: profileARN}, deletion})
+	d, ok := errors.AsType[*iam.Denial](err)
+	if !ok || d.Access.Action != deletion.Action || d.Access.Resource != deletion.Resource || d.Decision.Effect != policy.ExplicitDeny || d.Decision.Policy != "policy-0" || d.Decision.Sid != "NoDeletes" {
+		t.Errorf("%v: %+v", err, d)
+	}
+	if f := fault.From(err); strings.Contains(f.Message, "NoDeletes") || strings.Contains(f.Message, "policy-0") {
+		t.Errorf("the caller reads %q", f.Message)
 	}
 }

@@ -497,6 +497,33 @@ func TestAuthorizationHeaderForms(t *testing.T) {
 	}
 }
 
+// What a request says of its caller is told for the record, and nothing of it is taken for proved.
+func TestClaimed(t *testing.T) {
+	d := open(t, nil)
+	must(t, d.EnsureRoot(t.Context(), account, "AKIAROOTOFTHETEST000", "secret"))
+	for _, c := range []struct{ header, id, account, region string }{
+		{"AWS4-HMAC-SHA256 Credential=AKIAROOTOFTHETEST000/20200101/eu-west-1/bedrock/aws4_request, SignedHeaders=host, Signature=00", "AKIAROOTOFTHETEST000", account, "eu-west-1"},
+		{"AWS4-HMAC-SHA256 Credential=AKIANOBODY/20200101/Mars/bedrock/aws4_request, SignedHeaders=host, Signature=00", "AKIANOBODY", "", ""},
+		{"AWS4-HMAC-SHA256 Credential=AKIAROOTOFTHETEST000", "AKIAROOTOFTHETEST000", account, ""},
+		{"AWS4-HMAC-SHA256 Credential=a\tb" + strings.Repeat("c", 500) + "/x/y/z/aws4_request", "a", "", ""},
+		{"Bearer ABSKsecret", "", "", ""},
+		{"", "", "", ""},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = "203.0.113.7:51234"
+		if c.header != "" {
+			r.Header.Set("Authorization", c.header)
+		}
+		who := d.Authenticator().Claimed(r)
+		if who.AccessKeyID != c.id || who.Account != c.account || who.Region != c.region || who.SourceIP() != "203.0.113.7" || who.ARN != "" || who.Root {
+			t.Errorf("%.60s: %+v", c.header, who)
+		}
+		if err := iam.NewGuard(iam.GuardConfig{}).Check(t.Context(), "id", &who, []iam.Access{{Action: "bedrock:GetInferenceProfile", Resource: "*"}}); !fault.Is(err, fault.AccessDenied) {
+			t.Errorf("%.60s may act: %v", c.header, err)
+		}
+	}
+}
+
 func FuzzAuthorizationHeader(f *testing.F) {
 	vs, d := verifier(f)
 	a := d.Authenticator()

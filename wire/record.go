@@ -136,7 +136,7 @@ func (x *exchange) recordFailure(ft *fault.Error, ex Exception, message string) 
 	}
 	if d, ok := errors.AsType[*iam.Denial](ft); ok {
 		e.Additional.Decision = &audit.Decision{
-			Action: d.Access.Action, Resource: d.Access.Resource, Effect: d.Decision.Effect.String(), Policy: d.Decision.Policy, Statement: d.Decision.Sid,
+			Action: d.Access.Action, Resource: d.Access.Resource, Effect: d.Decision.Effect.String(), Layer: d.Decision.Layer.String(), Policy: d.Decision.Policy, Statement: d.Decision.Sid,
 		}
 		e.Resources = appendResources(e.Resources, d.Access.Resource)
 	}
