@@ -500,7 +500,7 @@ func TestAuthorizationHeaderForms(t *testing.T) {
 // What a request says of its caller is told for the record, and nothing of it is taken for proved.
 func TestClaimed(t *testing.T) {
 	d := open(t, nil)
-	must(t, d.EnsureRoot(t.Context(), account, "AKIAROOTOFTHETEST000", "secret"))
+	must(t, d.EnsureRoot(t.Context(), account, "AKIAROOTOFTHETEST000", "a-secret-of-root"))
 	for _, c := range []struct{ header, id, account, region string }{
 		{"AWS4-HMAC-SHA256 Credential=AKIAROOTOFTHETEST000/20200101/eu-west-1/bedrock/aws4_request, SignedHeaders=host, Signature=00", "AKIAROOTOFTHETEST000", account, "eu-west-1"},
 		{"AWS4-HMAC-SHA256 Credential=AKIANOBODY/20200101/Mars/bedrock/aws4_request, SignedHeaders=host, Signature=00", "AKIANOBODY", "", ""},
