@@ -111,10 +111,11 @@ func (l *Log) Ready() error {
 func (l *Log) Record(ctx context.Context, e *Event, class Class) error {
 	now := l.cfg.Clock().UTC()
 	if class == Stranger {
-		ok := false
-		if e.Additional.NotRecorded, ok = l.strangers.admit(now, e.SourceIP); !ok {
+		left, ok := l.strangers.admit(now, e.SourceIP)
+		if !ok {
 			return nil
 		}
+		e.Additional.NotRecorded = left
 	}
 	e.Version, e.Type, e.Management, e.Category = eventVersion, eventType, true, category
 	e.ID, e.Time = uuid.NewString(), now.Format(timeFormat)

@@ -17,7 +17,7 @@ var _ audit.Store = (*Store)(nil)
 
 // AppendEvents implements audit.Store.
 func (s *Store) AppendEvents(ctx context.Context, link func(*audit.Head) ([]audit.Record, *audit.Head, error)) error {
-	return s.change(ctx, func(tx *sql.Tx) error {
+	return s.change(ctx, func(tx *sql.Tx) (err error) {
 		was, err := auditHead(ctx, tx)
 		if err != nil {
 			return err
@@ -31,12 +31,12 @@ func (s *Store) AppendEvents(ctx context.Context, link func(*audit.Head) ([]audi
 			if err != nil {
 				return err
 			}
-			defer record.Close()
+			defer func() { err = errors.Join(err, record.Close()) }()
 			key, err := tx.PrepareContext(ctx, `INSERT INTO audit_key (account, region, attribute, value, time, seq) VALUES ($1, $2, $3, $4, $5, $6)`)
 			if err != nil {
 				return err
 			}
-			defer key.Close()
+			defer func() { err = errors.Join(err, key.Close()) }()
 			for i := range records {
 				r := &records[i]
 				if _, err := record.ExecContext(ctx, r.Seq, r.Time.Unix(), r.Account, r.Region, string(r.Event), r.Hash[:]); err != nil {
@@ -131,13 +131,10 @@ func (s *Store) ReadEvents(ctx context.Context, read func(*audit.Trail) error) e
 		return err
 	}
 	t.Records = func(yield func(*audit.Record, error) bool) {
-		// Numbers may be anything in a database that somebody has changed.
-		for page, last, more := []audit.Record(nil), int64(0), false; ; {
-			query, args := `SELECT seq, time, account, region, event, hash FROM audit_record ORDER BY seq LIMIT $1`, []any{auditPage}
-			if more {
-				query, args = `SELECT seq, time, account, region, event, hash FROM audit_record WHERE seq > $2 ORDER BY seq LIMIT $1`, []any{auditPage, last}
-			}
-			if page, err = auditRecords(ctx, tx, query, args...); err != nil {
+		const columns = `SELECT seq, time, account, region, event, hash FROM audit_record`
+		page, err := auditRecords(ctx, tx, columns+` ORDER BY seq LIMIT $1`, auditPage) // from whatever number, if somebody changed it
+		for {
+			if err != nil {
 				yield(nil, err)
 				return
 			}
@@ -149,7 +146,7 @@ func (s *Store) ReadEvents(ctx context.Context, read func(*audit.Trail) error) e
 			if len(page) < auditPage {
 				return
 			}
-			last, more = page[len(page)-1].Seq, true
+			page, err = auditRecords(ctx, tx, columns+` WHERE seq > $2 ORDER BY seq LIMIT $1`, auditPage, page[len(page)-1].Seq)
 		}
 	}
 	t.Indexed = func(r *audit.Record) (int, error) {
