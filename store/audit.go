@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"outcrop/audit"
@@ -15,9 +16,39 @@ import (
 
 var _ audit.Store = (*Store)(nil)
 
+// auditIndex is what AppendEvents keeps between batches.
+type auditIndex struct {
+	mu                        sync.Mutex // one AppendEvents at a time
+	prepared                  bool
+	insertRecords, insertKeys inserter
+}
+
+func (x *auditIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
+	if x.prepared {
+		return nil
+	}
+	if x.insertRecords, err = prepareInsert(ctx, db, "audit_record", "seq, time, account, region, event, hash", ""); err != nil {
+		return err
+	}
+	x.insertKeys, err = prepareInsert(ctx, db, "audit_key", "account, region, attribute, value, time, seq", "")
+	x.prepared = err == nil
+	return err
+}
+
 // AppendEvents implements audit.Store.
 func (s *Store) AppendEvents(ctx context.Context, link func(*audit.Head) ([]audit.Record, *audit.Head, error)) error {
-	return s.change(ctx, func(tx *sql.Tx) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	// A statement that can be cancelled costs a goroutine; a batch is bounded anyway.
+	ctx = context.WithoutCancel(ctx)
+	x := &s.audit
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.prepare(ctx, s.write); err != nil {
+		return err
+	}
+	return s.change(ctx, func(tx *sql.Tx) error {
 		was, err := auditHead(ctx, tx)
 		if err != nil {
 			return err
@@ -26,31 +57,34 @@ func (s *Store) AppendEvents(ctx context.Context, link func(*audit.Head) ([]audi
 		if err != nil {
 			return err
 		}
-		if len(records) > 0 {
-			record, err := tx.PrepareContext(ctx, `INSERT INTO audit_record (seq, time, account, region, event, hash) VALUES ($1, $2, $3, $4, $5, $6)`)
-			if err != nil {
-				return err
+		var rows, keys []any
+		for i := range records {
+			r := &records[i]
+			rows = append(rows, r.Seq, r.Time.Unix(), r.Account, r.Region, string(r.Event), r.Hash[:])
+			for _, k := range r.Keys {
+				keys = append(keys, r.Account, r.Region, k.Attribute, k.Value, r.Time.Unix(), r.Seq)
 			}
-			defer func() { err = errors.Join(err, record.Close()) }()
-			key, err := tx.PrepareContext(ctx, `INSERT INTO audit_key (account, region, attribute, value, time, seq) VALUES ($1, $2, $3, $4, $5, $6)`)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, key.Close()) }()
-			for i := range records {
-				r := &records[i]
-				if _, err := record.ExecContext(ctx, r.Seq, r.Time.Unix(), r.Account, r.Region, string(r.Event), r.Hash[:]); err != nil {
-					return err
-				}
-				for _, k := range r.Keys {
-					if _, err := key.ExecContext(ctx, r.Account, r.Region, k.Attribute, k.Value, r.Time.Unix(), r.Seq); err != nil {
-						return err
-					}
-				}
-			}
+		}
+		if err := x.insertRecords.all(ctx, tx, rows, 6); err != nil {
+			return err
+		}
+		if err := x.insertKeys.all(ctx, tx, keys, 6); err != nil {
+			return err
 		}
 		return putAuditHead(ctx, tx, h)
 	})
+}
+
+// all inserts rows of so many values each.
+func (ins *inserter) all(ctx context.Context, tx *sql.Tx, values []any, width int) error {
+	for len(values) > 0 {
+		n := ins.size(len(values) / width)
+		if _, err := ins.exec(ctx, tx, n, values[:n*width]); err != nil {
+			return err
+		}
+		values = values[n*width:]
+	}
+	return nil
 }
 
 // DropEvents implements audit.Store.

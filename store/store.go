@@ -29,6 +29,7 @@ type Store struct {
 	read  *sql.DB
 	write *sql.DB
 	index ledgerIndex
+	audit auditIndex
 }
 
 // ErrNotReady is in the error of OpenExisting when the file is missing or older than this version: a server makes it so.
