@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -145,6 +146,27 @@ func TestAudit(t *testing.T) {
 					}
 				}
 			}
+			// What IAM gives away is not in the record.
+			secrets := []string{secret, key.Secret, token, "very-secret-prompt"}
+			for _, action := range []string{"CreateUser", "CreateAccessKey", "CreateServiceSpecificCredential&ServiceName=bedrock.amazonaws.com"} {
+				resp, err := root.send(t.Context(), "GET", "/?Action="+action+"&UserName=bob&Version=2010-05-08", "iam", "us-east-1", form, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				text, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, m := range regexp.MustCompile("<(?:SecretAccessKey|ServiceCredentialSecret|ServicePassword)>([^<]+)<").FindAllSubmatch(text, -1) {
+					secrets = append(secrets, string(m[1]))
+				}
+				name, _, _ := strings.Cut(action, "&")
+				want = append(want, line{"root", "iam.amazonaws.com", name, "", false, false})
+			}
+			if len(secrets) != 6 {
+				t.Errorf("IAM gave %d secrets", len(secrets)-4)
+			}
 			// An API key, and one that there is not.
 			for _, k := range []struct {
 				token string
@@ -190,7 +212,7 @@ func TestAudit(t *testing.T) {
 			if n := strings.Count(string(file), "\n"); n != len(want) {
 				t.Errorf("the file has %d lines, want %d", n, len(want))
 			}
-			for _, s := range []string{secret, key.Secret, token, "very-secret-prompt"} {
+			for _, s := range secrets {
 				if strings.Contains(string(file), s) {
 					t.Errorf("%q is in the record", s)
 				}
