@@ -36,7 +36,7 @@ var arrows = map[string][]string{
 	"catalog":            {"arn", "fault"},
 	"ledger":             {"converse", "fault"},
 	"upstream":           {"converse", "fault"},
-	"upstream/client":    {"upstream/http1"},
+	"upstream/client":    {"upstream", "upstream/http1"},
 	"upstream/http1":     {"socket"},
 	"upstream/sse":       {},
 	"upstream/anthropic": {"upstream", "upstream/client", "upstream/http1", "upstream/sse", "dialect/*", "converse", "fault"},

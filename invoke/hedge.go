@@ -55,7 +55,7 @@ func (r *race) start(i int, c *candidate, a routing.Attempt) *runner {
 			if p := recover(); p != nil {
 				err := fmt.Errorf("panic: %v\n%s", p, debug.Stack())
 				if !x.put(converse.Event{}, err) {
-					r.failed(c, err)
+					r.troubled(c, err)
 				}
 			}
 		}()
@@ -110,7 +110,7 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 			if r.unwanted() {
 				continue
 			}
-			if c, a, ok := r.next(t); ok {
+			if c, a, ok := r.next(t, true); ok {
 				second = r.start(1, c, a)
 			}
 			continue
@@ -133,7 +133,7 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 		}
 		// One has failed, and the other is all there is.
 		r.ended(&won.attempt, i.err)
-		r.failed(won.candidate, i.err)
+		r.troubled(won.candidate, i.err)
 		r.lose(won.candidate, i.err)
 		first, second = other, nil
 		timer.Stop()

@@ -54,8 +54,9 @@ const DefaultDrain = 5 * time.Second
 // Invoker serves inference. It is safe for concurrent use.
 type Invoker struct {
 	Config
-	running running
-	ways    ways
+	running  running
+	ways     ways
+	troubles troubles
 }
 
 // New makes an Invoker.
@@ -69,7 +70,9 @@ func New(c Config) *Invoker {
 	if c.Routing == nil {
 		c.Routing = routing.New(routing.Defaults, c.Clock())
 	}
-	return &Invoker{Config: c}
+	v := &Invoker{Config: c}
+	c.Routing.Watch(v.changed)
+	return v
 }
 
 // Abort cuts every call that is still running. Each settles with what is known of it, then returns. It is for the end of
@@ -386,7 +389,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 	)
 	t := turns{plan: r.plan(buffer[:0])}
 	for last == nil || !r.unwanted() {
-		c, a, ok := r.next(&t)
+		c, a, ok := r.next(&t, false)
 		if !ok {
 			break
 		}
@@ -394,11 +397,13 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 			r.lose(r.served, last)
 		}
 		r.serve(c, a)
+		r.attend(&t)
 		committed, err := r.attempt(&t, yield)
 		if err == nil {
 			r.ended(&r.trying, nil)
 			return
 		}
+		r.life.next() // an end of the attempt's own is none of the call's
 		r.ended(&r.trying, err)
 		last = err
 		k := fault.From(err).Kind
@@ -406,7 +411,7 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 			break
 		}
 		t.slow = t.slow || late(err)
-		r.failed(r.served, err)
+		r.troubled(r.served, err)
 	}
 	f := fault.From(last)
 	r.refused = r.first == 0 && refused(f)
@@ -431,11 +436,6 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 
 // unwanted says that nobody waits for another attempt.
 func (r *run) unwanted() bool { return r.ctx.Err() != nil || r.running.isAborted() }
-
-// failed logs that an attempt at c has failed, and the call goes on.
-func (r *run) failed(c *candidate, err error) {
-	r.Logger.Warn("attempt failed", "request_id", r.id, "upstream", c.Name, "region", c.region, "error", err)
-}
 
 // tell writes into the answer's headers where the call is served, or was tried last.
 func (r *run) tell() {
@@ -506,11 +506,16 @@ func (r *run) attempt(t *turns, yield func(converse.Event, error) bool) (committ
 			return committed, err
 		}
 		if !committed {
+			if err := r.life.begin(); err != nil {
+				return false, err // it came too late
+			}
 			committed = true
 			now := r.Clock()
 			r.first = now.Sub(r.call.Start)
 			r.trying.First(now)
 			r.tell()
+		} else {
+			r.trying.Heard()
 		}
 		if e.Served != nil && e.Served.Tier != "" {
 			r.tier = word(e.Served.Tier)

@@ -15,6 +15,8 @@ import (
 type lifetime struct {
 	mu       sync.Mutex
 	ended    bool
+	vigil    *time.Timer   // of the attempt under way, until it has begun
+	gaveUp   error         // why that is over, while the call is not
 	done     chan struct{} // made when it is asked for
 	watchers []*func()
 	drain    time.Duration // how long it lasts once the caller has gone
@@ -31,7 +33,7 @@ func (l *lifetime) Done() <-chan struct{} {
 	defer l.mu.Unlock()
 	if l.done == nil {
 		l.done = make(chan struct{})
-		if l.ended {
+		if l.ended || l.gaveUp != nil {
 			close(l.done)
 		}
 	}
@@ -44,7 +46,7 @@ func (l *lifetime) Err() error {
 	if l.ended {
 		return context.Canceled
 	}
-	return nil
+	return l.gaveUp
 }
 
 // AfterFunc runs f in its own goroutine once l has ended. stop takes that back; it is false when it comes too late.
@@ -52,7 +54,7 @@ func (l *lifetime) Err() error {
 func (l *lifetime) AfterFunc(f func()) (stop func() bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ended {
+	if l.ended || l.gaveUp != nil {
 		go f()
 		return func() bool { return false }
 	}
@@ -77,16 +79,74 @@ func (l *lifetime) end() {
 		return
 	}
 	l.ended = true
-	if l.done != nil {
-		close(l.done)
-	}
 	if l.clock != nil {
 		l.clock.Stop()
+	}
+	if l.vigil != nil {
+		l.vigil.Stop()
+	}
+	if l.gaveUp == nil {
+		l.wake()
+	}
+}
+
+// wake tells those who wait for the end. mu is held.
+func (l *lifetime) wake() {
+	if l.done != nil {
+		close(l.done)
 	}
 	for _, f := range l.watchers {
 		go (*f)()
 	}
 	l.watchers = nil
+}
+
+// next ends the attempt under way: what ended it alone is over.
+func (l *lifetime) next() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.vigil != nil {
+		l.vigil.Stop()
+		l.vigil = nil
+	}
+	if l.gaveUp != nil && !l.ended {
+		l.done = nil // it was closed
+	}
+	l.gaveUp = nil
+}
+
+// attend gives the attempt under way up, and not the call, unless it begins before: after d it asks left for how much longer
+// to wait, and for what to tell whoever works on it.
+func (l *lifetime) attend(d time.Duration, left func() (time.Duration, error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var vigil *time.Timer
+	vigil = time.AfterFunc(d, func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.ended || l.vigil != vigil {
+			return
+		}
+		more, why := left()
+		if more > 0 {
+			vigil.Reset(more)
+			return
+		}
+		l.gaveUp = why
+		l.wake()
+	})
+	l.vigil = vigil
+}
+
+// begin says that the attempt's first event has come, after which it is not given up; or why it was.
+func (l *lifetime) begin() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.vigil != nil {
+		l.vigil.Stop()
+		l.vigil = nil
+	}
+	return l.gaveUp
 }
 
 // setDrain sets how long l lasts after endAfter, for a caller who has not gone yet or goes unnoticed by this attempt.

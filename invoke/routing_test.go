@@ -786,6 +786,8 @@ type moody struct {
 
 func (m *moody) Close() error { return nil }
 
+func (m *moody) Full() bool { return rand.Uint64N(200) < m.mood }
+
 func (m *moody) CountTokens(_ context.Context, r *upstream.Request) (int64, error) {
 	m.watch(r)
 	if rand.Uint64N(100) < m.mood {
@@ -899,4 +901,147 @@ func (embedder) Send(context.Context, *upstream.Request) (converse.Stream, error
 }
 func (e embedder) Embed(ctx context.Context, _ *upstream.Request) (*converse.Embeddings, error) {
 	return e.embed(ctx)
+}
+
+// limited has as many calls under way as it may, as long as full says so.
+type limited struct {
+	scripted
+	full *atomic.Bool
+}
+
+func (l limited) Full() bool { return l.full.Load() }
+
+// TestFull: an upstream that has as many calls as it may is passed over while another has room, waited for when none has, and
+// never held to be ill.
+func TestFull(t *testing.T) {
+	noPlace := refuse(fault.Wrap(upstream.ErrFull, fault.Throttled, "no"))
+	for name, c := range map[string]struct {
+		east, west scripted
+		westFull   bool
+		by         string // who answers; "" is nobody
+		asked      [2]int64
+	}{
+		"another has room":            {answers, answers, false, "west", [2]int64{0, 30}},
+		"all are full":                {answers, answers, true, "east", [2]int64{30, 0}},
+		"all are full for too long":   {noPlace, noPlace, true, "", [2]int64{30, 0}},
+		"the other cannot be reached": {answers, refuse(fault.New(fault.Unavailable, "no")), false, "east", [2]int64{30, 5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var east, west atomic.Int64
+			full, both := new(atomic.Bool), new(atomic.Bool)
+			full.Store(true)
+			both.Store(c.westFull)
+			ups := []*upstream.Upstream{up("east", []string{"us-east-1"}, nil), up("west", []string{"us-west-2"}, nil)}
+			ups[0].Provider, ups[1].Provider = limited{counting(&east, c.east), full}, limited{counting(&west, c.west), both}
+			r := newRig(t, ups...)
+			now := time.Now()
+			r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Clock = func() time.Time { return now } })
+			for range 30 {
+				call := r.call("us."+haiku, false)
+				call.Header = map[string][]string{}
+				if _, err := r.Do(t.Context(), call); c.by == "" && !fault.Is(err, fault.Throttled) || c.by != "" && err != nil {
+					t.Fatal(err)
+				} else if by := call.Header["X-Outcrop-Upstream"]; c.by != "" && by[0] != c.by {
+					t.Fatalf("answered by %s, want %s", by, c.by)
+				}
+			}
+			if got := [2]int64{east.Load(), west.Load()}; got != c.asked {
+				t.Errorf("asked %v times, want %v", got, c.asked)
+			}
+			if s := r.Targets()[0]; s.Health != routing.Well || !s.ThrottledUntil.IsZero() || s.Calls > 0 && s.ErrorRate > 0 {
+				t.Errorf("of being full it is held to be ill: %+v", s)
+			}
+		})
+	}
+}
+
+// TestSilence: a call leaves a server of which nobody hears anything, when there is another, and only then; while other
+// calls hear of the server it waits.
+func TestSilence(t *testing.T) {
+	hang := func(ctx context.Context, _ *upstream.Request) (converse.Stream, error) {
+		<-ctx.Done()
+		return nil, upstream.Unreachable(ctx, "east", ctx.Err())
+	}
+	impatient := func(c *invoke.Config) {
+		cfg := routing.Defaults
+		cfg.Silence = time.Millisecond
+		c.Routing = routing.New(cfg, c.Clock())
+	}
+	t.Run("two targets", func(t *testing.T) {
+		r := newRig(t, up("east", []string{"us-east-1"}, hang), up("west", []string{"us-west-2"}, answers))
+		r.Invoker = rebuilt(r, impatient)
+		for range 6 { // the sixth does not try east: it is out
+			if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		es := r.entries(t)
+		slices.SortFunc(es, func(a, b ledger.Entry) int { return a.Intent.Time.Compare(b.Intent.Time) })
+		for i, e := range es {
+			want, lost := 2, true
+			if i == 5 {
+				want, lost = 1, false
+			}
+			if e.Upstream != "west" || e.Attempts != want || strings.Contains(e.Reason, "east in us-east-1 was lost: model_timeout") != lost {
+				t.Errorf("call %d: served by %s, %d attempts, %q", i, e.Upstream, e.Attempts, e.Reason)
+			}
+		}
+	})
+	t.Run("one target", func(t *testing.T) {
+		slow := func(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+			select {
+			case <-time.After(20 * time.Millisecond): // many times what another target would be given
+				return answers(ctx, r)
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		}
+		r := newRig(t, up("east", []string{"us-east-1"}, slow))
+		r.Invoker = rebuilt(r, impatient)
+		if _, err := r.Do(t.Context(), r.call("us."+haiku, true)); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTroubles: a target that fails for long is told of at once, when it is left alone and when it is back; beside that once
+// a minute.
+func TestTroubles(t *testing.T) {
+	var log strings.Builder
+	var well atomic.Bool
+	east := func(ctx context.Context, r *upstream.Request) (converse.Stream, error) {
+		if well.Load() {
+			return answers(ctx, r)
+		}
+		return nil, &fault.Error{Kind: fault.ModelError, OriginalStatus: 500}
+	}
+	r := newRig(t, up("east", []string{"us-east-1"}, east), up("west", []string{"us-west-2"}, answers))
+	now := time.Now()
+	r.Invoker = rebuilt(r, func(cfg *invoke.Config) {
+		cfg.Clock = func() time.Time { return now }
+		cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	})
+	call := func(n int) {
+		for range n {
+			now = now.Add(100 * time.Millisecond)
+			if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	call(1000) // 100 s
+	well.Store(true)
+	now = now.Add(time.Minute)
+	call(20)
+	var got []string
+	for line := range strings.Lines(log.String()) {
+		_, line, _ = strings.Cut(line, "level=")
+		level, rest, _ := strings.Cut(line, " ")
+		msg, _, _ := strings.Cut(strings.TrimPrefix(rest, "msg=\""), "\"")
+		got = append(got, level+" "+msg)
+	}
+	want := []string{"WARN attempt failed", "WARN target is down: calls go elsewhere, single ones try it", "WARN attempt failed", "INFO target is well again"}
+	if !slices.Equal(got, want) || !strings.Contains(log.String(), "failed_since_last_line=") || strings.Count(log.String(), "region=") != 2 {
+		t.Errorf("%s", log.String())
+	}
 }

@@ -2,6 +2,7 @@ package invoke
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -169,6 +170,9 @@ func (r *run) outcome(err error) routing.Outcome {
 	}
 	switch f.Kind {
 	case fault.Throttled:
+		if errors.Is(f, upstream.ErrFull) {
+			return routing.Full
+		}
 		return routing.Throttled
 	case fault.ModelTimeout:
 		return routing.Slow
@@ -184,7 +188,11 @@ func (r *run) ended(a *routing.Attempt, err error) {
 	if f := fault.From(err); f != nil {
 		what, wait = f.Kind.String(), f.RetryAfter
 	}
-	a.End(r.Clock(), r.outcome(err), wait, what)
+	o := r.outcome(err)
+	if o == routing.Full {
+		what = "full"
+	}
+	a.End(r.Clock(), o, wait, what)
 }
 
 // turns is a call's way through its plan.
@@ -193,6 +201,29 @@ type turns struct {
 	at     int
 	forced bool // nothing would have the call, and it goes where it may all the same
 	slow   bool // a target did not begin in time, or could not be connected to in time
+
+	full   []int // steps of the plan that were passed over because they have as many calls as they may
+	waited bool  // for a place at one of them
+}
+
+// other reports whether there is another target that is not known to be out.
+func (t *turns) other() bool {
+	return len(t.full) > 0 || t.at < len(t.plan) && t.plan[t.at].Standing < routing.IsDown
+}
+
+// step returns the next one, and whether it is one that was passed over before: those come before what is down. What is
+// asked beside another does not wait. i is its place in the plan, below 0 when there is none.
+func (t *turns) step(beside bool) (i int, again bool) {
+	switch {
+	case len(t.full) > 0 && !beside && (t.at == len(t.plan) || t.plan[t.at].Standing >= routing.IsDown):
+		i = t.full[0]
+		t.full = t.full[1:]
+		return i, true
+	case t.at == len(t.plan):
+		return -1, false
+	}
+	t.at++
+	return t.at - 1, false
 }
 
 // plan puts the candidates in the order in which they are to be tried.
@@ -205,17 +236,30 @@ func (r *run) plan(dst []routing.Step) []routing.Step {
 
 // next begins the next attempt, if there is to be one. A call is always sent once. After that it goes where it may do
 // better: not to who has asked to be left alone, not to a second server that is known to be down when a first one has kept
-// it waiting, and not beyond what an upstream's budget has for second attempts.
-func (r *run) next(t *turns) (*candidate, routing.Attempt, bool) {
+// it waiting, and not beyond what an upstream's budget has for second attempts. Who is full is asked when the others have
+// been: a call waits for a place once. beside says that another attempt is under way.
+func (r *run) next(t *turns, beside bool) (*candidate, routing.Attempt, bool) {
 	unread := r.call.Body == nil && r.call.Embedding == nil
 	for {
-		for t.at < len(t.plan) {
-			s := &t.plan[t.at]
+		for {
+			i, again := t.step(beside)
+			if i < 0 {
+				break
+			}
+			s := &t.plan[i]
 			c := &r.way.candidates[s.Index]
-			t.at++
 			down := s.Standing == routing.IsDown
 			if r.attempts > 0 && (s.Standing == routing.Throttles || down && t.slow) || unread && !speaks(c.Provider, r.call.Native) {
 				continue
+			}
+			if len(t.plan) > 1 && !t.forced && isFull(c.Provider) {
+				if !again {
+					t.full = append(t.full, i)
+				}
+				if !again || t.waited {
+					continue
+				}
+				t.waited = true
 			}
 			try := routing.Try{Stream: r.call.Stream, Again: r.attempts > 0, Forced: down || t.forced}
 			if t.at < len(t.plan) {
@@ -231,6 +275,24 @@ func (r *run) next(t *turns) (*candidate, routing.Attempt, bool) {
 			return nil, routing.Attempt{}, false
 		}
 		t.at, t.forced = 0, true
+	}
+}
+
+// isFull reports whether a call that is sent to p now waits for another to end.
+func isFull(p upstream.Provider) bool {
+	b, ok := p.(upstream.Bounded)
+	return ok && b.Full()
+}
+
+// attend begins the vigil of an attempt: it is given up when its server is silent and there is another target, as
+// routing.Attempt.Silence has it. One that may be hedged has its other target already.
+func (r *run) attend(t *turns) {
+	if d := r.Routing.Silence(); d > 0 && t.other() && r.hedgeDelay(t) == 0 {
+		attempt, name := r.trying, r.served.Name
+		r.life.attend(d, func() (time.Duration, error) {
+			left := attempt.Silence(r.Clock())
+			return left, upstream.Timeout(name, "its server has been silent for too long, and there is another target")
+		})
 	}
 }
 

@@ -70,44 +70,58 @@ func (b *breaker) take(c *BreakerConfig, now int64) (ok, trial bool) {
 
 func (b *breaker) release() { b.trials.Add(-1) }
 
+// turn is what a call's outcome has made of a breaker.
+type turn uint8
+
+const (
+	stays  turn = iota
+	opens       // that was closed
+	closes      // that was not
+)
+
 // record takes in how a call ended that was sent at began. What was sent before the breaker opened says nothing of what
-// came after: calls that hung then end long after the target is well again. closes says that this has closed the breaker.
-func (b *breaker) record(c *BreakerConfig, began, now int64, ok bool) (closes bool) {
+// came after: calls that hung then end long after the target is well again. A failure after the call's first event, which
+// came at first and was recorded then, is counted in its place; 0 is none.
+func (b *breaker) record(c *BreakerConfig, began, first, now int64, ok bool) turn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if began < b.since {
-		return false
+		return stays
+	}
+	if first != 0 && !ok {
+		b.window.takeBack(first)
 	}
 	b.window.add(now, ok)
 	if b.state.Load() == closed {
 		if ok {
 			b.streak = 0
-			return false
+			return stays
 		}
 		b.streak++
-		good, bad := b.window.sum(now)
+		good, bad := b.window.sum(now, wholeWindow)
 		if b.streak >= c.Failures || good+bad >= c.Volume && float64(bad) >= c.Rate*float64(good+bad) {
 			b.open(c, now)
+			return opens
 		}
-		return false
+		return stays
 	}
 	if !ok {
 		if b.state.Load() == halfOpen {
 			b.open(c, now)
 		}
-		return false
+		return stays
 	}
 	if b.state.Load() == open { // sent although it was open: there was nowhere else to go
 		b.state.Store(halfOpen)
 		b.successes = 0
 	}
 	if b.successes++; b.successes < c.Successes {
-		return false
+		return stays
 	}
 	b.state.Store(closed)
 	b.healed.Store(now)
 	b.streak, b.times, b.window = 0, 0, window{}
-	return true
+	return closes
 }
 
 // open opens b for longer than the last time. mu is held.
@@ -125,20 +139,22 @@ func (b *breaker) open(c *BreakerConfig, now int64) {
 	b.state.Store(open)
 }
 
-// rate returns the share of failures among the calls of the last ten seconds, and how many these were.
-func (b *breaker) rate(now int64) (share float64, calls int) {
+// rate returns the share of failures among the calls of the last seconds, wholeWindow at most, and how many these were.
+func (b *breaker) rate(now int64, seconds int) (share float64, calls int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	good, bad := b.window.sum(now)
+	good, bad := b.window.sum(now, seconds)
 	if calls = good + bad; calls > 0 {
 		share = float64(bad) / float64(calls)
 	}
 	return share, calls
 }
 
+const wholeWindow = 10
+
 // window counts what went well and what did not in the last ten seconds, second by second.
 type window struct {
-	seconds [10]struct{ good, bad uint32 }
+	seconds [wholeWindow]struct{ good, bad uint32 }
 	last    int64 // the second that was counted last
 }
 
@@ -161,9 +177,19 @@ func (w *window) advance(now int64) {
 	w.last = max(w.last, second)
 }
 
-func (w *window) sum(now int64) (good, bad int) {
+// takeBack forgets that something went well at a moment.
+func (w *window) takeBack(at int64) {
+	second := at / int64(time.Second)
+	if s := &w.seconds[second%wholeWindow]; second > w.last-wholeWindow && s.good > 0 {
+		s.good--
+	}
+}
+
+// sum counts those of the last seconds, the one that has begun among them.
+func (w *window) sum(now int64, seconds int) (good, bad int) {
 	w.advance(now)
-	for _, s := range w.seconds {
+	for i := range int64(seconds) {
+		s := &w.seconds[(w.last-i+wholeWindow)%wholeWindow]
 		good += int(s.good)
 		bad += int(s.bad)
 	}
@@ -195,7 +221,7 @@ func (b *budget) earn(now int64) {
 func (b *budget) spend(c *BudgetConfig, now int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	earned, spent := b.calls.sum(now)
+	earned, spent := b.calls.sum(now, wholeWindow)
 	if float64(spent+1) > c.Ratio*float64(earned)+float64(c.Floor) {
 		return false
 	}

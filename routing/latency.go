@@ -28,6 +28,12 @@ const (
 )
 
 func (l *latency) add(now int64, d time.Duration) {
+	l.follow(now, d)
+	l.sample(d)
+}
+
+// follow moves the mean.
+func (l *latency) follow(now int64, d time.Duration) {
 	mean := l.last()
 	if mean == 0 {
 		mean = float64(d)
@@ -39,6 +45,10 @@ func (l *latency) add(now int64, d time.Duration) {
 	l.at.Store(now)
 	l.count.Add(1)
 	l.known.Add(1)
+}
+
+// sample adds to the distribution.
+func (l *latency) sample(d time.Duration) {
 	l.buckets[bucket(d)]++
 	if l.total++; l.total >= maxTotal {
 		l.total = 0

@@ -17,11 +17,13 @@ type EjectionConfig struct {
 	Time      time.Duration // that it is left out
 }
 
-// fewest calls of the last ten seconds, or samples of latency since it was left out last, that a target is judged by; and of
-// those that it is compared with.
+// What a target is judged by at least, and those that it is compared with: calls of the last ten seconds, samples of latency
+// since it was left out last.
 const (
 	fewCalls   = 10
 	fewSamples = 5
+	manyCalls  = 30                     // that are enough to judge by the last few seconds alone
+	lately     = 3                      // seconds
 	leastGap   = 100 * time.Millisecond // that a slow target is above the others at least
 	judgeEvery = time.Second
 )
@@ -413,24 +415,32 @@ func (s *Set) judge(now int64) {
 		}
 		m.samples.Store(m.latency[0].count.Load() + m.latency[1].count.Load())
 		m.ejected.Store(now + int64(c.Time))
+		if watch := m.table.watch; watch != nil {
+			watch(Change{m.Name, Ejected, c.Time})
+		}
 		out++
 	}
 }
 
 // fails reports whether m has so many more errors than the others that it is left out.
 func (s *Set) fails(m *member, c *EjectionConfig, now int64) bool {
-	own, calls := m.health.rate(now)
-	if calls < fewCalls {
-		return false
-	}
-	sum, n := 0.0, 0
-	for i := range s.members {
-		if rate, calls := s.members[i].health.rate(now); &s.members[i] != m && calls >= fewCalls {
-			sum += rate
-			n++
+	for _, of := range [...]struct{ seconds, calls int }{{wholeWindow, fewCalls}, {lately, manyCalls}} {
+		own, calls := m.health.rate(now, of.seconds)
+		if calls < of.calls {
+			continue
+		}
+		sum, n := 0.0, 0
+		for i := range s.members {
+			if rate, calls := s.members[i].health.rate(now, of.seconds); &s.members[i] != m && calls >= of.calls {
+				sum += rate
+				n++
+			}
+		}
+		if n > 0 && own > sum/float64(n)+c.ErrorRate {
+			return true
 		}
 	}
-	return n > 0 && own > sum/float64(n)+c.ErrorRate
+	return false
 }
 
 // isSlow reports whether m takes so much longer than the others that it is left out.

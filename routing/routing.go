@@ -9,6 +9,7 @@ package routing
 
 import (
 	"cmp"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -26,6 +27,7 @@ type Config struct {
 	Throttle     time.Duration // how long a target rests that refused a call for its rate and did not say how long; it doubles
 	MaxThrottle  time.Duration // and no longer than this
 	AffinityLoad float64       // calls that begin alike stay together up to so many times the mean of work under way
+	Silence      time.Duration // for which a server says nothing to anybody before its waiting calls go elsewhere; 0 is for ever
 
 	Rand func() uint64 // of 64 random bits, safe for concurrent use; nil is math/rand/v2's
 }
@@ -39,12 +41,14 @@ var Defaults = Config{
 	Throttle:     time.Second,
 	MaxThrottle:  8 * time.Second,
 	AffinityLoad: 1.4,
+	Silence:      30 * time.Second,
 }
 
 // Table is the state of all targets. It is safe for concurrent use.
 type Table struct {
 	cfg   Config
 	start time.Time // what times are counted from
+	watch func(Change)
 
 	mu      sync.Mutex
 	targets map[Name]*Target
@@ -60,6 +64,26 @@ func New(c Config, now time.Time) *Table {
 	return &Table{
 		cfg: c, start: now,
 		targets: map[Name]*Target{}, places: map[Name]*Place{}, budgets: map[string]*budget{},
+	}
+}
+
+// Change is that a target is to be left alone from now on, or is well again.
+type Change struct {
+	Name               // without Model it is a server, with all its models
+	To   Standing      // IsDown: its breaker has opened. Ejected: the others of a Set do much better. Ready: its breaker has closed
+	Wait time.Duration // of IsDown, until the first trial; of Ejected, until it is over
+}
+
+// Watch makes f be told of every change, on the goroutine of the call that brought it about. It is set before the first.
+func (t *Table) Watch(f func(Change)) { t.watch = f }
+
+func (t *Table) changed(n Name, to turn) {
+	switch {
+	case t.watch == nil:
+	case to == opens:
+		t.watch(Change{n, IsDown, t.cfg.Breaker.Open})
+	case to == closes:
+		t.watch(Change{n, Ready, 0})
 	}
 }
 
@@ -118,11 +142,22 @@ type Place struct {
 	table       *Table
 	health      breaker
 	outstanding atomic.Int32
+	heard       atomic.Int64 // when it gave its last sign of life
+	stirs       atomic.Bool  // it has given one since then, nobody noted when
 }
 
 // Probe takes in how a probe of the server went that was sent at began.
 func (p *Place) Probe(began, now time.Time, err error) {
-	p.health.record(&p.table.cfg.Breaker, p.table.since(began), p.table.since(now), err == nil)
+	at := p.table.since(now)
+	if err == nil {
+		p.heard.Store(at)
+	}
+	p.record(p.table.since(began), 0, at, err == nil)
+}
+
+// record is breaker.record, and tells of the change.
+func (p *Place) record(began, first, now int64, ok bool) {
+	p.table.changed(p.Name, p.health.record(&p.table.cfg.Breaker, began, first, now, ok))
 }
 
 // Target is one model at one server.
@@ -172,8 +207,8 @@ type Attempt struct {
 	target      *Target
 	began       int64
 	stream      bool
-	first       bool
-	model, home bool // holds a trial's place of the target, of its server
+	first       int64 // when its first event came, 0 before
+	model, home bool  // holds a trial's place of the target, of its server
 }
 
 // Begin counts an attempt that is about to be sent.
@@ -215,11 +250,11 @@ func (a *Attempt) release() {
 // First takes in that the attempt's first event has come: the target is well.
 func (a *Attempt) First(now time.Time) {
 	t := a.target
-	if t == nil || a.first {
+	if t == nil || a.first != 0 {
 		return
 	}
-	a.first = true
 	at := t.table.since(now)
+	a.first = at
 	t.mu.Lock()
 	t.latency[kind(a.stream)].add(at, time.Duration(at-a.began))
 	t.throttle = 0
@@ -229,13 +264,60 @@ func (a *Attempt) First(now time.Time) {
 
 func (a *Attempt) well(at int64) {
 	t := a.target
-	c := &t.table.cfg.Breaker
+	t.place.heard.Store(at)
 	// What calls waited for while it was out says nothing of what they will wait for now.
-	if t.health.record(c, a.began, at, true) {
+	if t.record(a.began, 0, at, true) == closes {
 		t.forget()
 	}
-	t.place.health.record(c, a.began, at, true)
+	t.place.record(a.began, 0, at, true)
 	a.release()
+}
+
+// record is breaker.record, and tells of the change.
+func (t *Target) record(began, first, now int64, ok bool) turn {
+	to := t.health.record(&t.table.cfg.Breaker, began, first, now, ok)
+	t.table.changed(t.Name, to)
+	return to
+}
+
+// Heard takes in that more of an answer that has begun has come. It costs next to nothing.
+func (a *Attempt) Heard() {
+	if t := a.target; t != nil && !t.place.stirs.Load() {
+		t.place.stirs.Store(true)
+	}
+}
+
+// How long a call that has another target waits at a silent server, in times of what the target takes to begin in 99 of
+// 100 cases; and while that is not known, in times of Config.Silence.
+const (
+	patience     = 10
+	firstMeeting = 4
+)
+
+// Silence is the least time after which an attempt may be given up for its server's silence; 0 is for ever.
+func (t *Table) Silence() time.Duration { return t.cfg.Silence }
+
+// Silence returns how much longer an attempt that has not begun is to wait for its server, should there be another target:
+// 0 says that nobody has heard of the server for longer than can be explained. A long answer alone is no reason to leave it:
+// it takes what such answers took before, while others hear of it. Unlike other methods it may be called on a copy while the
+// attempt goes on.
+func (a Attempt) Silence(now time.Time) time.Duration {
+	t := a.target
+	at := t.table.since(now)
+	if t.place.stirs.Swap(false) {
+		t.place.heard.Store(at)
+	}
+	limit := t.table.cfg.Silence
+	t.mu.Lock()
+	l := &t.latency[kind(a.stream)]
+	usual := max(l.quantile(0.99), time.Duration(math.Float64frombits(l.mean.Load())))
+	t.mu.Unlock()
+	if usual > 0 {
+		limit = max(limit, patience*usual)
+	} else {
+		limit *= firstMeeting
+	}
+	return max(limit-time.Duration(at-max(a.began, t.place.heard.Load())), 0)
 }
 
 // Outcome is how an attempt ended.
@@ -245,6 +327,7 @@ type Outcome uint8
 const (
 	Answered    Outcome = iota // or it was refused for what the request is: the target is well
 	Abandoned                  // nobody waits for it any more: nothing is known, unless somebody waited for long
+	Full                       // it was not sent: as many are under way there as may be at once, which is no failure
 	Throttled                  // the rate was too high
 	Failed                     // the model failed
 	Slow                       // the first event did not come in time
@@ -259,32 +342,34 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 		return
 	}
 	at := t.table.since(now)
-	c := &t.table.cfg
 	t.outstanding[kind(a.stream)].Add(-1)
 	t.place.outstanding.Add(-1)
 	switch o {
 	case Answered:
-		if !a.first {
+		if a.first == 0 {
 			a.well(at)
 		}
 	case Abandoned:
-		if !a.first {
+		if a.first == 0 {
 			if a.overdue(at) {
 				o, what = Slow, "unanswered"
-				t.health.record(&c.Breaker, a.began, at, false)
+				t.record(a.began, 0, at, false)
 			}
-			a.waited(at)
+			a.waited(at, true)
 		}
 	case Throttled:
 		a.well(at) // it is there, and answers at once
 		t.rest(at, wait)
 	case Slow:
-		a.waited(at)
-		t.health.record(&c.Breaker, a.began, at, false)
+		if a.first == 0 {
+			a.waited(at, false)
+		}
+		t.record(a.began, a.first, at, false)
 	case Failed:
-		t.health.record(&c.Breaker, a.began, at, false)
+		t.place.heard.Store(at)
+		t.record(a.began, a.first, at, false)
 	case Unreachable:
-		t.place.health.record(&c.Breaker, a.began, at, false)
+		t.place.record(a.began, a.first, at, false)
 	}
 	a.release()
 	a.target = nil
@@ -321,8 +406,9 @@ func (t *Target) forget() {
 }
 
 // waited takes in that the first event has not come until now, where that is news. Of a call that was sent before the target
-// was out, or while it was, it is not.
-func (a *Attempt) waited(now int64) {
+// was out, or while it was, it is not. sample says whether the time is one in which calls begin: of those that nobody waited
+// for any longer it is the least, of those that were given up it is only what they were given.
+func (a *Attempt) waited(now int64, sample bool) {
 	t, d := a.target, time.Duration(now-a.began)
 	if a.began < t.health.healed.Load() {
 		return
@@ -330,7 +416,10 @@ func (a *Attempt) waited(now int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if l := &t.latency[kind(a.stream)]; float64(d) > l.now(now) {
-		l.add(now, d)
+		l.follow(now, d)
+		if sample {
+			l.sample(d)
+		}
 	}
 }
 
@@ -429,8 +518,8 @@ func (t *Target) status(now time.Time) Status {
 	if r := t.throttled.Load(); r > at {
 		s.ThrottledUntil = t.table.moment(r)
 	}
-	s.ErrorRate, s.Calls = t.health.rate(at)
-	if rate, calls := t.place.health.rate(at); rate > s.ErrorRate || s.Calls == 0 {
+	s.ErrorRate, s.Calls = t.health.rate(at, wholeWindow)
+	if rate, calls := t.place.health.rate(at, wholeWindow); rate > s.ErrorRate || s.Calls == 0 {
 		s.ErrorRate, s.Calls = rate, calls
 	}
 	t.mu.Lock()

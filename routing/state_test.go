@@ -399,3 +399,125 @@ func TestAfterOutage(t *testing.T) {
 		})
 	}
 }
+
+// TestBrokenStreams: a stream that breaks is one failure, not a success and a failure.
+func TestBrokenStreams(t *testing.T) {
+	now := time.Now()
+	tg := New(Defaults, now).Target(Name{"u", "", "a"})
+	begin := func() Attempt {
+		a, r := tg.Begin(now, Try{Stream: true})
+		if r != Granted {
+			t.Fatal("out before its time")
+		}
+		a.First(now)
+		return a
+	}
+	for i := range 20 {
+		one, other := begin(), begin()
+		now = now.Add(100 * time.Millisecond)
+		one.End(now, Failed, 0, "")
+		if rate, calls := tg.health.rate(tg.table.since(now), wholeWindow); calls != 2*i+2 || rate != 0.5 {
+			if i < 9 {
+				t.Fatalf("%v of %d calls failed after %d pairs", rate, calls, i+1)
+			}
+		}
+		if out := tg.status(now).Health == Out; out != (i >= 9) {
+			t.Fatalf("out %t after %d pairs of which one breaks", out, i+1)
+		} else if out {
+			return
+		}
+		other.End(now, Answered, 0, "")
+	}
+}
+
+// TestWatch: what changes is told once, when it does.
+func TestWatch(t *testing.T) {
+	now := time.Now()
+	tb := New(Defaults, now)
+	var got []Change
+	tb.Watch(func(c Change) { got = append(got, c) })
+	a, server := tb.Target(Name{"u", "r", "m"}), tb.Place("u", "r")
+	fail := func(o Outcome) {
+		at, _ := a.Begin(now, Try{Forced: true})
+		at.End(now, o, 0, "")
+	}
+	for range 20 { // of which all but the first five are of a target that is out, or its trials
+		fail(Failed)
+		now = now.Add(300 * time.Millisecond)
+	}
+	now = now.Add(time.Minute)
+	for range 3 {
+		fail(Answered)
+	}
+	for range 6 {
+		server.Probe(now, now, errTest)
+	}
+	now = now.Add(time.Minute)
+	for range 3 {
+		server.Probe(now, now, nil)
+	}
+	model, home := Name{"u", "r", "m"}, Name{"u", "r", ""}
+	want := []Change{{model, IsDown, 500 * time.Millisecond}, {model, Ready, 0}, {home, IsDown, 500 * time.Millisecond}, {home, Ready, 0}}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestSilence: how long a call waits at a server depends on what is known of the target, and on what others hear of it.
+func TestSilence(t *testing.T) {
+	start := time.Now()
+	for name, c := range map[string]struct {
+		before func(tg *Target) // until start
+		during func(tg *Target) // at start + 1 min
+		want   time.Duration    // from then on
+	}{
+		"nothing is known": {nil, nil, time.Minute},
+		"it is fast":       {func(tg *Target) { answer(tg, start, 100, time.Second) }, nil, 0},
+		"it is slow":       {func(tg *Target) { answer(tg, start, 1, time.Minute) }, nil, 9 * time.Minute},
+		"it is slow at times": {func(tg *Target) {
+			answer(tg, start, 97, time.Second)
+			answer(tg, start, 3, 65*time.Second) // in the distribution that is up to 65.536 s
+		}, nil, 10*65536*time.Millisecond - time.Minute},
+		"another is answered": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
+			answer(tg.table.Target(Name{"u", "", "another"}), start.Add(time.Minute), 1, time.Second)
+		}, 30 * time.Second},
+		"another is being answered": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
+			a, _ := tg.table.Target(Name{"u", "", "another"}).Begin(start, Try{})
+			a.Heard()
+		}, 30 * time.Second},
+		"a probe is answered": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
+			tg.table.Place("u", "").Probe(start, start.Add(time.Minute), nil)
+		}, 30 * time.Second},
+		"another fails to reach it": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
+			a, _ := tg.Begin(start, Try{})
+			a.End(start.Add(time.Minute), Unreachable, 0, "")
+		}, 0},
+		"whole answers tell nothing of streams": {func(tg *Target) {
+			a, _ := tg.Begin(start.Add(-time.Hour), Try{})
+			a.End(start, Answered, 0, "")
+		}, nil, time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tg := New(Defaults, start.Add(-2*time.Hour)).Target(Name{"u", "", "m"})
+			if c.before != nil {
+				c.before(tg)
+			}
+			a, _ := tg.Begin(start, Try{Stream: true})
+			if c.during != nil {
+				c.during(tg)
+			}
+			if got := a.Silence(start.Add(time.Minute)); got != c.want {
+				t.Errorf("it waits for %v more, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+// answer has tg answer n streams that begin after d, and end at now.
+func answer(tg *Target, now time.Time, n int, d time.Duration) {
+	for range n {
+		a, _ := tg.Begin(now.Add(-d), Try{Stream: true})
+		a.First(now)
+		a.End(now, Answered, 0, "")
+	}
+}

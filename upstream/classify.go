@@ -116,6 +116,9 @@ func statusOf(typ, code string) int {
 	return 0
 }
 
+// ErrFull is why a request was not sent: as many are under way as may be at once. It says nothing of the server's health.
+var ErrFull = errors.New("as many requests as max_connections allows are under way")
+
 // Unreachable returns the fault of an attempt that got no answer: err is the transport's. Once ctx is done it is the
 // caller who left, or the deadline that passed, whatever the transport says. A connection that was lost behind the whole
 // request makes it Unanswered: the model may have run.
@@ -126,6 +129,8 @@ func Unreachable(ctx context.Context, name string, err error) *fault.Error {
 	cause := &unreachable{name, err}
 	var timeout net.Error
 	switch {
+	case errors.Is(err, ErrFull):
+		return fault.Wrap(cause, fault.Throttled, textThrottled)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return &fault.Error{Kind: fault.Internal, Message: "the caller has gone", Cause: context.Canceled}
 	case errors.Is(ctx.Err(), context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout() && !isDial(err):

@@ -102,6 +102,13 @@ type Embedder interface {
 	Embed(ctx context.Context, r *Request) (*converse.Embeddings, error)
 }
 
+// Bounded is implemented by a Provider that has only so many requests under way at once.
+type Bounded interface {
+	// Full reports whether a request that is sent now waits until another has ended. One that waits in vain fails with
+	// ErrFull.
+	Full() bool
+}
+
 // TokenCounter is implemented by a Provider whose upstream counts tokens without charge.
 type TokenCounter interface {
 	// CountTokens returns how many input tokens r.Body, or r.Native, has, by the upstream's own count. Where the upstream

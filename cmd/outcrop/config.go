@@ -171,6 +171,9 @@ type RoutingConfig struct {
 	MaxThrottle time.Duration `yaml:"max_throttle"`
 	// Calls that begin alike stay together up to so many times the mean of work under way. At least 1.
 	AffinityLoad float64 `yaml:"affinity_load"`
+	// For which a server says nothing to anybody before calls that wait there, and have another target, go on to it. Longer
+	// where calls are known to take long. 0s is for ever: timeouts.first_token alone counts then, as it does for a last target.
+	Silence time.Duration `yaml:"silence"`
 	// The policy of calls that no profile's tag outcrop:routing says one for: default, latency, weighted or cost, with options.
 	Policy string `yaml:"policy"`
 }
@@ -250,7 +253,7 @@ type ServerConfig struct {
 
 	// A call that is not connected in time goes to the next target. Any other limit ends it: the model may have worked.
 	Timeouts struct {
-		// For a connection, with TLS and the proxy; and for one of max_connections. Default: 5s.
+		// For a connection, with TLS and the proxy; and for one of max_connections, when no other target has room. Default: 5s.
 		Connect time.Duration `yaml:"connect,omitempty"`
 		// From the call until the first token; where the answer is not streamed, until all of it is there. Default: 10m.
 		FirstToken time.Duration `yaml:"first_token,omitempty"`
@@ -375,7 +378,7 @@ func defaultRouting() RoutingConfig {
 	b.Trials, b.Successes = d.Breaker.Trials, d.Breaker.Successes
 	r.Ratio, r.Floor = d.Budget.Ratio, d.Budget.Floor
 	e.Share, e.ErrorRate, e.Latency, e.Time = d.Ejection.Share, d.Ejection.ErrorRate, d.Ejection.Latency, d.Ejection.Time
-	c.WarmUp, c.Throttle, c.MaxThrottle, c.AffinityLoad = d.WarmUp, d.Throttle, d.MaxThrottle, d.AffinityLoad
+	c.WarmUp, c.Throttle, c.MaxThrottle, c.AffinityLoad, c.Silence = d.WarmUp, d.Throttle, d.MaxThrottle, d.AffinityLoad, d.Silence
 	c.Policy = routing.Default.String()
 	return c
 }
@@ -387,7 +390,7 @@ func (c *RoutingConfig) routing() routing.Config {
 		Breaker:  routing.BreakerConfig{Failures: b.Failures, Rate: b.Rate, Volume: b.Volume, Open: b.Open, MaxOpen: b.MaxOpen, Trials: b.Trials, Successes: b.Successes},
 		Budget:   routing.BudgetConfig{Ratio: r.Ratio, Floor: r.Floor},
 		Ejection: routing.EjectionConfig{Share: e.Share, ErrorRate: e.ErrorRate, Latency: e.Latency, Time: e.Time},
-		WarmUp:   c.WarmUp, Throttle: c.Throttle, MaxThrottle: c.MaxThrottle, AffinityLoad: c.AffinityLoad,
+		WarmUp:   c.WarmUp, Throttle: c.Throttle, MaxThrottle: c.MaxThrottle, AffinityLoad: c.AffinityLoad, Silence: c.Silence,
 	}
 }
 
@@ -419,6 +422,8 @@ func (c *RoutingConfig) check() error {
 		return fmt.Errorf("retry_budget.floor: %d is negative", c.RetryBudget.Floor)
 	case !(e.Latency > 1):
 		return fmt.Errorf("ejection.latency: %v is not above 1", e.Latency)
+	case c.Silence < 0:
+		return fmt.Errorf("silence: %v is negative", c.Silence)
 	case !(c.AffinityLoad >= 1):
 		return fmt.Errorf("affinity_load: %v is below 1", c.AffinityLoad)
 	}

@@ -70,7 +70,8 @@ func TestProbe(t *testing.T) {
 func TestRoutingConfig(t *testing.T) {
 	c := defaults()
 	if got := c.Routing.routing(); got.Breaker != routing.Defaults.Breaker || got.Budget != routing.Defaults.Budget || got.Ejection != routing.Defaults.Ejection ||
-		got.WarmUp != routing.Defaults.WarmUp || got.Throttle != routing.Defaults.Throttle || got.MaxThrottle != routing.Defaults.MaxThrottle || got.AffinityLoad != routing.Defaults.AffinityLoad {
+		got.WarmUp != routing.Defaults.WarmUp || got.Throttle != routing.Defaults.Throttle || got.MaxThrottle != routing.Defaults.MaxThrottle || got.AffinityLoad != routing.Defaults.AffinityLoad ||
+		got.Silence != routing.Defaults.Silence {
 		t.Errorf("the defaults are %+v", got)
 	}
 	upstream := func(rest string) string {
@@ -86,6 +87,7 @@ func TestRoutingConfig(t *testing.T) {
 		"routing: {retry_budget: {floor: -1}}":                                "routing.retry_budget.floor",
 		"routing: {ejection: {latency: 1}}":                                   "routing.ejection.latency",
 		"routing: {max_throttle: 1ms}":                                        "routing.max_throttle",
+		"routing: {silence: -1s}":                                             "routing.silence",
 		"routing: {affinity_load: 0.9}":                                       "routing.affinity_load",
 		"routing: {policy: fastest}":                                          "routing.policy",
 		"routing: {policy: priority us-east-1}":                               "routing.policy",

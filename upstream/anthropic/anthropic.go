@@ -62,6 +62,7 @@ type Provider struct {
 var (
 	_ upstream.Provider     = (*Provider)(nil)
 	_ upstream.TokenCounter = (*Provider)(nil)
+	_ upstream.Bounded      = (*Provider)(nil)
 )
 
 // New checks c and returns its provider. It connects to nothing.
@@ -132,6 +133,9 @@ func (p *Provider) Speaks(n *upstream.Native) bool { return n.Format == format &
 
 // Close closes the connections that wait for reuse.
 func (p *Provider) Close() error { return p.client.Close() }
+
+// Full implements upstream.Bounded.
+func (p *Provider) Full() bool { return p.client.Full() }
 
 // exchange is one request under way.
 type exchange struct {

@@ -77,6 +77,7 @@ type Provider struct {
 var (
 	_ upstream.Provider     = (*Provider)(nil)
 	_ upstream.TokenCounter = (*Provider)(nil)
+	_ upstream.Bounded      = (*Provider)(nil)
 	_ upstream.Embedder     = (*Provider)(nil)
 )
 
@@ -163,6 +164,9 @@ func (c *Config) endpoint(region string) (*url.URL, error) {
 
 // Close closes the connections that wait for reuse.
 func (p *Provider) Close() error { return p.client.Close() }
+
+// Full implements upstream.Bounded.
+func (p *Provider) Full() bool { return p.client.Full() }
 
 // exchange is one request under way.
 type exchange struct {

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"outcrop/upstream"
 	"outcrop/upstream/http1"
 )
 
@@ -215,6 +215,7 @@ type Client struct {
 	fixed   *url.URL // the proxy of everything, where the configuration names one
 	direct  http.RoundTripper
 	proxied http.RoundTripper
+	places  chan struct{} // of bounds
 
 	idle []interface{ CloseIdleConnections() }
 }
@@ -248,6 +249,7 @@ func New(c Config) (*Client, error) {
 		b := bounds{total: c.Total, patience: c.ConnectTimeout}
 		if c.MaxConns > 0 {
 			b.places = make(chan struct{}, c.MaxConns)
+			k.places = b.places
 		}
 		k.direct, k.proxied = &bounded{b, direct}, &bounded{b, through}
 	}
@@ -282,6 +284,9 @@ func Loopback(host string) bool {
 	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
+// Full is upstream.Bounded's.
+func (k *Client) Full() bool { return k.places != nil && len(k.places) == cap(k.places) }
+
 // Close closes the connections that wait for reuse.
 func (k *Client) Close() error {
 	for _, t := range k.idle {
@@ -302,9 +307,6 @@ type bounded struct {
 	bounds
 	next http.RoundTripper
 }
-
-// errFull is the error of a connection that cannot be made.
-var errFull = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("as many connections as are allowed are in use")}
 
 // RoundTrip implements http.RoundTripper as http1.Transport does.
 func (t *bounded) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -349,7 +351,7 @@ func (t *bounded) enter(ctx context.Context) error {
 	case t.places <- struct{}{}:
 		return nil
 	case <-late.C:
-		return errFull
+		return upstream.ErrFull
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

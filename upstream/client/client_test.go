@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"outcrop/upstream"
 	"outcrop/upstream/http1"
 )
 
@@ -373,7 +374,7 @@ func TestFailuresGiveBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if _, err := transport.RoundTrip(k.Post(t.Context(), u, http.Header{}, nil)); !dialError(err) || errors.Is(err, errFull) {
+			if _, err := transport.RoundTrip(k.Post(t.Context(), u, http.Header{}, nil)); !dialError(err) || errors.Is(err, upstream.ErrFull) {
 				t.Errorf("%+v: %v", c, err)
 			}
 		}

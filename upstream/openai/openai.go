@@ -80,6 +80,7 @@ var (
 	_ upstream.Provider = (*Provider)(nil)
 	_ upstream.Embedder = (*Provider)(nil)
 	_ upstream.Speaker  = (*Provider)(nil)
+	_ upstream.Bounded  = (*Provider)(nil)
 )
 
 // New checks c and returns its provider. It connects to nothing.
@@ -133,6 +134,9 @@ func newProvider(c Config) (*Provider, error) {
 
 // Close closes the connections that wait for reuse.
 func (p *Provider) Close() error { return p.client.Close() }
+
+// Full implements upstream.Bounded.
+func (p *Provider) Full() bool { return p.client.Full() }
 
 // Speaks implements upstream.Speaker.
 func (p *Provider) Speaks(n *upstream.Native) bool {

@@ -152,8 +152,11 @@ func (s *Server) connections(t *testing.T) {
 		if e.Kind != converse.BlockDelta {
 			continue
 		}
-		if _, err := p.Send(t.Context(), Request(true, nil)); !fault.Is(err, fault.Unavailable) || !fault.From(err).Kind.Retryable() {
-			t.Errorf("one too many: %v, want Unavailable", err)
+		if _, err := p.Send(t.Context(), Request(true, nil)); !fault.Is(err, fault.Throttled) || !errors.Is(err, upstream.ErrFull) {
+			t.Errorf("one too many: %v, want Throttled because it is full", err)
+		}
+		if !p.(upstream.Bounded).Full() {
+			t.Error("not full with one request under way of one")
 		}
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -167,6 +170,9 @@ func (s *Server) connections(t *testing.T) {
 	for range 3 {
 		if n, err := count(t.Context(), p, Request(true, nil)); n == 0 {
 			t.Fatalf("the place was not given back: %v", err)
+		}
+		if p.(upstream.Bounded).Full() {
+			t.Error("full with no request under way")
 		}
 	}
 
