@@ -575,3 +575,42 @@ func BenchmarkAttempt(b *testing.B) {
 		a.End(f.now, Answered, 0, "")
 	}
 }
+
+// TestLatencyFound: by latency, a target that was never asked, or not for long, is asked by one call, and the calls beside
+// that go where the best is known.
+func TestLatencyFound(t *testing.T) {
+	f := newField(t, 3, "latency", nil)
+	f.now = f.now.Add(time.Hour)
+	f.serve(0, 30, 100*time.Millisecond)
+	f.now = f.now.Add(time.Second)
+	var under []Attempt
+	for i, want := range []string{"1", "2", "0", "0"} {
+		p := f.plan(0)[0].Index
+		if fmt.Sprint(p) != want {
+			t.Fatalf("call %d goes to %d, want %s", i, p, want)
+		}
+		a, _ := f.targets[p].Begin(f.now, Try{Stream: true})
+		under = append(under, a)
+	}
+	for i, d := range []time.Duration{30 * time.Second, 50 * time.Millisecond, 100 * time.Millisecond, 100 * time.Millisecond} {
+		under[i].First(f.now.Add(d))
+		under[i].End(f.now.Add(d), Answered, 0, "")
+	}
+	f.now = f.now.Add(31 * time.Second)
+	if p := f.plan(0); p[0].Index != 2 {
+		t.Fatalf("not the fastest first: %+v", p)
+	}
+	// Nobody has asked the slow one for long: one call finds out, and no herd.
+	f.now = f.now.Add(10 * time.Minute)
+	f.serve(0, 30, 100*time.Millisecond)
+	f.serve(2, 30, 50*time.Millisecond)
+	if p := f.plan(0); p[0].Index != 1 {
+		t.Fatalf("what is long not known is not asked: %+v", p)
+	}
+	f.targets[1].Begin(f.now, Try{Stream: true})
+	for range 20 {
+		if p := f.plan(0)[0].Index; p != 2 {
+			t.Fatalf("a second call goes to %d", p)
+		}
+	}
+}
