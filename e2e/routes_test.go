@@ -77,6 +77,12 @@ func TestRoutes(t *testing.T) {
 	var routes struct {
 		Targets         []target
 		UnusedUpstreams []string
+
+		UnservedProfiles []struct {
+			ARN             string
+			UnservedRegions []string
+			AllRegions      bool
+		}
 	}
 	if status, text := s.signed(root, "outcrop", "/outcrop/routes", &routes); status != http.StatusOK || len(routes.Targets) != 2 {
 		t.Fatalf("%d: %s", status, text)
@@ -89,6 +95,9 @@ func TestRoutes(t *testing.T) {
 	}
 	if !slices.Equal(routes.UnusedUpstreams, []string{"spare"}) {
 		t.Errorf("unused: %v", routes.UnusedUpstreams)
+	}
+	if us := routes.UnservedProfiles; len(us) != 2 || us[0].ARN != min(profile, other) || us[1].ARN != max(profile, other) || !slices.Equal(us[0].UnservedRegions, three[2:]) || us[0].AllRegions {
+		t.Errorf("unserved: %+v", us)
 	}
 
 	type route struct {

@@ -125,7 +125,7 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 		switch {
 		case i.err == nil && other != nil:
 			other.life.end()
-			other.attempt.End(r.Clock(), routing.Abandoned, 0, "")
+			other.attempt.End(r.Clock(), routing.Outrun, 0, "")
 			r.lost = append(r.lost, lostAttempt{other.candidate, "another began before it"})
 			return r.commit(won, i)
 		case other == nil:

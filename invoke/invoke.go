@@ -514,7 +514,7 @@ func (r *run) attempt(t *turns, yield func(converse.Event, error) bool) (committ
 			r.first = now.Sub(r.call.Start)
 			r.trying.First(now)
 			r.tell()
-		} else {
+		} else if r.call.Stream {
 			r.trying.Heard()
 		}
 		if e.Served != nil && e.Served.Tier != "" {

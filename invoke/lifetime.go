@@ -115,13 +115,14 @@ func (l *lifetime) next() {
 	l.gaveUp = nil
 }
 
-// attend gives the attempt under way up, and not the call, unless it begins before: after d it asks left for how much longer
-// to wait, and for what to tell whoever works on it.
+// attend gives the attempt under way up, and not the call, unless it begins before: after d at the
+// least. It asks left for how much longer to wait and what to tell whoever works on it, for the first time at half of that:
+// what left finds to have happened before counts as if it happened then.
 func (l *lifetime) attend(d time.Duration, left func() (time.Duration, error)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var vigil *time.Timer
-	vigil = time.AfterFunc(d, func() {
+	vigil = time.AfterFunc(d/2, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.ended || l.vigil != vigil {

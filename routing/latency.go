@@ -110,6 +110,14 @@ func (l *latency) quantile(share float64) time.Duration {
 	if l.total < few {
 		return 0
 	}
+	return l.within(share)
+}
+
+// within is quantile of any number of samples, 0 of none.
+func (l *latency) within(share float64) time.Duration {
+	if l.total == 0 {
+		return 0
+	}
 	left := int(math.Ceil(share * float64(l.total)))
 	for i, n := range l.buckets {
 		if left -= int(n); left <= 0 {

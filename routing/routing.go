@@ -9,7 +9,6 @@ package routing
 
 import (
 	"cmp"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -304,13 +303,11 @@ func (t *Table) Silence() time.Duration { return t.cfg.Silence }
 func (a Attempt) Silence(now time.Time) time.Duration {
 	t := a.target
 	at := t.table.since(now)
-	if t.place.stirs.Swap(false) {
-		t.place.heard.Store(at)
-	}
+	t.place.noted(at)
 	limit := t.table.cfg.Silence
 	t.mu.Lock()
 	l := &t.latency[kind(a.stream)]
-	usual := max(l.quantile(0.99), time.Duration(math.Float64frombits(l.mean.Load())))
+	usual := l.within(0.99) // not the mean, which follows those that were given up, too
 	t.mu.Unlock()
 	if usual > 0 {
 		limit = max(limit, patience*usual)
@@ -320,6 +317,13 @@ func (a Attempt) Silence(now time.Time) time.Duration {
 	return max(limit-time.Duration(at-max(a.began, t.place.heard.Load())), 0)
 }
 
+// noted keeps when the server stirred, now at the latest.
+func (p *Place) noted(now int64) {
+	if p.stirs.Load() && p.stirs.Swap(false) {
+		p.heard.Store(now)
+	}
+}
+
 // Outcome is how an attempt ended.
 type Outcome uint8
 
@@ -327,6 +331,7 @@ type Outcome uint8
 const (
 	Answered    Outcome = iota // or it was refused for what the request is: the target is well
 	Abandoned                  // nobody waits for it any more: nothing is known, unless somebody waited for long
+	Outrun                     // likewise: another attempt at the same call has begun before it
 	Full                       // it was not sent: as many are under way there as may be at once, which is no failure
 	Throttled                  // the rate was too high
 	Failed                     // the model failed
@@ -344,18 +349,19 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 	at := t.table.since(now)
 	t.outstanding[kind(a.stream)].Add(-1)
 	t.place.outstanding.Add(-1)
+	t.place.noted(at)
 	switch o {
 	case Answered:
 		if a.first == 0 {
 			a.well(at)
 		}
-	case Abandoned:
+	case Abandoned, Outrun:
 		if a.first == 0 {
 			if a.overdue(at) {
 				o, what = Slow, "unanswered"
 				t.record(a.began, 0, at, false)
 			}
-			a.waited(at, true)
+			a.waited(at, o == Outrun)
 		}
 	case Throttled:
 		a.well(at) // it is there, and answers at once
@@ -373,7 +379,7 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 	}
 	a.release()
 	a.target = nil
-	if o > Abandoned {
+	if o > Outrun {
 		t.mu.Lock()
 		t.failure = Failure{now, what}
 		t.mu.Unlock()
@@ -406,8 +412,8 @@ func (t *Target) forget() {
 }
 
 // waited takes in that the first event has not come until now, where that is news. Of a call that was sent before the target
-// was out, or while it was, it is not. sample says whether the time is one in which calls begin: of those that nobody waited
-// for any longer it is the least, of those that were given up it is only what they were given.
+// was out, or while it was, it is not. sample says whether the time belongs to those in which calls begin: without those that
+// were outrun only the fast ones would be left. Of others it is what they were given, of a server that may never answer.
 func (a *Attempt) waited(now int64, sample bool) {
 	t, d := a.target, time.Duration(now-a.began)
 	if a.began < t.health.healed.Load() {

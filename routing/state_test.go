@@ -473,7 +473,7 @@ func TestSilence(t *testing.T) {
 	}{
 		"nothing is known": {nil, nil, time.Minute},
 		"it is fast":       {func(tg *Target) { answer(tg, start, 100, time.Second) }, nil, 0},
-		"it is slow":       {func(tg *Target) { answer(tg, start, 1, time.Minute) }, nil, 9 * time.Minute},
+		"it is slow":       {func(tg *Target) { answer(tg, start, 1, time.Minute) }, nil, 10*65536*time.Millisecond - time.Minute},
 		"it is slow at times": {func(tg *Target) {
 			answer(tg, start, 97, time.Second)
 			answer(tg, start, 3, 65*time.Second) // in the distribution that is up to 65.536 s
@@ -488,6 +488,12 @@ func TestSilence(t *testing.T) {
 		"a probe is answered": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
 			tg.table.Place("u", "").Probe(start, start.Add(time.Minute), nil)
 		}, 30 * time.Second},
+		"others give it up, or leave": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
+			for _, o := range []Outcome{Slow, Abandoned} {
+				a, _ := tg.Begin(start, Try{Stream: true})
+				a.End(start.Add(time.Minute), o, 0, "")
+			}
+		}, 0},
 		"another fails to reach it": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
 			a, _ := tg.Begin(start, Try{})
 			a.End(start.Add(time.Minute), Unreachable, 0, "")

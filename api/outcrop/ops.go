@@ -47,7 +47,7 @@ type api struct {
 	ask *iam.Guard
 }
 
-func (a *api) listRoutes(_ context.Context, _ *wire.Call, _ *listRoutesInput) (*Routes, error) {
+func (a *api) listRoutes(_ context.Context, c *wire.Call, _ *listRoutesInput) (*Routes, error) {
 	out := &Routes{Targets: []Target{}}
 	seen := map[string]bool{}
 	regions := map[string][]string{}
@@ -72,6 +72,11 @@ func (a *api) listRoutes(_ context.Context, _ *wire.Call, _ *listRoutesInput) (*
 	for _, u := range a.Invoker.Upstreams {
 		if !seen[u.Name] {
 			out.Unused = append(out.Unused, u.Name)
+		}
+	}
+	for _, u := range a.Profiles.Unserved() {
+		if p := u.Profile; p.Account == c.Caller.Account {
+			out.Unserved = append(out.Unserved, Unserved{p.ARN, p.Name, p.ModelID, u.Regions, u.All})
 		}
 	}
 	return out, nil

@@ -8,6 +8,18 @@ type listRoutesInput struct{}
 type Routes struct {
 	Targets []Target `json:"targets"`
 	Unused  []string `json:"unusedUpstreams,omitempty"` // to which no call has led yet
+
+	// Unserved is the account's application profiles that have destinations without an upstream for their model.
+	Unserved []Unserved `json:"unservedProfiles,omitempty"`
+}
+
+// Unserved is a profile with destinations in which nothing answers.
+type Unserved struct {
+	ARN     string   `json:"arn"`
+	Name    string   `json:"name"`
+	ModelID string   `json:"modelId"`
+	Regions []string `json:"unservedRegions,omitempty"` // none where the model itself is no longer known
+	All     bool     `json:"allRegions"`                // there are no others: every call fails
 }
 
 // Target is the live state of one target. Times are milliseconds, 0 and left out where they are not known.

@@ -146,6 +146,18 @@ func printTargets(out io.Writer, all *outcropapi.Routes, now time.Time) error {
 	if len(all.Unused) > 0 {
 		fmt.Fprintf(out, "\nNo call has led to these upstreams yet: %s\n", strings.Join(all.Unused, ", "))
 	}
+	some := 0
+	for i := range all.Unserved {
+		u := &all.Unserved[i]
+		if !u.All {
+			some++
+			continue
+		}
+		fmt.Fprintf(out, "\nNo upstream serves %s, every call through it fails: %s\n  %s\n", u.ModelID, u.Name, u.ARN)
+	}
+	if some > 0 {
+		fmt.Fprintf(out, "\nProfiles of which some destinations have no upstream: %d; outcrop routes PROFILE names them.\n", some)
+	}
 	return nil
 }
 
