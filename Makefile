@@ -3,12 +3,13 @@
 GO ?= go
 PYTHON ?= python3
 
-.PHONY: help check build fmt vet lint test race e2e e2e-llama scenarios fuzz bench
+.PHONY: help check build fmt vet lint test race residency e2e e2e-llama scenarios fuzz bench
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-check: fmt vet lint race e2e ## everything CI runs
+check: RESIDENCY_CASES = 100000
+check: fmt vet lint race residency e2e ## everything CI runs
 
 build: ## bin/outcrop, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/outcrop ./cmd/outcrop
@@ -32,6 +33,10 @@ test: ## the tests, fast
 # The ledger's tests wait for a disk thousands of times, which a slow one turns into minutes.
 race: ## the tests under the race detector
 	$(GO) test -race -timeout 20m ./...
+
+RESIDENCY_CASES ?= 1000000
+residency: ## no call leaves its destinations: a million at random, of topologies, failures and policies (some minutes)
+	OUTCROP_RESIDENCY_CASES=$(RESIDENCY_CASES) $(GO) test -count=1 -timeout 30m -v -run TestResidency ./invoke
 
 # The clients in JavaScript are installed where npm is; without it their tests are skipped and say so.
 e2e: build $(if $(shell command -v npm),e2e/js/node_modules/.package-lock.json) ## real clients against the real binary

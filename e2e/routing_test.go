@@ -511,6 +511,9 @@ func (r *ran) check(times bool) {
 	if len(r.between(r.healAt, r.total())) == 0 || r.calls[len(r.calls)-1].fault != "" {
 		t.Error("the last call failed")
 	}
+	if d, ok := r.ejected(); times && r.cuts && (!ok || d > 4*time.Second) { // some calls have to break before it shows, and others do not
+		t.Errorf("the Region that breaks streams has 1%% or more of the calls %v after the fault", d)
+	}
 	if !times || !r.dead {
 		return
 	}

@@ -287,7 +287,7 @@ func isFull(p upstream.Provider) bool {
 // attend begins the vigil of an attempt: it is given up when its server is silent and there is another target, as
 // routing.Attempt.Silence has it. One that may be hedged has its other target already.
 func (r *run) attend(t *turns) {
-	if d := r.Routing.Silence(); d > 0 && t.other() && r.hedgeDelay(t) == 0 {
+	if d := r.trying.Patience(); d > 0 && t.other() && r.hedgeDelay(t) == 0 {
 		attempt, name := r.trying, r.served.Name
 		r.life.attend(d, func() (time.Duration, error) {
 			left := attempt.Silence(r.Clock())

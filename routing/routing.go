@@ -291,10 +291,18 @@ func (a *Attempt) Heard() {
 const (
 	patience     = 10
 	firstMeeting = 4
+	trialShare   = 10 // of Config.Silence is what a trial waits at least
 )
 
-// Silence is the least time after which an attempt may be given up for its server's silence; 0 is for ever.
-func (t *Table) Silence() time.Duration { return t.cfg.Silence }
+// Patience is the least time after which an attempt may be given up for its server's silence; 0 is for ever. A target on
+// trial has less of it, so that an outage does not hold one call after another for as long as it held the first.
+func (a *Attempt) Patience() time.Duration {
+	d := a.target.table.cfg.Silence
+	if a.model || a.home {
+		d /= trialShare
+	}
+	return d
+}
 
 // Silence returns how much longer an attempt that has not begun is to wait for its server, should there be another target:
 // 0 says that nobody has heard of the server for longer than can be explained. A long answer alone is no reason to leave it:
@@ -304,7 +312,7 @@ func (a Attempt) Silence(now time.Time) time.Duration {
 	t := a.target
 	at := t.table.since(now)
 	t.place.noted(at)
-	limit := t.table.cfg.Silence
+	limit := a.Patience()
 	t.mu.Lock()
 	l := &t.latency[kind(a.stream)]
 	usual := l.within(0.99) // not the mean, which follows those that were given up, too

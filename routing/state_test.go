@@ -470,49 +470,63 @@ func TestSilence(t *testing.T) {
 		before func(tg *Target) // until start
 		during func(tg *Target) // at start + 1 min
 		want   time.Duration    // from then on
+		trial  bool             // it was out before, and it is start + 1 s
 	}{
-		"nothing is known": {nil, nil, time.Minute},
-		"it is fast":       {func(tg *Target) { answer(tg, start, 100, time.Second) }, nil, 0},
-		"it is slow":       {func(tg *Target) { answer(tg, start, 1, time.Minute) }, nil, 10*65536*time.Millisecond - time.Minute},
+		"nothing is known":    {nil, nil, time.Minute, false},
+		"it is fast":          {func(tg *Target) { answer(tg, start, 100, time.Second) }, nil, 0, false},
+		"it is slow":          {func(tg *Target) { answer(tg, start, 1, time.Minute) }, nil, 10*65536*time.Millisecond - time.Minute, false},
+		"on trial, and fast":  {func(tg *Target) { answer(tg, start.Add(-2*time.Minute), 100, time.Millisecond) }, nil, 2 * time.Second, true},
+		"on trial, and slow":  {func(tg *Target) { answer(tg, start.Add(-2*time.Minute), 1, 800*time.Millisecond) }, nil, 8*time.Second + 960*time.Millisecond - time.Second, true},
+		"on trial, not known": {nil, nil, 11 * time.Second, true},
 		"it is slow at times": {func(tg *Target) {
 			answer(tg, start, 97, time.Second)
 			answer(tg, start, 3, 65*time.Second) // in the distribution that is up to 65.536 s
-		}, nil, 10*65536*time.Millisecond - time.Minute},
+		}, nil, 10*65536*time.Millisecond - time.Minute, false},
 		"another is answered": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
 			answer(tg.table.Target(Name{"u", "", "another"}), start.Add(time.Minute), 1, time.Second)
-		}, 30 * time.Second},
+		}, 30 * time.Second, false},
 		"another is being answered": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
 			a, _ := tg.table.Target(Name{"u", "", "another"}).Begin(start, Try{})
 			a.Heard()
-		}, 30 * time.Second},
+		}, 30 * time.Second, false},
 		"a probe is answered": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
 			tg.table.Place("u", "").Probe(start, start.Add(time.Minute), nil)
-		}, 30 * time.Second},
+		}, 30 * time.Second, false},
 		"others give it up, or leave": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
 			for _, o := range []Outcome{Slow, Abandoned} {
 				a, _ := tg.Begin(start, Try{Stream: true})
 				a.End(start.Add(time.Minute), o, 0, "")
 			}
-		}, 0},
+		}, 0, false},
 		"another fails to reach it": {func(tg *Target) { answer(tg, start, 1, time.Second) }, func(tg *Target) {
 			a, _ := tg.Begin(start, Try{})
 			a.End(start.Add(time.Minute), Unreachable, 0, "")
-		}, 0},
+		}, 0, false},
 		"whole answers tell nothing of streams": {func(tg *Target) {
 			a, _ := tg.Begin(start.Add(-time.Hour), Try{})
 			a.End(start, Answered, 0, "")
-		}, nil, time.Minute},
+		}, nil, time.Minute, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tg := New(Defaults, start.Add(-2*time.Hour)).Target(Name{"u", "", "m"})
 			if c.before != nil {
 				c.before(tg)
 			}
+			if c.trial {
+				for range 5 {
+					a, _ := tg.Begin(start.Add(-time.Minute), Try{})
+					a.End(start.Add(-time.Minute), Slow, 0, "")
+				}
+			}
 			a, _ := tg.Begin(start, Try{Stream: true})
 			if c.during != nil {
 				c.during(tg)
 			}
-			if got := a.Silence(start.Add(time.Minute)); got != c.want {
+			at := start.Add(time.Minute)
+			if c.trial {
+				at = start.Add(time.Second)
+			}
+			if got := a.Silence(at); got != c.want {
 				t.Errorf("it waits for %v more, want %v", got, c.want)
 			}
 		})
