@@ -230,6 +230,7 @@ type ran struct {
 	calls          []sent
 	reached        map[string][3]int // calls that reached each Region, by phase
 	sickAt, healAt time.Duration     // when the phases really began
+	healing        time.Duration     // when the first of the sick began to be well again
 }
 
 // run plays the scenario.
@@ -266,6 +267,7 @@ func (w *world) run() *ran {
 	}
 	time.Sleep(time.Until(end))
 	mark(1)
+	r.healing = time.Since(began)
 	w.heal(w)
 	r.healAt = time.Since(began)
 	r.calls = <-done
@@ -470,7 +472,7 @@ func (r *ran) check(times bool) {
 		t.Errorf("streams that had begun were broken: %v", begun)
 	}
 	if r.allDead {
-		down := r.between(r.sickAt+step, r.healAt-step)
+		down := r.between(r.sickAt+step, r.healing-step)
 		if len(down) == 0 {
 			t.Fatal("no calls")
 		}
