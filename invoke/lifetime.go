@@ -5,6 +5,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"outcrop/routing"
+	"outcrop/upstream"
 )
 
 // lifetime is the context of a call's attempts. It is not the caller's: a caller who leaves must not cost us the usage of
@@ -15,12 +18,17 @@ import (
 type lifetime struct {
 	mu       sync.Mutex
 	ended    bool
-	vigil    *time.Timer   // of the attempt under way, until it has begun
-	gaveUp   error         // why that is over, while the call is not
+	gaveUp   error         // why the attempt under way is over, while the call is not
 	done     chan struct{} // made when it is asked for
 	watchers []*func()
 	drain    time.Duration // how long it lasts once the caller has gone
 	clock    *time.Timer   // runs from then on
+
+	// Of the attempt under way, until it has begun.
+	attended bool
+	attempt  routing.Attempt
+	run      *run
+	vigil    *time.Timer
 }
 
 var _ context.Context = (*lifetime)(nil)
@@ -82,9 +90,7 @@ func (l *lifetime) end() {
 	if l.clock != nil {
 		l.clock.Stop()
 	}
-	if l.vigil != nil {
-		l.vigil.Stop()
-	}
+	l.relieve()
 	if l.gaveUp == nil {
 		l.wake()
 	}
@@ -105,48 +111,55 @@ func (l *lifetime) wake() {
 func (l *lifetime) next() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.vigil != nil {
-		l.vigil.Stop()
-		l.vigil = nil
-	}
+	l.relieve()
 	if l.gaveUp != nil && !l.ended {
 		l.done = nil // it was closed
 	}
 	l.gaveUp = nil
 }
 
-// attend gives the attempt under way up, and not the call, unless it begins before: after d at the
-// least. It asks left for how much longer to wait and what to tell whoever works on it, for the first time at half of that:
-// what left finds to have happened before counts as if it happened then.
-func (l *lifetime) attend(d time.Duration, left func() (time.Duration, error)) {
+// attend gives the run's attempt up, and not the call, unless it begins before: when a.Silence says so, which is asked for
+// the first time at half of d. What it finds to have happened before then counts as if it happened then.
+func (l *lifetime) attend(r *run, a routing.Attempt, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var vigil *time.Timer
-	vigil = time.AfterFunc(d/2, func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.ended || l.vigil != vigil {
-			return
-		}
-		more, why := left()
-		if more > 0 {
-			vigil.Reset(more)
-			return
-		}
-		l.gaveUp = why
-		l.wake()
-	})
-	l.vigil = vigil
+	l.attended, l.run, l.attempt = true, r, a
+	if l.vigil == nil {
+		l.vigil = time.AfterFunc(d/2, l.look)
+	} else {
+		l.vigil.Reset(d / 2)
+	}
+}
+
+// look is the vigil's. It may come too late for one attempt, and looks at the next one then, which does no harm.
+func (l *lifetime) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.ended || !l.attended {
+		return
+	}
+	if left := l.attempt.Silence(l.run.Clock()); left > 0 {
+		l.vigil.Reset(left)
+		return
+	}
+	l.attended = false
+	l.gaveUp = upstream.Timeout(l.run.served.Name, "its server has been silent for too long, and there is another target")
+	l.wake()
+}
+
+// relieve ends the vigil. mu is held.
+func (l *lifetime) relieve() {
+	if l.attended {
+		l.attended = false
+		l.vigil.Stop()
+	}
 }
 
 // begin says that the attempt's first event has come, after which it is not given up; or why it was.
 func (l *lifetime) begin() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.vigil != nil {
-		l.vigil.Stop()
-		l.vigil = nil
-	}
+	l.relieve()
 	return l.gaveUp
 }
 

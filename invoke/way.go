@@ -288,11 +288,7 @@ func isFull(p upstream.Provider) bool {
 // routing.Attempt.Silence has it. One that may be hedged has its other target already.
 func (r *run) attend(t *turns) {
 	if d := r.trying.Patience(); d > 0 && t.other() && r.hedgeDelay(t) == 0 {
-		attempt, name := r.trying, r.served.Name
-		r.life.attend(d, func() (time.Duration, error) {
-			left := attempt.Silence(r.Clock())
-			return left, upstream.Timeout(name, "its server has been silent for too long, and there is another target")
-		})
+		r.life.attend(r, r.trying, d)
 	}
 }
 
