@@ -96,6 +96,7 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 	var second *runner
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	r.watch(t, first)
 	for {
 		var others chan item // nil as long as there is no second
 		if second != nil {
@@ -110,16 +111,23 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 			if r.unwanted() {
 				continue
 			}
-			if c, a, ok := r.next(t, true); ok {
-				second = r.start(1, c, a)
+			was := *t
+			c, a, ok := r.next(t, true)
+			if !ok {
+				t.at, t.full = was.at, was.full // whom the first falls to, should it fail
+				continue
 			}
+			second = r.start(1, c, a)
+			r.watch(t, first, second)
 			continue
 		case i, open = <-first.items:
 			won, other = first, second
 		case i, open = <-others:
 			won, other = second, first
 		}
-		if !open {
+		if err := won.life.begin(); err != nil {
+			i.err = err // it came too late
+		} else if !open {
 			i.err = errUnfinished
 		}
 		switch {
@@ -137,6 +145,19 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 		r.lose(won.candidate, i.err)
 		first, second = other, nil
 		timer.Stop()
+		r.watch(t, first)
+	}
+}
+
+// watch begins the vigils over runners, or ends them where nobody is left to ask in their place: two that run beside one another
+// may both be awaited.
+func (r *race) watch(t *turns, xs ...*runner) {
+	for _, x := range xs {
+		if !t.other() {
+			_ = x.life.begin() // if it has been given up just now, its next item says so
+			continue
+		}
+		r.attend(t, &x.life, x.candidate, &x.attempt)
 	}
 }
 

@@ -397,7 +397,6 @@ func (r *run) events(yield func(converse.Event, error) bool) {
 			r.lose(r.served, last)
 		}
 		r.serve(c, a)
-		r.attend(&t)
 		committed, err := r.attempt(&t, yield)
 		if err == nil {
 			r.ended(&r.trying, nil)
@@ -489,6 +488,7 @@ func (r *run) attempt(t *turns, yield func(converse.Event, error) bool) (committ
 		defer race.end()
 		stream = race.decide(t, d)
 	} else {
+		r.attend(t, &r.life, r.served, &r.trying)
 		stream, err = r.send(&r.life, r.served, &r.vectors)
 	}
 	if err != nil {

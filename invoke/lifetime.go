@@ -27,7 +27,8 @@ type lifetime struct {
 	// Of the attempt under way, until it has begun.
 	attended bool
 	attempt  routing.Attempt
-	run      *run
+	upstream string
+	now      func() time.Time
 	vigil    *time.Timer
 }
 
@@ -118,12 +119,15 @@ func (l *lifetime) next() {
 	l.gaveUp = nil
 }
 
-// attend gives the run's attempt up, and not the call, unless it begins before: when a.Silence says so, which is asked for
-// the first time at half of d. What it finds to have happened before then counts as if it happened then.
-func (l *lifetime) attend(r *run, a routing.Attempt, d time.Duration) {
+// attend gives the attempt a at an upstream up, and not the call, unless it begins before: when a.Silence says so, which is
+// asked for the first time at half of d. What it finds to have happened before then counts as if it happened then.
+func (l *lifetime) attend(now func() time.Time, upstream string, a routing.Attempt, d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.attended, l.run, l.attempt = true, r, a
+	if l.ended || l.gaveUp != nil {
+		return
+	}
+	l.attended, l.now, l.upstream, l.attempt = true, now, upstream, a
 	if l.vigil == nil {
 		l.vigil = time.AfterFunc(d/2, l.look)
 	} else {
@@ -138,12 +142,12 @@ func (l *lifetime) look() {
 	if l.ended || !l.attended {
 		return
 	}
-	if left := l.attempt.Silence(l.run.Clock()); left > 0 {
+	if left := l.attempt.Silence(l.now()); left > 0 {
 		l.vigil.Reset(left)
 		return
 	}
 	l.attended = false
-	l.gaveUp = upstream.Timeout(l.run.served.Name, "its server has been silent for too long, and there is another target")
+	l.gaveUp = upstream.Timeout(l.upstream, "its server has been silent for too long, and there is another target")
 	l.wake()
 }
 
@@ -155,7 +159,8 @@ func (l *lifetime) relieve() {
 	}
 }
 
-// begin says that the attempt's first event has come, after which it is not given up; or why it was.
+// begin says that the attempt's first event has come, or that there is no other target, after which it is not given up; or why
+// it was.
 func (l *lifetime) begin() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

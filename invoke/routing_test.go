@@ -1002,6 +1002,40 @@ func TestSilence(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	// A call that is hedged for leaves a silent server, too, also when whoever was to be asked beside it refused.
+	for name, c := range map[string]struct {
+		policy string
+		second scripted
+		budget int // second attempts in ten seconds
+		by     string
+		tries  int // 0 is that it fails in time
+	}{
+		"hedged later than that":         {"hedge=10m", answers, 9, "second", 2},
+		"hedged, and the second refuses": {"hedge=1ms", refuse(fault.New(fault.Throttled, "no")), 9, "third", 3},
+		"hedged, and both are silent":    {"hedge=1ms", hang, 9, "third", 3},
+		"hedged, and there is no budget": {"hedge=1ms", answers, 0, "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			third := up("third", nil, answers)
+			third.Standby = true
+			r := newRig(t, up("first", []string{"us-east-1"}, hang), up("second", []string{"us-west-2"}, c.second), third)
+			r.Invoker = rebuilt(r, func(cfg *invoke.Config) {
+				rc := routing.Defaults
+				rc.Silence, rc.Budget = 20*time.Millisecond, routing.BudgetConfig{Floor: c.budget}
+				cfg.Routing, cfg.Policy = routing.New(rc, cfg.Clock()), policy(t, "default "+c.policy)
+			})
+			call := r.call("us."+haiku, false)
+			call.Header = map[string][]string{}
+			_, err := r.Do(t.Context(), call)
+			if c.by == "" {
+				if !fault.Is(err, fault.ModelTimeout) {
+					t.Errorf("%v", err)
+				}
+			} else if err != nil || call.Header["X-Outcrop-Upstream"][0] != c.by || call.Header["X-Outcrop-Attempts"][0] != fmt.Sprint(c.tries) {
+				t.Errorf("%v, %v", err, call.Header)
+			}
+		})
+	}
 }
 
 // TestTroubles: a target that fails for long is told of at once, when it is left alone and when it is back; beside that once

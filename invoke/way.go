@@ -284,11 +284,11 @@ func isFull(p upstream.Provider) bool {
 	return ok && b.Full()
 }
 
-// attend begins the vigil of an attempt: it is given up when its server is silent and there is another target, as
-// routing.Attempt.Silence has it. One that may be hedged has its other target already.
-func (r *run) attend(t *turns) {
-	if d := r.trying.Patience(); d > 0 && t.other() && r.hedgeDelay(t) == 0 {
-		r.life.attend(r, r.trying, d)
+// attend begins the vigil of the attempt a at c: it is given up when its server is silent and there is another target, as
+// routing.Attempt.Silence has it. l is what the attempt lasts.
+func (r *run) attend(t *turns, l *lifetime, c *candidate, a *routing.Attempt) {
+	if d := a.Patience(); d > 0 && t.other() {
+		l.attend(r.Clock, c.Name, *a, d)
 	}
 }
 

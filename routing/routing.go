@@ -292,6 +292,7 @@ const (
 	patience     = 10
 	firstMeeting = 4
 	trialShare   = 10 // of Config.Silence is what a trial waits at least
+	leaverShare  = 3  // of that is what those waited at least whose leaving says something of the target
 )
 
 // Patience is the least time after which an attempt may be given up for its server's silence; 0 is for ever. A target on
@@ -394,14 +395,13 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 	}
 }
 
-// longWait is for how long a caller waits at least whose leaving says something of the target.
-const longWait = 10 * time.Second
-
-// overdue says that whoever gave the attempt up had waited for long, and for much longer than calls at the target do. A server
-// that has stopped answering would else be found out by nobody whose patience ends before the limit of its first event.
+// overdue says that whoever gave the attempt up had waited for long, and for much longer than calls at the target do: it counts
+// then as if Silence had given it up. Callers whose patience ends before that, or who have no other target, would else never
+// find out a server that has stopped answering. It takes less than Silence does, because nothing is asked twice for it, and a
+// breaker opens only after several, none of which the target has answered meanwhile.
 func (a *Attempt) overdue(now int64) bool {
-	t, d := a.target, time.Duration(now-a.began)
-	if d < longWait {
+	t, d, least := a.target, time.Duration(now-a.began), a.Patience()/leaverShare
+	if least == 0 || d < least {
 		return false
 	}
 	t.mu.Lock()
