@@ -192,14 +192,21 @@ func (x *exchange) end() {
 	x.logEvent()
 }
 
+// clientClosedRequest is what the log has as the status of a call whose caller went away before the answer. No protocol has
+// it. Source: nginx, src/http/ngx_http_request.h (NGX_HTTP_CLIENT_CLOSED_REQUEST)
+const clientClosedRequest = 499
+
 func (x *exchange) logEvent() {
-	level, kind := slog.LevelInfo, ""
+	level, kind, status := slog.LevelInfo, "", x.status
 	if x.fault != nil {
 		kind = x.fault.Kind.String()
 		if x.fault.Kind == fault.Internal {
 			level = slog.LevelError
 			if errors.Is(x.fault, context.Canceled) && x.request.Context().Err() != nil {
 				level, kind = slog.LevelInfo, "canceled" // the caller went away
+				if status >= 500 {
+					status = clientClosedRequest // nobody was there to read the answer, and nothing of ours is broken
+				}
 			}
 		}
 	}
@@ -218,7 +225,7 @@ func (x *exchange) logEvent() {
 	if x.Caller.ARN != "" {
 		attrs = append(attrs, slog.String("caller", x.Caller.ARN), slog.String("region", x.Caller.Region))
 	}
-	attrs = append(attrs, slog.Int("status", x.status), slog.Duration("duration", x.server.now().Sub(x.Start)))
+	attrs = append(attrs, slog.Int("status", status), slog.Duration("duration", x.server.now().Sub(x.Start)))
 	if kind != "" {
 		attrs = append(attrs, slog.String("fault", kind))
 	}

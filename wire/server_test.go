@@ -710,6 +710,27 @@ func TestBodyBound(t *testing.T) {
 	}
 }
 
+// TestCallerGone: a call whose caller goes away before the answer is no failure of the server's, and the log has it so.
+func TestCallerGone(t *testing.T) {
+	var log bytes.Buffer
+	ctx, leave := context.WithCancel(t.Context())
+	s := newTestServer(t, slog.New(slog.NewJSONHandler(&log, nil)), restService("bedrock", "",
+		Handle(Row{Name: "Get", Method: "GET", Path: "/get/{id}", Action: "x:Get"}, nil, func(ctx context.Context, _ *Call, _ *echoInput) (*empty, error) {
+			leave()
+			return nil, fault.Wrap(ctx.Err(), fault.Internal, "the caller has gone")
+		})))
+	r := httptest.NewRequestWithContext(ctx, "GET", "/get/a", nil)
+	r.Header.Set("Authorization", signed("bedrock"))
+	s.ServeHTTP(httptest.NewRecorder(), r)
+	var got struct {
+		Level, Fault string
+		Status       int
+	}
+	if err := json.Unmarshal(log.Bytes(), &got, json.MatchCaseInsensitiveNames(true)); err != nil || got.Level != "INFO" || got.Fault != "canceled" || got.Status != 499 {
+		t.Errorf("%v: %s", err, &log)
+	}
+}
+
 type unread struct{ t *testing.T }
 
 func (u unread) Read([]byte) (int, error) {
