@@ -57,6 +57,13 @@ func TestUnserved(t *testing.T) {
 	_, err = s.Create(t.Context(), account, tokyo, profile.CreateRequest{Name: "none", Source: "arn:aws:bedrock:" + tokyo + ":" + account + ":inference-profile/global.anthropic.claude-opus-4-6-v1"})
 	wantFault(t, err, fault.Validation, "no upstream for anthropic.claude-opus-4-6-v1 in "+tokyo+", ", " and 28 more Regions.")
 
+	if got, want := s.Unreached(some), "no upstream for "+llama+" in "+own; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := reaching(t, w, in(own, "onprem-osaka-1"), own, "onprem-osaka-1").Unreached(some); got != "" {
+		t.Errorf("where all are served: %q", got)
+	}
+
 	check := func(s *profile.Service, all bool, regions ...string) {
 		t.Helper()
 		us := s.Unserved()

@@ -267,12 +267,7 @@ func (s *Service) Create(ctx context.Context, account, region string, r CreateRe
 		return nil, err
 	}
 	if missing, all := s.unreached(s.entry(p).route); all {
-		const shown = 5
-		places := strings.Join(missing[:min(len(missing), shown)], ", ")
-		if n := len(missing) - shown; n > 0 {
-			places += fmt.Sprintf(" and %d more Regions", n)
-		}
-		return nil, fault.New(fault.Validation, "The model source %s cannot be served: this server has no upstream for %s in %s.", p.Source, p.ModelID, places)
+		return nil, fault.New(fault.Validation, "The model source %s cannot be served: this server has no upstream for %s in %s.", p.Source, p.ModelID, few(missing))
 	}
 	if r.Token != "" {
 		p.Token, p.TokenDigest = r.Token, digest(p)
@@ -381,6 +376,38 @@ func (s *Service) Unserved() []Unserved {
 	}
 	slices.SortFunc(us, func(a, b Unserved) int { return strings.Compare(a.Profile.ARN, b.Profile.ARN) })
 	return us
+}
+
+// Crosses is catalog.Catalog's.
+func (s *Service) Crosses(name, region string) (regions []string, crosses bool) {
+	return s.catalog.Crosses(name, region)
+}
+
+// Unreached says in words in which of p's Regions no upstream serves its model, "" when there is none. Those that its routing
+// policy puts first come first.
+func (s *Service) Unreached(p *Profile) string {
+	e := s.entry(p)
+	if e.route == nil {
+		return ""
+	}
+	missing, _ := s.unreached(e.route)
+	if len(missing) == 0 {
+		return ""
+	}
+	if policy := e.route.Policy; policy != nil {
+		slices.SortStableFunc(missing, policy.Before)
+	}
+	return fmt.Sprintf("no upstream for %s in %s", p.ModelID, few(missing))
+}
+
+// few lists Regions, the first of many.
+func few(regions []string) string {
+	const shown = 5
+	s := strings.Join(regions[:min(len(regions), shown)], ", ")
+	if n := len(regions) - shown; n > 0 {
+		s += fmt.Sprintf(" and %d more Regions", n)
+	}
+	return s
 }
 
 // OnDemand reports whether the model can be called in region by its own id.

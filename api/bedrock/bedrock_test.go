@@ -67,7 +67,10 @@ type world struct {
 
 var facts = sync.OnceValues(catalog.Load)
 
-func open(t *testing.T) *world {
+func open(t *testing.T) *world { return reaching(t, nil) }
+
+// reaching is open with upstreams that serve what reach says, nil for everything.
+func reaching(t *testing.T, reach func(region, modelID string) bool) *world {
 	t.Helper()
 	cat, err := facts()
 	if err != nil {
@@ -83,7 +86,7 @@ func open(t *testing.T) *world {
 		}
 	})
 	now := time.Date(2026, 11, 23, 12, 0, 0, 317261000, time.UTC)
-	svc, err := profile.Open(t.Context(), profile.Config{Store: db.Profiles(), Catalog: cat, Clock: func() time.Time { now = now.Add(time.Second); return now }})
+	svc, err := profile.Open(t.Context(), profile.Config{Store: db.Profiles(), Catalog: cat, Reachable: reach, Clock: func() time.Time { now = now.Add(time.Second); return now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -437,5 +440,39 @@ func TestDefaultPage(t *testing.T) {
 	}
 	if bytes.Contains([]byte(body), []byte("null")) {
 		t.Error("null in a list")
+	}
+}
+
+// TestWarning: what is known at once of a profile some of whose Regions nobody serves is told in a header.
+func TestWarning(t *testing.T) {
+	w := reaching(t, func(region, _ string) bool { return region == "us-east-1" })
+	const model = "anthropic.claude-3-haiku-20240307-v1:0"
+	const warning = "no upstream for " + model + " in us-west-2"
+	create := func(name, source string) (string, string) {
+		resp, body := w.send(t, "us-east-1", "POST", "/inference-profiles", `{"inferenceProfileName":"`+name+`","modelSource":{"copyFrom":"arn:aws:bedrock:us-east-1:`+source+`"}}`)
+		if resp.StatusCode != 201 {
+			t.Fatalf("%d: %s", resp.StatusCode, body)
+		}
+		var p struct{ InferenceProfileARN string }
+		if err := json.Unmarshal([]byte(body), &p, json.MatchCaseInsensitiveNames(true)); err != nil {
+			t.Fatal(err)
+		}
+		return p.InferenceProfileARN, resp.Header.Get("X-Outcrop-Warning")
+	}
+	if _, got := create("whole", ":foundation-model/"+model); got != "" {
+		t.Errorf("a profile that is served in all its Regions: %q", got)
+	}
+	p, got := create("part", account+":inference-profile/us."+model)
+	if got != warning {
+		t.Errorf("%q, want %q", got, warning)
+	}
+	for tag, want := range map[string]string{
+		`{"key":"outcrop:routing","value":"priority us-west-2"}`: warning,
+		`{"key":"team","value":"a"}`:                             "",
+	} {
+		resp, body := w.send(t, "us-east-1", "POST", "/tagResource", `{"resourceARN":"`+p+`","tags":[`+tag+`]}`)
+		if got := resp.Header.Get("X-Outcrop-Warning"); resp.StatusCode != 200 || got != want {
+			t.Errorf("%s: %d %s, %q, want %q", tag, resp.StatusCode, body, got, want)
+		}
 	}
 }

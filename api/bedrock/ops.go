@@ -145,6 +145,7 @@ func (a *api) create(ctx context.Context, c *wire.Call, in *createInferenceProfi
 	if err != nil {
 		return nil, err
 	}
+	a.warn(c, p)
 	return &createInferenceProfileOutput{ARN: p.ARN, Status: profile.Active}, nil
 }
 
@@ -174,7 +175,22 @@ func (a *api) delete(ctx context.Context, c *wire.Call, in *identifierInput) (*e
 }
 
 func (a *api) tag(ctx context.Context, c *wire.Call, in *tagResourceInput) (*empty, error) {
-	return &empty{}, a.profiles.Tag(ctx, c.Caller.Account, c.Caller.Region, *in.ARN, tagsOf(in.Tags))
+	if err := a.profiles.Tag(ctx, c.Caller.Account, c.Caller.Region, *in.ARN, tagsOf(in.Tags)); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(in.Tags, func(t tagInput) bool { return *t.Key == profile.RoutingTag }) {
+		if p, err := a.profiles.Get(c.Caller.Account, c.Caller.Region, *in.ARN); err == nil {
+			a.warn(c, p)
+		}
+	}
+	return &empty{}, nil
+}
+
+// warn says in a header, because AWS's answers have no member for it, that nothing answers in some of p's Regions.
+func (a *api) warn(c *wire.Call, p *profile.Profile) {
+	if what := a.profiles.Unreached(p); what != "" {
+		c.Header.Set("X-Outcrop-Warning", what)
+	}
 }
 
 func (a *api) untag(ctx context.Context, c *wire.Call, in *untagResourceInput) (*empty, error) {
