@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -144,5 +145,63 @@ func TestCallsUsage(t *testing.T) {
 		if got[member] != want {
 			t.Errorf("%s is %v, want %v", member, got[member], want)
 		}
+	}
+}
+
+// TestCallsBy: where calls were served is summed up.
+func TestCallsBy(t *testing.T) {
+	var entries []ledger.Entry
+	for i, c := range []struct {
+		upstream, region string
+		in, out, nano    int64
+		estimated        bool
+	}{
+		{"a", "us-east-1", 10, 1, 100, false},
+		{"a", "us-west-2", 20, 2, 200, false},
+		{"b", "us-west-2", 40, 4, 400, true},
+		{"", "", 0, 0, 0, false}, // tried nowhere
+	} {
+		id := uuid.UUID{15: byte(i)}
+		e := ledger.Entry{
+			Intent: ledger.Intent{ID: id, Time: time.Unix(int64(1800000000+i), 0).UTC(), Account: rootAccount, Operation: "Converse", ModelID: "m", ResourceARN: "arn"},
+			Settlement: ledger.Settlement{ID: id, Time: time.Unix(1800000100, 0).UTC(), Status: ledger.Completed, Upstream: c.upstream, Served: c.region, Estimated: c.estimated,
+				Usage: converse.Usage{InputTokens: c.in, OutputTokens: c.out}},
+		}
+		if c.nano > 0 {
+			e.Charges = []ledger.Charge{{UsageType: "x", Nano: c.nano, Price: "p"}}
+		}
+		entries = append(entries, e)
+	}
+	dir := folderOf(t, entries...)
+	for by, want := range map[string]string{
+		"upstream":      "  1 0 0 0; a  2 30 3 300; b  1 40 4 400 ~1; ",
+		"served-region": "  1 0 0 0;  us-east-1 1 10 1 100;  us-west-2 2 60 6 600 ~1; ",
+	} {
+		out, err := printed(t, "calls", "--json", "--data", dir, "--by", by)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		for line := range strings.Lines(out) {
+			var s callSum
+			if err := json.Unmarshal([]byte(line), &s, json.RejectUnknownMembers(true)); err != nil {
+				t.Fatal(err)
+			}
+			got += fmt.Sprint(s.Upstream, " ", s.ServedRegion, " ", s.Calls, " ", s.Input, " ", s.Output, " ", s.NanoUSD)
+			if s.Estimated > 0 {
+				got += fmt.Sprint(" ~", s.Estimated)
+			}
+			got += "; "
+		}
+		if got != want {
+			t.Errorf("by %s: %q, want %q", by, got, want)
+		}
+	}
+	out, err := printed(t, "calls", "--data", dir, "--by", "served-region", "--since", "1ns")
+	if err != nil || strings.Count(out, "\n") > 1+3 || !strings.HasPrefix(out, "SERVED REGION") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if _, err := printed(t, "calls", "--data", dir, "--by", "region"); err == nil {
+		t.Error("--by region is taken")
 	}
 }

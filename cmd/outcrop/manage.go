@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -310,8 +313,12 @@ func callsCommand() *cobra.Command {
 	var asJSON bool
 	var since time.Duration
 	var metadata []string
+	var by string
 	cmd := folderFlags(&cobra.Command{Use: "calls", Short: "Print the ledger's entries, oldest first", Args: cobra.NoArgs},
 		func(ctx context.Context, f *folder, _ []string) error {
+			if by != "" && by != "served-region" && by != "upstream" {
+				return fmt.Errorf("--by %s: want served-region or upstream", by)
+			}
 			for _, m := range metadata {
 				if !strings.Contains(m, "=") {
 					return fmt.Errorf("--metadata %s: want KEY=VALUE", m)
@@ -322,7 +329,8 @@ func callsCommand() *cobra.Command {
 				from = time.Now().Add(-since)
 			}
 			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-			if !asJSON {
+			sums := map[string]*callSum{}
+			if !asJSON && by == "" {
 				fmt.Fprintln(w, "TIME\tSTATUS\tOPERATION\tPROFILE OR MODEL\tCALLER\tIN\tOUT\tUSD\tSERVED BY\tMETADATA")
 			}
 			for e, err := range f.store.Calls(ctx, f.account, from, 0) {
@@ -333,6 +341,14 @@ func callsCommand() *cobra.Command {
 					continue
 				}
 				nano, unrated := e.Cost()
+				if by != "" {
+					key := e.Served
+					if by == "upstream" {
+						key = e.Upstream
+					}
+					addCall(sums, key, e, nano, unrated)
+					continue
+				}
 				if asJSON {
 					l := callLine{
 						ID: e.Intent.ID.String(), Time: e.Intent.Time, Status: e.Status.String(), Estimated: e.Estimated, Reason: e.Reason,
@@ -361,12 +377,78 @@ func callsCommand() *cobra.Command {
 					about, used(e.Usage.InputTokens, pieces{e.Usage.InputImages, "image"}, pieces{e.Usage.SearchUnits, "search unit"}),
 					used(e.Usage.OutputTokens, pieces{e.Usage.Images, "image"}), usd(nano, unrated, about), servedBy(e), pairs(e.Metadata))
 			}
+			if by != "" {
+				if err := printSums(w, by, sums, asJSON); err != nil {
+					return err
+				}
+			}
 			return w.Flush()
 		})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines with every figure")
+	cmd.Flags().StringVar(&by, "by", "", "print sums in place of entries: by served-region or upstream, where calls were served or tried last")
 	cmd.Flags().DurationVar(&since, "since", 0, "only calls that began within this time, as 24h (default: all)")
 	cmd.Flags().StringArrayVar(&metadata, "metadata", nil, "only calls with this KEY=VALUE in their request metadata; may be given several times")
 	return cmd
+}
+
+// callSum is the sum of entries as `outcrop calls --by` prints it, --json one a line.
+type callSum struct {
+	Upstream     string `json:"upstream,omitempty"` // one of the two; neither where calls were tried nowhere
+	ServedRegion string `json:"served_region,omitempty"`
+	Calls        int64  `json:"calls"`
+	Estimated    int64  `json:"estimated_calls"` // of Calls
+	Input        int64  `json:"input_tokens"`
+	Output       int64  `json:"output_tokens"`
+	CacheRead    int64  `json:"cache_read_input_tokens"`
+	CacheWrite   int64  `json:"cache_write_input_tokens"`
+	NanoUSD      int64  `json:"nano_usd"`
+	Unrated      bool   `json:"unrated"` // some of it has no price and is not in NanoUSD
+}
+
+// addCall adds an entry that costs nano to the sum of key.
+func addCall(sums map[string]*callSum, key string, e *ledger.Entry, nano int64, unrated bool) {
+	s := sums[key]
+	if s == nil {
+		s = &callSum{}
+		sums[key] = s
+	}
+	s.Calls++
+	if e.Estimated {
+		s.Estimated++
+	}
+	s.Input += e.Usage.InputTokens
+	s.Output += e.Usage.OutputTokens
+	s.CacheRead += e.Usage.CacheReadInputTokens
+	s.CacheWrite += e.Usage.CacheWriteInputTokens
+	s.NanoUSD += nano
+	s.Unrated = s.Unrated || unrated
+}
+
+// printSums prints sums, which are by served-region or upstream, in the order of their names.
+func printSums(w io.Writer, by string, sums map[string]*callSum, asJSON bool) error {
+	if !asJSON {
+		fmt.Fprintln(w, strings.ToUpper(strings.ReplaceAll(by, "-", " "))+"\tCALLS\tIN\tOUT\tCACHE READ\tCACHE WRITE\tUSD")
+	}
+	for _, key := range slices.Sorted(maps.Keys(sums)) {
+		s := sums[key]
+		if asJSON {
+			if by == "upstream" {
+				s.Upstream = key
+			} else {
+				s.ServedRegion = key
+			}
+			if err := printJSON(s); err != nil {
+				return err
+			}
+			continue
+		}
+		about := ""
+		if s.Estimated > 0 {
+			about = "~"
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s%d\t%[3]s%[5]d\t%d\t%d\t%s\n", cmp.Or(key, "-"), s.Calls, about, s.Input, s.Output, s.CacheRead, s.CacheWrite, usd(s.NanoUSD, s.Unrated, about))
+	}
+	return nil
 }
 
 // hasAll says that each of want, "key=value", is in tags.
