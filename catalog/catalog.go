@@ -5,6 +5,7 @@ package catalog
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"outcrop/arn"
@@ -158,6 +159,20 @@ func (c *Catalog) AllProfiles() []*Profile {
 // Profiles returns the system-defined profiles that are offered from sourceRegion, in the order they are listed. The
 // caller does not change the slice.
 func (c *Catalog) Profiles(sourceRegion string) []*Profile { return c.bySource[sourceRegion] }
+
+// Crosses reports whether an upstream that is AWS, when it is asked in region for what it calls name, chooses itself among
+// Regions: name is the id of a cross-Region inference profile, or its ARN. regions are those that it chooses among, none where
+// that is not known.
+func (c *Catalog) Crosses(name, region string) (regions []string, crosses bool) {
+	id := name[strings.LastIndexByte(name, '/')+1:]
+	if p, ok := c.profiles[id]; ok {
+		return p.Routes[region], true
+	}
+	if _, model, ok := strings.Cut(id, "."); ok {
+		_, crosses = c.models[model]
+	}
+	return nil, crosses
+}
 
 // Destinations returns the Regions that profile id may serve in when called from region, in AWS's order; nil when it
 // is not offered there. For a global profile they are all commercial Regions. The caller does not change the slice.

@@ -35,7 +35,7 @@ func (v *Invoker) Order(route *profile.Route) *Order {
 	for _, t := range route.Targets {
 		served := false
 		for _, u := range v.Upstreams {
-			if _, ok := u.Serves(t.Region, t.ModelID); ok {
+			if _, ok := v.serves(route, u, t); ok {
 				served = true
 			}
 		}

@@ -1079,3 +1079,69 @@ func TestTroubles(t *testing.T) {
 		t.Errorf("%s", log.String())
 	}
 }
+
+// TestCostOfDestination: by cost, calls go where the model is cheapest by the price of the Region that would serve it, which is
+// not what the call is charged: that is the caller's Region's.
+func TestCostOfDestination(t *testing.T) {
+	for want, price := range map[string]string{"west": "0.1", "east": "0.9"} { // in the west; in the east it is 0.25
+		f, err := catalog.Embedded()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err = f.Overlay(&catalog.Facts{Date: "2026-11-20", Prices: []catalog.PriceFact{
+			{Model: haiku, Scope: "us", Region: "us-west-2", Effective: "2026-11-20", Tokens: catalog.TokensFact{Input: price, Output: price}},
+			{Model: haiku, Scope: "us", Region: "us-east-1", Effective: "2026-11-20", Tokens: catalog.TokensFact{Input: "0.25", Output: "0.25"}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cat, err := catalog.New(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := newRigOf(t, cat, up("east", []string{"us-east-1"}, answers), up("west", []string{"us-west-2"}, answers))
+		now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)
+		r.Invoker = rebuilt(r, func(cfg *invoke.Config) {
+			cfg.Clock, cfg.Policy = func() time.Time { return now }, policy(t, "cost")
+		})
+		call := r.call("us."+haiku, false)
+		call.Start, call.Header = now, map[string][]string{}
+		if _, err := r.Do(t.Context(), call); err != nil {
+			t.Fatal(err)
+		}
+		if by := call.Header["X-Outcrop-Upstream"][0]; by != want {
+			t.Errorf("at %s in us-west-2 the call goes %s", price, by)
+		}
+	}
+}
+
+// TestCrossRegionUpstream: an upstream that is AWS, and is asked for a cross-Region profile there, lets AWS choose the Region. It
+// is a target of those calls alone that may go to all of these.
+func TestCrossRegionUpstream(t *testing.T) {
+	for name, c := range map[string]struct {
+		model string // of the call
+		as    string // the upstream calls it
+		want  string // who answers
+	}{
+		"in one Region":             {haiku, "us." + haiku, "other"},
+		"in one Region, by ARN":     {haiku, "arn:aws:bedrock:us-east-1:111122223333:inference-profile/us." + haiku, "other"},
+		"in one Region, by its own": {haiku, haiku, "aws"},
+		"in all of them":            {"us." + haiku, "us." + haiku, "aws"},
+		"in none of them":           {"us." + haiku, "eu." + haiku, "other"},
+		"one that is not known":     {"us." + haiku, "xx." + haiku, "other"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			aws, other := up("aws", []string{"us-east-1"}, answers), up("other", []string{"us-east-1"}, answers)
+			aws.Regional, aws.Models, other.Standby = true, map[string]string{haiku: c.as}, true
+			r := newRig(t, aws, other)
+			call := r.call(c.model, false)
+			call.Header = map[string][]string{}
+			if _, err := r.Do(t.Context(), call); err != nil {
+				t.Fatal(err)
+			}
+			if by := call.Header["X-Outcrop-Upstream"][0]; by != c.want {
+				t.Errorf("%s answers, want %s", by, c.want)
+			}
+		})
+	}
+}

@@ -85,7 +85,7 @@ func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
 			if !u.Regional && slices.ContainsFunc(w.candidates, func(c candidate) bool { return c.Upstream == u }) {
 				continue
 			}
-			model, ok := u.Serves(t.Region, t.ModelID)
+			model, ok := v.serves(route, u, t)
 			if !ok {
 				continue
 			}
@@ -103,6 +103,24 @@ func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
 	}
 	w.set = routing.NewSet(p, members)
 	return w
+}
+
+// serves returns u's own name of the model of t, when it serves that there for the calls of route. Where AWS itself chooses among
+// Regions, all of these have to be route's.
+func (v *Invoker) serves(route *profile.Route, u *upstream.Upstream, t profile.Target) (name string, ok bool) {
+	if name, ok = u.Serves(t.Region, t.ModelID); !ok || !u.Regional {
+		return name, ok
+	}
+	regions, crosses := v.Profiles.Crosses(name, t.Region)
+	if !crosses {
+		return name, true
+	}
+	for _, r := range regions {
+		if !slices.ContainsFunc(route.Targets, func(t profile.Target) bool { return t.Region == r }) {
+			return "", false
+		}
+	}
+	return name, len(regions) > 0
 }
 
 // named reports whether another upstream than u serves t and names its model in so many words, while u serves it as it serves

@@ -166,6 +166,13 @@ upstreams:
 			"geographies[0] (onprem): no upstream serves meta.llama3-1-8b-instruct-v1:0 in onprem-osaka-1",
 			"catalog: models: acme.chat-v1:0 has no price in its Region: its usage is shown as unrated there",
 		}},
+		"a cross-Region id": {`
+upstreams:
+  - {name: aws, provider: bedrock, regions: [us-east-1], models: {"anthropic.claude-3-haiku-20240307-v1:0": "us.anthropic.claude-3-haiku-20240307-v1:0", "meta.llama3-1-8b-instruct-v1:0": "xx.meta.llama3-1-8b-instruct-v1:0", "anthropic.claude-opus-4-6-v1": "global.anthropic.claude-opus-4-6-v1"}}
+`, []string{
+			`upstreams[0] (aws): models: "anthropic.claude-3-haiku-20240307-v1:0" is called as "us.anthropic.claude-3-haiku-20240307-v1:0", for which AWS chooses among us-east-1, us-west-2: calls that have to stay in one Region, or in some of these, do not go there`,
+			`upstreams[0] (aws): models: "meta.llama3-1-8b-instruct-v1:0" is called as "xx.meta.llama3-1-8b-instruct-v1:0", of which the catalog does not know in which Regions AWS serves it: no call goes there`,
+		}},
 		"an old price": {"catalog: {date: 2026-11-20, prices: [{model: 'meta.llama3-1-8b-instruct-v1:0', scope: region, effective: 2026-01-01, usd_per_million: {input: 1, output: 1}}]}\n", []string{
 			"catalog: prices: the price of meta.llama3-1-8b-instruct-v1:0 in scope region from 2026-01-01 no longer holds: meta.llama3-1-8b-instruct-v1:0/region/*@2026-08-06 has taken its place",
 		}},

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"outcrop/catalog"
@@ -154,6 +155,14 @@ func (c *Config) doubts(cat *catalog.Catalog) []string {
 			if id != "*" && !models[id] {
 				doubt("%s: models: the catalog has no model %q: nobody can call it%s", at, id, nearest(id, models))
 			}
+			if u.Provider != "bedrock" {
+				continue
+			}
+			if regions, crosses := crossing(cat, u, id); crosses && len(regions) == 0 {
+				doubt("%s: models: %q is called as %q, of which the catalog does not know in which Regions AWS serves it: no call goes there", at, id, u.Models[id])
+			} else if crosses && slices.ContainsFunc(regions, func(r string) bool { return cat.OnDemand(id, r) }) {
+				doubt("%s: models: %q is called as %q, for which AWS chooses among %s: calls that have to stay in one Region, or in some of these, do not go there", at, id, u.Models[id], strings.Join(regions, ", "))
+			}
 		}
 	}
 	maps.Copy(known, served)
@@ -191,6 +200,24 @@ func (c *Config) doubts(cat *catalog.Catalog) []string {
 		}
 	}
 	return doubts
+}
+
+// crossing reports whether u, which is AWS, calls the model id by the name of a cross-Region inference profile, and lists the
+// Regions where AWS may serve it.
+func crossing(cat *catalog.Catalog, u *UpstreamConfig, id string) (regions []string, crosses bool) {
+	sources := u.Regions
+	if len(sources) == 0 {
+		for _, r := range catalog.Regions() {
+			sources = append(sources, r.ID)
+		}
+	}
+	for _, from := range sources {
+		to, c := cat.Crosses(u.Models[id], from)
+		crosses = crosses || c
+		regions = append(regions, to...)
+	}
+	slices.Sort(regions)
+	return slices.Compact(regions), crosses
 }
 
 // report writes to the log what would otherwise show when somebody calls: doubtful configuration, and profiles with Regions
