@@ -307,15 +307,19 @@ func TestImpatience(t *testing.T) {
 		n     int           // answers before
 		usual time.Duration // that each took
 		wait  time.Duration
+		of    time.Duration // Silence
 		out   bool
 	}{
-		"hung":           {40, time.Second, time.Minute, true},
-		"impatient":      {40, time.Second, 9 * time.Second, false},
-		"slow as usual":  {40, 20 * time.Second, time.Minute, false},
-		"not known well": {10, time.Second, time.Minute, false},
+		"hung":           {40, time.Second, time.Minute, Defaults.Silence, true},
+		"impatient":      {40, time.Second, 9 * time.Second, Defaults.Silence, false},
+		"slow as usual":  {40, 20 * time.Second, time.Minute, Defaults.Silence, false},
+		"not known well": {10, time.Second, time.Minute, Defaults.Silence, false},
+		"more is given":  {40, time.Second, time.Minute, 4 * time.Minute, false},
+		"for ever":       {40, time.Second, time.Minute, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newField(t, 2, "default", nil)
+			f.Table.cfg.Silence = c.of
 			f.now = f.now.Add(time.Hour)
 			f.serve(0, c.n, c.usual)
 			var waiting []Attempt
