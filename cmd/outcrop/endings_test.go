@@ -312,7 +312,7 @@ func TestEndings(t *testing.T) {
 					}
 					models = map[string]string{}
 					for i := range inbounds {
-						models[inbounds[i].model] = "us.writer.palmyra-x5-v1:0"
+						models[inbounds[i].model] = "writer.palmyra-x5-v1:0"
 					}
 				}
 				t.Run(fmt.Sprintf("%s, other=%t, cut=%t", provider, other, cut), func(t *testing.T) {

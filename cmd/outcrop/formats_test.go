@@ -191,8 +191,8 @@ func startColumnsLogging(t *testing.T, log io.Writer) []*column {
 			id := inbounds[i].model
 			models[id] = id
 			if c.other {
-				if models[id] = "us.amazon.nova-pro-v1:0"; strings.HasPrefix(id, "amazon.nova") {
-					models[id] = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+				if models[id] = "amazon.nova-pro-v1:0"; strings.HasPrefix(id, "amazon.nova") {
+					models[id] = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 				}
 			}
 		}
