@@ -238,7 +238,9 @@ func TestCLIUsers(t *testing.T) {
 	if credential.ServiceName != "bedrock.amazonaws.com" || !strings.HasPrefix(credential.ServiceCredentialSecret, "ABSK") || credential.Status != "Active" {
 		t.Errorf("the credential is %+v", credential)
 	}
-	if keys := decode[struct{ AccessKeyMetadata []struct{ UserName, Status string } }](t, dir, "keys.json").AccessKeyMetadata; len(keys) != 1 || keys[0].UserName != "alice" || keys[0].Status != "Active" {
+	if keys := decode[struct {
+		AccessKeyMetadata []struct{ UserName, Status string }
+	}](t, dir, "keys.json").AccessKeyMetadata; len(keys) != 1 || keys[0].UserName != "alice" || keys[0].Status != "Active" {
 		t.Errorf("the keys are %+v", keys)
 	}
 	for file, want := range map[string]string{
