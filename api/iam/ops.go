@@ -2,6 +2,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"maps"
@@ -27,12 +28,12 @@ func New(people *iam.Directory) *wire.Service {
 		Ops: []wire.Op{
 			wire.Handle(row("CreateUser"), a.mayCreateUser, a.createUser),
 			wire.Handle(row("GetUser"), a.mayOwn, a.getUser),
-			wire.Handle(row("UpdateUser"), may[updateUserInput](a), a.updateUser),
+			wire.Handle(row("UpdateUser"), a.mayUpdateUser, a.updateUser),
 			wire.Handle(row("DeleteUser"), may[userName](a), deleteEntity[userName](a)),
 			wire.Handle(row("ListUsers"), a.mayList(iam.UserKind), a.listUsers),
 			wire.Handle(row("CreateGroup"), a.mayCreateGroup, a.createGroup),
 			wire.Handle(row("GetGroup"), may[groupPageInput](a), a.getGroup),
-			wire.Handle(row("UpdateGroup"), may[updateGroupInput](a), a.updateGroup),
+			wire.Handle(row("UpdateGroup"), a.mayUpdateGroup, a.updateGroup),
 			wire.Handle(row("DeleteGroup"), may[groupName](a), deleteEntity[groupName](a)),
 			wire.Handle(row("ListGroups"), a.mayList(iam.GroupKind), a.listGroups),
 			wire.Handle(row("AddUserToGroup"), may[memberInput](a), a.addMember),
@@ -163,6 +164,32 @@ func may[In any, P aimed[In]](a *api) wire.Access[In] {
 		kind, name := P(in).target()
 		return []iam.Access{a.entity(c, kind, name)}, nil
 	}
+}
+
+func (a *api) mayUpdateUser(c *wire.Call, in *updateUserInput) ([]iam.Access, error) {
+	return a.moved(c, iam.UserKind, in.UserName, in.NewUserName, in.NewPath), nil
+}
+
+func (a *api) mayUpdateGroup(c *wire.Call, in *updateGroupInput) ([]iam.Access, error) {
+	return a.moved(c, iam.GroupKind, in.GroupName, in.NewGroupName, in.NewPath), nil
+}
+
+// moved is the access to an entity that gets another name, another path, or both: to what it is and to what it will be. Else
+// whoever may change one user could make it any other, and what is allowed by name or path would be had by renaming.
+// Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_UpdateUser.html
+func (a *api) moved(c *wire.Call, kind iam.Kind, name, newName, newPath string) []iam.Access {
+	from, path := a.entity(c, kind, name), "/"
+	if o := a.people.Served(c.Caller.Account); o != nil {
+		if e, err := o.Entity(kind, name); err == nil {
+			name, path = e.Name, e.Path
+		}
+	}
+	to := from
+	to.Resource = "arn:aws:iam::" + c.Caller.Account + ":" + string(kind) + cmp.Or(newPath, path) + cmp.Or(newName, name)
+	if to.Resource == from.Resource {
+		return []iam.Access{from}
+	}
+	return []iam.Access{from, to}
 }
 
 func mayTag[In any, P interface {

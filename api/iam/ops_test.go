@@ -568,6 +568,19 @@ func TestAccess(t *testing.T) {
 		{"alice", "CreateServiceSpecificCredential UserName=target ServiceName=bedrock.amazonaws.com CredentialAgeDays=30", 200, nil},
 		{"alice", "DeleteUser UserName=target", 409, []string{"DeleteConflict"}}, // allowed, but not yet
 
+		// Who gets another name or path, both must be allowed for.
+		{"root", "PutUserPolicy UserName=alice PolicyName=c PolicyDocument=" + policy(`{"Effect":"Allow","Action":["iam:UpdateUser","iam:UpdateGroup"],"Resource":[
+			"arn:aws:iam::*:user/eng/*","arn:aws:iam::*:user/${aws:username}","arn:aws:iam::*:group/eng/*"]}`), 200, nil},
+		{"root", "CreateGroup GroupName=devs Path=/eng/", 200, nil},
+		{"alice", "UpdateUser UserName=target NewPath=/", 403, []string{"iam:UpdateUser on resource: arn:aws:iam::123456789012:user/target because"}},
+		{"alice", "UpdateUser UserName=target NewPath=/admin/ NewUserName=t", 403, []string{"on resource: arn:aws:iam::123456789012:user/admin/t because"}},
+		{"alice", "UpdateUser UserName=alice NewUserName=boss", 403, []string{"on resource: arn:aws:iam::123456789012:user/boss because"}},
+		{"alice", "UpdateUser UserName=bounded NewPath=/eng/", 403, []string{"on resource: arn:aws:iam::123456789012:user/bounded because"}},
+		{"alice", "UpdateUser UserName=target NewUserName=goal NewPath=/eng/web/", 200, nil},
+		{"alice", "UpdateUser UserName=GOAL NewUserName=target", 200, nil},
+		{"alice", "UpdateGroup GroupName=devs NewGroupName=admin2 NewPath=/", 403, []string{"on resource: arn:aws:iam::123456789012:group/admin2 because"}},
+		{"alice", "UpdateGroup GroupName=devs NewGroupName=dev", 200, nil},
+
 		// Nothing of one account is seen from another.
 		{"other", "GetUser UserName=target", 404, nil},
 		{"other", "ListUsers", 200, []string{"<Users></Users>"}},
