@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"regexp"
 	"slices"
 	"sort"
 	"strconv"
@@ -37,9 +38,12 @@ type naivePolicy struct {
 	Version   string
 	Statement []naiveStatement
 
-	name  string
-	trust bool
+	name     string
+	resource bool // it is a resource's own
+	trust    bool // or a role's
 }
+
+var naiveVariable = regexp.MustCompile(`\$\{[^}]*\}`)
 
 type naiveRequest struct {
 	action, resource string
@@ -110,7 +114,11 @@ func (p *naivePolicy) applies(st *naiveStatement, r *naiveRequest) (policy.Grant
 		}
 	}
 	if st.NotPrincipal != nil {
-		if naiveGrant(st.NotPrincipal, r.principal) != policy.NoGrant {
+		g := naiveGrant(st.NotPrincipal, r.principal)
+		if st.Effect == "Deny" && g == policy.ToAccount && strings.HasSuffix(r.principal.ARN, ":root") {
+			g = policy.ToCaller
+		}
+		if g == policy.ToCaller || st.Effect == "Allow" && g != policy.NoGrant {
 			return 0, false
 		}
 		grant = policy.ToCaller
@@ -131,6 +139,17 @@ func (p *naivePolicy) applies(st *naiveStatement, r *naiveRequest) (policy.Grant
 		resources, not := st.Resource, false
 		if st.NotResource != nil {
 			resources, not = st.NotResource, true
+		}
+		if !p.resource { // an ARN that is not complete stands for all that it begins
+			for _, res := range resources {
+				text := res
+				if p.Version == "2012-10-17" {
+					text = naiveVariable.ReplaceAllString(res, "")
+				}
+				if colons := strings.Count(text, ":"); colons < 5 {
+					resources = append(resources[:len(resources):len(resources)], res+strings.Repeat(":*", 5-colons))
+				}
+			}
 		}
 		found, resource := false, []rune(r.resource)
 		for _, res := range resources {
@@ -447,7 +466,7 @@ var (
 	stsPatterns    = []string{"sts:AssumeRole", "sts:*", "sts:Tag*", "STS:assumerole", "sts:?ssumeRole"}
 	naiveResources = []string{"*", "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abc", "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova", "arn:aws:s3:::bucket/alice/x", "arn:aws:s3:::bucket/日本/x", "arn:aws:s3:::bucket/*", "arn:aws:iam::111122223333:role/Admin"}
 	resPatterns    = []string{"*", "arn:aws:bedrock:*:*:application-inference-profile/*", "arn:aws:bedrock:*::foundation-model/*", "arn:aws:s3:::bucket/${aws:username}/*", "arn:aws:s3:::bucket/${aws:PrincipalTag/team, 'alice'}/?",
-		"arn:aws:s3:::bucket/${*}", "arn:aws:s3:::bucket/??/x", "arn:aws:bedrock:us-east-?:*", "arn:aws:s3:::*/${AWS:UserName}*", "arn:aws:iam::111122223333:role/*", "arn:aws:bedrock:*:application-inference-profile/abc", "arn:*:s3:::bucket*", "arn:aws:s3"}
+		"arn:aws:s3:::bucket/${*}", "arn:aws:s3:::bucket/??/x", "arn:aws:bedrock:us-east-?:*", "arn:aws:s3:::*/${AWS:UserName}*", "arn:aws:iam::111122223333:role/*", "arn:aws:bedrock:*:application-inference-profile/abc", "arn:*:s3:::bucket*", "arn:aws:s3", "arn:aws:bedrock:us-east-1", "arn:aws:s3::${aws:username}"}
 	naiveKeys  = []string{"aws:username", "aws:PrincipalTag/team", "aws:TagKeys", "aws:MultiFactorAuthPresent", "s3:max-keys", "aws:CurrentTime", "key", "aws:SourceIp", "aws:SourceArn"}
 	strValues  = []string{"", "alice", "Alice", "ALICE", "bob", "a*e", "日本", "${aws:username}", "x", "\u212Aelvin", "kelvin"}
 	strOperand = []string{"", "alice", "ALICE", "a*", "*", "?????", "a?i*", "${aws:username}", "${aws:PrincipalTag/team}", "${aws:PrincipalTag/team, 'bob'}", "a${*}e", "${key}x", "日?", "Kelvin", "b${?}b", "${$}{aws:username}"}
@@ -490,6 +509,7 @@ var (
 		nil, {},
 		{Account: "111122223333", ARN: "arn:aws:iam::111122223333:user/alice", ID: "AIDAEXAMPLEID23456789"},
 		{Account: "111122223333", ARN: "arn:aws:sts::111122223333:assumed-role/Admin/s1", Role: "arn:aws:iam::111122223333:role/Admin", ID: "AROAEXAMPLEID23456789"},
+		{Account: "111122223333", ARN: "arn:aws:iam::111122223333:root"},
 		{Account: "999999999999", ARN: "arn:aws:iam::999999999999:user/bob"},
 		{Service: "ecs.amazonaws.com"}, {Federated: "accounts.google.com"}, {CanonicalUser: "79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be"},
 	}
@@ -553,6 +573,7 @@ func (g *generator) statement(layer policy.Layer, trust bool, version string) na
 func (g *generator) policy(t *testing.T, layer policy.Layer, n int) (*naivePolicy, *policy.Policy) {
 	p := &naivePolicy{Version: pick(g, "2012-10-17", "2012-10-17", "2012-10-17", "2008-10-17"), name: layer.String() + strconv.Itoa(n)}
 	p.trust = layer == policy.Resource && g.IntN(3) == 0
+	p.resource = layer == policy.Resource && !p.trust
 	for range 1 + g.IntN(4) {
 		p.Statement = append(p.Statement, g.statement(layer, p.trust, p.Version))
 	}

@@ -614,10 +614,30 @@ func (r *reader) resourcesOf(s *statement, raw *rawStatement) {
 		}
 		s.hasVariables = s.hasVariables || p.variable
 		s.resources = append(s.resources, p)
+		if rest := r.completion(v.value); rest != "" {
+			p, _ = parsePattern(v.value+rest, r.variables) // it has been parsed without rest
+			s.resources = append(s.resources, p)
+		}
 	}
 	if len(raw.resource.values) == 0 && raw.at >= 0 {
 		r.report(noResources, raw.resource.path, raw.resource.at, "must not be an empty list")
 	}
+}
+
+// completion returns what an ARN in an identity-based policy lacks: a star for each of its six parts that is not there. As it
+// is written it counts too, since a star in it may stand for several parts.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html ("incomplete ARN")
+func (r *reader) completion(resource string) string {
+	if r.kind != permissions || strings.HasSuffix(resource, "*") { // which stands for all that follows
+		return ""
+	}
+	parts := 1
+	for found := true; ; parts++ {
+		if _, resource, found = cutColon(resource, r.variables); !found {
+			break
+		}
+	}
+	return strings.Repeat(":*", max(0, 6-parts))
 }
 
 // checkAction takes "*" and "service:Name", the name with wildcards, and "*" for every service. It returns what IAM says
@@ -649,7 +669,7 @@ func checkAction(action string) (message, detail string) {
 	return "", ""
 }
 
-// checkResource takes "*" and ARNs, which may have wildcards but in the service, and may end before their sixth part.
+// checkResource takes "*" and ARNs, which may have wildcards but in the service, and may end before their sixth part: see completion.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
 func checkResource(resource string) (message, detail string) {
 	if resource != "" && strings.Trim(resource, "*") == "" {
