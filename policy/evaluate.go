@@ -94,7 +94,7 @@ func (p *Policy) decide(r *Request, action []byte, d *Decision) {
 		grant := NoGrant
 		if s.principals != nil {
 			var ok bool
-			if grant, ok = s.principals.match(r.Principal); !ok || s.effect == Allow && d.Effect == Allow && grant <= d.Grant {
+			if grant, ok = s.principals.match(r.Principal, s.effect); !ok || s.effect == Allow && d.Effect == Allow && grant <= d.Grant {
 				continue
 			}
 		}

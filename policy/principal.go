@@ -14,15 +14,21 @@ type principals struct {
 	canonical []string
 }
 
-// match reports whether the element is about who, and if so what a statement with it gives. A NotPrincipal is about
-// everyone but those it names; whoever belongs to an account or a role that it names is named.
-// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html
-func (p *principals) match(who *Principal) (Grant, bool) {
+// match reports whether the element is about who, and if so what a statement of that effect with it gives. A NotPrincipal is
+// about everyone but those it names. From a Deny it takes out only whom it names themselves: of an account or a role that is
+// named, users and sessions are denied that are not. An Allow leaves out these too.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_notprincipal.html ("all principals
+// except the user named Bob", of whom the account is named too)
+func (p *principals) match(who *Principal, effect Effect) (Grant, bool) {
 	grant := p.named(who)
-	if p.not {
-		return ToCaller, grant == NoGrant
+	switch {
+	case !p.not:
+		return grant, grant != NoGrant
+	case effect == ExplicitDeny:
+		root := grant == ToAccount && who.ARN == "arn:aws:iam::"+who.Account+":root"
+		return ToCaller, grant != ToCaller && !root
 	}
-	return grant, grant != NoGrant
+	return ToCaller, grant == NoGrant
 }
 
 // named returns the strongest way in which p names who, NoGrant for none.
