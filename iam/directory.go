@@ -39,7 +39,9 @@ type Directory struct {
 	storedUses map[string]KeyUse // as they were when the store was opened
 	usesSaved  time.Time         // see SaveUses
 
-	current atomic.Pointer[snapshot]
+	current  atomic.Pointer[snapshot]
+	changing sync.Mutex // see apply
+
 	loading sync.Mutex // one load at a time, so that an older state never replaces a newer one
 
 	recheck struct {

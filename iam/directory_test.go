@@ -3,6 +3,7 @@ package iam_test
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -305,6 +306,19 @@ func TestConcurrentChanges(t *testing.T) {
 }
 
 // A policy that this version cannot read leaves its user with none, not with the rest.
+// Changes of one process never find one another in the way, however many there are at a time.
+func TestManyChanges(t *testing.T) {
+	d := open(t, nil)
+	must(t, d.EnsureRoot(t.Context(), account, "", ""))
+	var wg sync.WaitGroup
+	errs := make([]error, 64)
+	for i := range errs {
+		wg.Go(func() { _, errs[i] = d.CreateUser(t.Context(), account, fmt.Sprint("u", i)) })
+	}
+	wg.Wait()
+	must(t, errors.Join(errs...))
+}
+
 func TestUnreadablePolicy(t *testing.T) {
 	d := open(t, nil)
 	ctx := t.Context()

@@ -31,8 +31,8 @@ type Credentials struct {
 // change decides on what an account has now and applies what decide returns, again when another process was faster. It then
 // serves the new state.
 func (d *Directory) change(ctx context.Context, account string, decide func(*Roster) (Changes, error)) error {
-	return d.apply(ctx, func(st *State) (Changes, error) {
-		o := st.rosters()[account]
+	return d.apply(ctx, func(s *snapshot) (Changes, error) {
+		o := s.rosters[account]
 		if o == nil {
 			return Changes{}, noAccount(account)
 		}
@@ -44,20 +44,26 @@ func noAccount(id string) error {
 	return fault.New(fault.NotFound, "The account %s cannot be found.", id)
 }
 
-// apply is change of any account, and of none.
-func (d *Directory) apply(ctx context.Context, decide func(*State) (Changes, error)) error {
+// apply is change of any account, and of none. Changes of one process wait for each other, so that only another process can
+// make one stale.
+func (d *Directory) apply(ctx context.Context, decide func(*snapshot) (Changes, error)) error {
+	d.changing.Lock()
+	defer d.changing.Unlock()
 	for range 16 {
-		st, err := d.store.Principals(ctx)
-		if err != nil {
-			return fmt.Errorf("load principals: %w", err)
+		if err := context.Cause(ctx); err != nil { // nobody waits for it any more
+			return err
 		}
-		c, err := decide(st)
+		s, err := d.read(ctx)
 		if err != nil {
 			return err
 		}
-		err = d.store.ChangePrincipals(ctx, st.Revision, c)
+		c, err := decide(s)
+		if err != nil {
+			return err
+		}
+		err = d.store.ChangePrincipals(ctx, s.state.Revision, c)
 		if err == nil {
-			return d.Refresh(ctx)
+			return d.Refresh(context.WithoutCancel(ctx)) // it counts from now on, whether its caller has gone or not
 		}
 		if !errors.Is(err, ErrStale) {
 			return fmt.Errorf("change principals: %w", err)
@@ -66,12 +72,12 @@ func (d *Directory) apply(ctx context.Context, decide func(*State) (Changes, err
 	return fault.New(fault.Stale, "The request was rejected because multiple requests to change this object were submitted simultaneously. Wait a few minutes and submit your request again.")
 }
 
-// read returns the state as it is now.
-func (d *Directory) read(ctx context.Context) (*State, error) {
+// read returns what there is now.
+func (d *Directory) read(ctx context.Context) (*snapshot, error) {
 	if err := d.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	return d.current.Load().state, nil
+	return d.current.Load(), nil
 }
 
 // Roster returns what an account has as it is now.
@@ -101,15 +107,16 @@ func (d *Directory) EnsureRoot(ctx context.Context, account, id, secret string) 
 			return err
 		}
 	}
-	st, err := d.read(ctx)
+	s, err := d.read(ctx)
 	if err != nil {
 		return err
 	}
-	if done, err := d.hasRoot(st, account, id, secret); err != nil || done {
+	if done, err := d.hasRoot(s.state, account, id, secret); err != nil || done {
 		return err
 	}
-	return d.apply(ctx, func(st *State) (Changes, error) {
+	return d.apply(ctx, func(s *snapshot) (Changes, error) {
 		var c Changes
+		st := s.state
 		if done, err := d.hasRoot(st, account, id, secret); err != nil || done {
 			return c, err
 		}
@@ -193,11 +200,11 @@ func (d *Directory) RootCredentials(ctx context.Context, account string) (id, se
 
 // Accounts lists the accounts of the installation.
 func (d *Directory) Accounts(ctx context.Context) ([]Account, error) {
-	st, err := d.read(ctx)
+	s, err := d.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return st.Accounts, nil
+	return s.state.Accounts, nil
 }
 
 // owner finds the user that a key is, or is to be, of: "" is the account's root, which is nil.
