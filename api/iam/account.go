@@ -8,6 +8,9 @@ import (
 	"outcrop/wire"
 )
 
+// maxDetails is how many bytes of documents a page of details has before it ends: as AWS says of MaxItems, fewer may come.
+const maxDetails = 2 << 20
+
 // details lists everything that the account has, in the order of the filters, page by page.
 func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*detailsOutput, error) {
 	o, err := a.people.Roster(ctx, c.Caller.Account)
@@ -16,14 +19,19 @@ func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*det
 	}
 	wants := func(filter string) bool { return in.Filter == nil || slices.Contains(in.Filter, filter) }
 	type item struct {
-		key string
-		add func(*detailsOutput)
+		key  string
+		size int // of its documents
+		add  func(*detailsOutput)
 	}
 	var items []item
 	entities := func(n, filter string, kind iam.Kind, add func(*detailsOutput, *iam.Entity)) {
 		if wants(filter) {
 			for _, e := range o.Entities(kind, "/") {
-				items = append(items, item{n + e.Name, func(out *detailsOutput) { add(out, e) }})
+				size := len(e.Trust)
+				for _, p := range o.Inline(e) {
+					size += len(p.Document)
+				}
+				items = append(items, item{n + e.Name, size, func(out *detailsOutput) { add(out, e) }})
 			}
 		}
 	}
@@ -44,7 +52,11 @@ func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*det
 		})
 	})
 	for _, m := range o.Policies(wants("LocalManagedPolicy"), wants("AWSManagedPolicy")) {
-		items = append(items, item{"4" + m.ARN(), func(out *detailsOutput) {
+		size := 0
+		for _, v := range o.Versions(m) {
+			size += len(v.Document)
+		}
+		items = append(items, item{"4" + m.ARN(), size, func(out *detailsOutput) {
 			p := policyOut(o, m)
 			out.Policies = append(out.Policies, ManagedPolicyDetail{
 				PolicyName: p.PolicyName, PolicyID: p.PolicyID, ARN: p.ARN, Path: p.Path, DefaultVersionID: p.DefaultVersionID, AttachmentCount: p.AttachmentCount,
@@ -59,7 +71,12 @@ func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*det
 	}
 	items, p, err := page(items, func(i item) string { return i.key }, &in.paging)
 	out := &detailsOutput{paged: p}
-	for _, i := range items {
+	size := 0
+	for n, i := range items {
+		if size += i.size; n > 0 && size > maxDetails {
+			out.paged = more(items[n-1].key)
+			break
+		}
 		i.add(out)
 	}
 	return out, err

@@ -178,7 +178,7 @@ func (a *api) listCredentials(ctx context.Context, c *wire.Call, in *listCredent
 			all = append(all, a.credentialOut(u.Name, &k, c.Start))
 		}
 	}
-	all, p, err := page(all, func(m CredentialMetadata) string { return m.UserName + "/" + m.ServiceSpecificCredentialID }, &in.paging)
+	all, p, err := page(all, func(m CredentialMetadata) string { return m.UserName + " " + m.ServiceSpecificCredentialID }, &in.paging) // no name has a space, or less
 	return &listCredentialsOutput{p, all}, err
 }
 

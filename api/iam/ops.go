@@ -4,6 +4,7 @@ package iam
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"maps"
 	"slices"
@@ -386,11 +387,15 @@ func (a *api) mayListCredentials(c *wire.Call, in *listCredentialsInput) ([]iam.
 // page cuts what a caller asks for out of items, which are in the order of their keys: those behind the marker, at most so many.
 func page[T any](items []T, key func(T) string, p *paging) ([]T, paged, error) {
 	if p.Marker != "" {
-		last, err := base64.RawURLEncoding.DecodeString(p.Marker)
+		b, err := base64.RawURLEncoding.DecodeString(p.Marker)
 		if err != nil {
 			return nil, paged{}, fault.New(fault.Validation, "Invalid Marker.")
 		}
-		from := slices.IndexFunc(items, func(v T) bool { return key(v) > string(last) })
+		last := string(b)
+		from := slices.IndexFunc(items, func(v T) bool { return mark(key(v)) == last }) + 1
+		if from == 0 { // it has been deleted since
+			from = slices.IndexFunc(items, func(v T) bool { return key(v) > last })
+		}
 		if from < 0 {
 			from = len(items)
 		}
@@ -400,8 +405,22 @@ func page[T any](items []T, key func(T) string, p *paging) ([]T, paged, error) {
 	if len(items) <= most {
 		return items, paged{}, nil
 	}
-	items = items[:most]
-	return items, paged{IsTruncated: true, Marker: base64.RawURLEncoding.EncodeToString([]byte(key(items[most-1])))}, nil
+	return items[:most], more(key(items[most-1])), nil
+}
+
+// more says that a page ends with the item of that key, and that others follow.
+func more(key string) paged {
+	return paged{IsTruncated: true, Marker: base64.RawURLEncoding.EncodeToString([]byte(mark(key)))}
+}
+
+// mark is a key as a marker tells it. A caller can send no more than 320 characters back, so the end of a long key is its hash.
+func mark(key string) string {
+	const most = 320 / 4 * 3
+	if len(key) <= most {
+		return key
+	}
+	sum := sha256.Sum256([]byte(key))
+	return key[:most-len(sum)] + string(sum[:])
 }
 
 // most is how many items a page has: a hundred where the caller does not say.

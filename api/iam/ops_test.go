@@ -218,6 +218,79 @@ func TestUsersAndGroups(t *testing.T) {
 	})
 }
 
+// Every list comes whole in pages of one, whatever names and paths there are: a marker is taken back as it was given.
+func TestPages(t *testing.T) {
+	r := newRig(t)
+	for _, name := range []string{"a", "a,x", "a-x", "a.x", "ab"} {
+		r.must("root", "CreateUser UserName="+name)
+		r.must("root", "CreateServiceSpecificCredential ServiceName=bedrock.amazonaws.com UserName="+name)
+		r.must("root", "CreateServiceSpecificCredential ServiceName=bedrock.amazonaws.com UserName="+name)
+	}
+	for _, name := range []string{"p1", "p2", "p3"} {
+		r.must("root", "CreatePolicy PolicyDocument=$ALLOW Path=/"+strings.Repeat("a", 510)+"/ PolicyName="+name)
+	}
+	for line, want := range map[string]int{
+		"ListServiceSpecificCredentials AllUsers=true": 10,
+		"ListPolicies Scope=Local":                     3,
+		"GetAccountAuthorizationDetails":               5 + 3 + 5,
+	} {
+		got, marker := 0, ""
+		for got <= want {
+			f := form(line + " MaxItems=1")
+			if marker != "" {
+				f.Set("Marker", marker)
+			}
+			status, body := r.send("root", f)
+			if status != 200 {
+				t.Fatalf("%s, after %d: %s", line, got, body)
+			}
+			got++
+			m := regexp.MustCompile(`<Marker>(\S+)</Marker>`).FindStringSubmatch(body)
+			if m == nil {
+				break
+			}
+			marker = m[1]
+		}
+		if got != want {
+			t.Errorf("%s: %d pages of one, want %d", line, got, want)
+		}
+	}
+}
+
+// A page of everything ends where its documents are too long, and the next one goes on.
+func TestDetailsBounded(t *testing.T) {
+	r := newRig(t)
+	document := allow + strings.Repeat(" ", 131072-len(allow))
+	const policies = 40
+	for i := range policies {
+		f := form("CreatePolicy PolicyName=p" + strconv.Itoa(i))
+		f.Set("PolicyDocument", document)
+		if status, body := r.send("root", f); status != 200 {
+			t.Fatal(body)
+		}
+	}
+	got, marker := 0, ""
+	for pages := 1; ; pages++ {
+		f := form("GetAccountAuthorizationDetails Filter.member.1=LocalManagedPolicy MaxItems=1000")
+		if marker != "" {
+			f.Set("Marker", marker)
+		}
+		_, body := r.send("root", f)
+		if len(body) > 8<<20 {
+			t.Fatalf("page %d has %d bytes", pages, len(body))
+		}
+		got += strings.Count(body, "<PolicyName>")
+		m := regexp.MustCompile(`<Marker>(\S+)</Marker>`).FindStringSubmatch(body)
+		if m == nil {
+			break
+		}
+		marker = m[1]
+	}
+	if got != policies {
+		t.Errorf("%d policies, want %d", got, policies)
+	}
+}
+
 func TestRoles(t *testing.T) {
 	r := newRig(t)
 	r.run([]step{
