@@ -65,9 +65,27 @@ func (e *Entity) PrincipalContext() policy.Context {
 type Simulation struct {
 	set     policy.Set
 	sources []PolicySource // by the place of a policy among all, which is its name in set
-	keys    []string
+	missing []string
 	caller  *policy.Principal
-	context policy.Context
+	keys    simulatedKeys
+}
+
+// simulatedKeys is the context of a Simulation, by the keys' names in lower case: unlike a policy.Context it is not searched
+// for each condition.
+type simulatedKeys map[string]simulatedKey
+
+type simulatedKey struct {
+	name   string
+	values []string
+}
+
+// Lookup implements policy.Keys.
+func (k simulatedKeys) Lookup(key string) (name string, values []string) {
+	found, ok := k[key]
+	if !ok {
+		found = k[strings.ToLower(key)]
+	}
+	return found.name, found.values
 }
 
 // SimulationConfig is what a Simulation is made of.
@@ -76,12 +94,15 @@ type SimulationConfig struct {
 	Boundary []PolicySource // none: no boundary
 	Resource *PolicySource  // of the resource: a policy that names principals; it needs a Caller
 	Caller   string         // the ARN of who asks, for Resource
-	Context  policy.Context
+	Context  policy.Context // no two keys differ in case only
 }
 
 // NewSimulation reads the policies. One that cannot be read is a fault.InvalidInput that names it.
 func NewSimulation(c SimulationConfig) (*Simulation, error) {
-	s := &Simulation{context: c.Context}
+	s := &Simulation{keys: make(simulatedKeys, len(c.Context))}
+	for name, values := range c.Context {
+		s.keys[strings.ToLower(name)] = simulatedKey{name, values}
+	}
 	read := func(src PolicySource, parse func(string, []byte) (*policy.Policy, error)) (*policy.Policy, error) {
 		p, err := parse(strconv.Itoa(len(s.sources)), []byte(src.Document))
 		if err != nil {
@@ -120,9 +141,12 @@ func NewSimulation(c SimulationConfig) (*Simulation, error) {
 		s.set.Resource = []*policy.Policy{p}
 	}
 	for _, src := range s.sources {
-		s.keys = append(s.keys, documentKeys(src.Document)...)
+		s.missing = append(s.missing, documentKeys(src.Document)...)
 	}
-	s.keys = distinct(s.keys)
+	s.missing = slices.DeleteFunc(distinct(s.missing), func(k string) bool {
+		_, ok := s.keys[strings.ToLower(k)]
+		return ok
+	})
 	return s, nil
 }
 
@@ -143,20 +167,26 @@ type Matched struct {
 // Position is a place in a document.
 type Position struct{ Line, Column int }
 
+// Questions returns how many questions may be put at a time: policies may be long, and many, and so may the list of the keys
+// that are missing, which comes with each answer.
+func (s *Simulation) Questions() int {
+	const most = 8 << 20 // bytes of documents that are gone through
+	size := 1
+	for _, src := range s.sources {
+		size += len(src.Document)
+	}
+	return max(1, most/size)
+}
+
 // Decide says whether action may be done on resource, an ARN or "*".
 func (s *Simulation) Decide(action, resource string) Simulated {
-	r := policy.Request{Action: action, Resource: resource, Context: s.context, Principal: s.caller}
+	r := policy.Request{Action: action, Resource: resource, Keys: s.keys, Principal: s.caller}
 	d := s.set.Decide(&r)
-	out := Simulated{Effect: d.Effect}
+	out := Simulated{Effect: d.Effect, Missing: s.missing}
 	if i, err := strconv.Atoi(d.Policy); err == nil && d.Statement >= 0 {
 		src := &s.sources[i]
 		start, end := statementAt(src.Document, d.Statement)
 		out.Matched = &Matched{src.Name, positionAt(src.Document, start), positionAt(src.Document, end)}
-	}
-	for _, k := range s.keys {
-		if !has(s.context, k) {
-			out.Missing = append(out.Missing, k)
-		}
 	}
 	if len(s.set.Boundary) > 0 {
 		boundary := policy.Set{Identity: s.set.Boundary}
@@ -164,16 +194,6 @@ func (s *Simulation) Decide(action, resource string) Simulated {
 		out.Bounded = &allows
 	}
 	return out
-}
-
-// has reports whether a context has a key, whatever its case.
-func has(with policy.Context, key string) bool {
-	for k := range with {
-		if strings.EqualFold(k, key) {
-			return true
-		}
-	}
-	return false
 }
 
 // statementAt finds the statement with that index in a document that package policy has read: from behind what stands before it,

@@ -3,6 +3,7 @@ package iam_test
 import (
 	"bytes"
 	"encoding/xml"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -721,6 +722,38 @@ func TestSimulate(t *testing.T) {
 	check(page, "<EvalActionName>a:b<", "!a:c", "<IsTruncated>true</IsTruncated>")
 	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", allow, "ActionNames.member.1", "a:a", "ActionNames.member.2", "a:b", "ActionNames.member.3", "a:c", "Marker", match(t, page, "<Marker>(.*)</Marker>")),
 		"<EvalActionName>a:c<", "!a:b", "<IsTruncated>false</IsTruncated>")
+	// Of a name that is given twice the last counts, whatever its case.
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", one, "ActionNames.member.1", "dynamodb:CreateBackup",
+		"ContextEntries.member.1.ContextKeyName", "aws:CurrentTime", "ContextEntries.member.1.ContextKeyValues.member.1", "2019-04-25T11:00:00Z",
+		"ContextEntries.member.2.ContextKeyName", "AWS:CURRENTTIME", "ContextEntries.member.2.ContextKeyValues.member.1", "2009-04-25T11:00:00Z"),
+		decided("dynamodb:CreateBackup", "implicitDeny"), "<MissingContextValues></MissingContextValues>")
+	// Long documents are asked less at a time; the pages have all answers.
+	many := url.Values{"Action": {"SimulateCustomPolicy"}, "MaxItems": {"1000"}}
+	var keys []string
+	for i := range 5000 {
+		keys = append(keys, fmt.Sprintf(`"k:%d":"v"`, i))
+	}
+	for i := range 4 {
+		many.Set(fmt.Sprint("PolicyInputList.member.", i+1), `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{`+strings.Join(keys, ",")+`}}}}`)
+	}
+	for i := range 100 {
+		many.Set(fmt.Sprint("ActionNames.member.", i+1), fmt.Sprint("a:b", i))
+	}
+	answers := 0
+	for {
+		status, body := r.send("root", many)
+		if status != 200 || len(body) > 8<<20 {
+			t.Fatalf("%d, %d bytes", status, len(body))
+		}
+		answers += strings.Count(body, "<EvalActionName>")
+		if !strings.Contains(body, "<IsTruncated>true<") {
+			break
+		}
+		many.Set("Marker", match(t, body, "<Marker>(.*)</Marker>"))
+	}
+	if answers != 100 {
+		t.Errorf("%d answers to 100 questions", answers)
+	}
 	check(ask("root", "GetContextKeysForCustomPolicy", "PolicyInputList.member.1", one, "PolicyInputList.member.2", lines),
 		"<ContextKeyNames><member>aws:CurrentTime</member><member>aws:PrincipalTag/team</member><member>aws:username</member></ContextKeyNames>")
 

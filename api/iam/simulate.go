@@ -2,7 +2,6 @@ package iam
 
 import (
 	"context"
-	"maps"
 	"strconv"
 	"strings"
 
@@ -64,9 +63,14 @@ func (a *api) source(ctx context.Context, c *wire.Call, arn string) (*iam.Roster
 
 // run decides each action on each resource, of the page that is asked for.
 func (in *simulateInput) run(identity, boundary []iam.PolicySource, with policy.Context) (*simulateOutput, error) {
+	names := make(map[string]string, len(with)+len(in.ContextEntries)) // by themselves in lower case
+	for k := range with {
+		names[strings.ToLower(k)] = k
+	}
 	for _, e := range in.ContextEntries {
-		maps.DeleteFunc(with, func(k string, _ []string) bool { return strings.EqualFold(k, e.Name) })
-		with[e.Name] = e.Values
+		lower := strings.ToLower(e.Name)
+		delete(with, names[lower])
+		names[lower], with[e.Name] = e.Name, e.Values
 	}
 	cfg := iam.SimulationConfig{Identity: identity, Boundary: boundary, Caller: in.CallerARN, Context: with}
 	if in.Boundary != nil {
@@ -95,7 +99,7 @@ func (in *simulateInput) run(identity, boundary []iam.PolicySource, with policy.
 			return nil, fault.New(fault.Validation, "Invalid Marker.")
 		}
 	}
-	to := min(from+in.most(), total)
+	to := min(from+min(in.most(), s.Questions()), total)
 	p := paged{}
 	if to < total {
 		p = paged{IsTruncated: true, Marker: strconv.Itoa(to)}
