@@ -47,9 +47,32 @@ func Open(ctx context.Context, path string) (*Store, error) {
 		return nil, err
 	}
 	return open(ctx, path, "journal_mode(WAL)", func(s *Store, p *goose.Provider) error {
+		// A server that knows less than the tables hold would write what they do not mean.
+		if have, want, err := s.versions(ctx, p); err != nil {
+			return err
+		} else if have > want {
+			return newer(have, want)
+		}
 		_, err := p.Up(ctx)
 		return err
 	})
+}
+
+// versions returns which version of the schema the database has, 0 for none, and which is this program's.
+func (s *Store) versions(ctx context.Context, p *goose.Provider) (have, want int64, err error) {
+	for _, source := range p.ListSources() {
+		want = max(want, source.Version)
+	}
+	var tables int
+	if err := s.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE name = $1`, goose.DefaultTablename).Scan(&tables); err != nil || tables == 0 {
+		return 0, want, err
+	}
+	err = s.read.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+goose.DefaultTablename).Scan(&have)
+	return have, want, err
+}
+
+func newer(have, want int64) error {
+	return fmt.Errorf("a newer version of the program made it: schema version %d, this program's is %d", have, want)
 }
 
 // OpenExisting opens a database that Open has made, beside the process that did. It changes nothing: a schema of another
@@ -62,25 +85,17 @@ func OpenExisting(ctx context.Context, path string) (*Store, error) {
 		return nil, fmt.Errorf("open %s: %w", path, ErrNotReady)
 	}
 	return open(ctx, path, "", func(s *Store, p *goose.Provider) error {
-		var have, want int64
-		for _, source := range p.ListSources() {
-			want = max(want, source.Version)
-		}
-		var tables int
-		if err := s.read.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_schema WHERE name = $1`, goose.DefaultTablename).Scan(&tables); err != nil {
-			return err
-		}
-		if tables == 0 {
-			return ErrNotReady
-		}
-		if err := s.read.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+goose.DefaultTablename).Scan(&have); err != nil {
+		have, want, err := s.versions(ctx, p)
+		if err != nil {
 			return err
 		}
 		switch {
+		case have == 0:
+			return ErrNotReady
 		case have < want:
 			return fmt.Errorf("schema version %d, this program's is %d: %w", have, want, ErrNotReady)
 		case have > want:
-			return fmt.Errorf("a newer version of the program made it: schema version %d, this program's is %d", have, want)
+			return newer(have, want)
 		}
 		return nil
 	})

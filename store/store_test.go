@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"outcrop/store"
@@ -79,6 +80,9 @@ func TestOpenExisting(t *testing.T) {
 
 	exec("INSERT INTO goose_db_version (version_id, is_applied) VALUES (1000000, 1)")
 	refused("newer", true)
+	if s, err := store.Open(t.Context(), path); err == nil || !strings.Contains(err.Error(), "a newer version of the program made it") {
+		t.Errorf("a server opened what a newer one has made: %v, %v", s, err)
+	}
 	exec("DELETE FROM goose_db_version WHERE version_id > 1")
 	refused("older", false)
 }
