@@ -11,12 +11,13 @@ import (
 // EachReference calls f with each member of body, a request in any vendor's JSON, whose name stands for something that the
 // vendor fetches or has stored, and stops at f's first error. The members of what a tool takes, is called with or answers
 // are the tool's, and so is metadata the caller's: what they are named means nothing. prefix is what the names begin with:
-// a body without it is not read, unless a name may be hidden in escapes. One that has it and is no JSON is refused.
+// a body without it is not read, unless a name may be hidden in escapes or in UTF-16 or UTF-32, which some vendors may read.
+// One that has it and is no JSON is refused, and so is one in these.
 //
 // What is fetched so is fetched with this server's credentials, whoever asks: so a provider refuses it unless its
 // configuration says that all who may call may have it.
 func EachReference(body []byte, prefix string, is func(name string) bool, f func(name string, v jsontext.Value) error) error {
-	if !bytes.Contains(body, []byte(prefix)) && !bytes.Contains(body, []byte(`\u00`)) {
+	if !bytes.Contains(body, []byte(prefix)) && !bytes.Contains(body, []byte(`\u00`)) && !wide(body) {
 		return nil
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
@@ -53,6 +54,13 @@ func EachReference(body []byte, prefix string, is func(name string) bool, f func
 			return nil
 		}
 	}
+}
+
+// wide reports whether body may be JSON in UTF-16 or UTF-32: its first character or the mark before it has a byte of zeros, or
+// it begins with UTF-16's mark. Source: https://www.rfc-editor.org/rfc/rfc4627#section-3
+func wide(body []byte) bool {
+	head := body[:min(4, len(body))]
+	return bytes.IndexByte(head, 0) >= 0 || bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff"))
 }
 
 func malformed(err error) error {

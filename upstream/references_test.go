@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"encoding/binary"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"outcrop/fault"
 )
@@ -32,6 +34,25 @@ func TestStored(t *testing.T) {
 		}
 		if member != "" && member != "malformed" && !strings.Contains(fault.From(err).Message, "gpu-a") {
 			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// What is hidden in an encoding that JSON had before it was UTF-8 alone (RFC 4627) is not let through unread.
+func TestStoredWide(t *testing.T) {
+	const body = `{"file_id":"f"}`
+	units := utf16.Encode([]rune(body))
+	for _, order := range []binary.AppendByteOrder{binary.LittleEndian, binary.BigEndian} {
+		for _, mark := range []string{"", "\ufeff"} {
+			var narrow, broad []byte
+			for _, u := range append(utf16.Encode([]rune(mark)), units...) {
+				narrow, broad = order.AppendUint16(narrow, u), order.AppendUint32(broad, uint32(u))
+			}
+			for _, body := range [][]byte{narrow, broad} {
+				if err := Stored(body, "gpu-a"); !fault.Is(err, fault.Validation) {
+					t.Errorf("% x: %v", body, err)
+				}
+			}
 		}
 	}
 }
