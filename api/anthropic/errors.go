@@ -39,9 +39,12 @@ func exception(k fault.Kind) (wire.Exception, bool) {
 	return e, ok
 }
 
+// asWritten gives what is refused of a translated request the name by which its caller knows it.
+var asWritten = strings.NewReplacer("additionalModelRequestFields.", "", "guardrailConfig", "the header X-Amzn-Bedrock-GuardrailIdentifier")
+
 // appendError appends the API's envelope, which is also the data of the event that ends a broken stream.
 func appendError(dst []byte, f *wire.Failure) []byte {
-	message := strings.ReplaceAll(f.Message, "additionalModelRequestFields.", "") // which are members of the body here
+	message := asWritten.Replace(f.Message)
 	if f.Kind == fault.MissingToken {
 		message = "x-api-key header is required"
 	}

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"iter"
+	"maps"
 	"regexp"
 	"strings"
 
@@ -56,11 +57,15 @@ type service struct {
 	catalog  *catalog.Catalog
 }
 
-// input is a body and the headers that change what it means. The version that the header anthropic-version names says
-// nothing: there is one format.
+// input is a body and the headers that change what it means: those of the API, and those by which Bedrock has a guardrail
+// look at a call, which clients send along with it. The version that the header anthropic-version names says nothing: there
+// is one format.
 type input struct {
-	Betas string `json:"-" header:"Anthropic-Beta"` // names with commas between them
-	Body  []byte `json:"-" payload:"blob"`
+	Betas               string `json:"-" header:"Anthropic-Beta"` // names with commas between them
+	GuardrailIdentifier string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
+	GuardrailVersion    string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
+	Trace               string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
+	Body                []byte `json:"-" payload:"blob"`
 }
 
 func (in *input) betas() []string {
@@ -84,16 +89,27 @@ func (in *input) call(c *wire.Call, m *dialect.Messages, unread error) (*invoke.
 	}
 	ic := &invoke.Call{
 		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: m.Model, Stream: m.Stream, Header: c.Header,
-		Native: &upstream.Native{Format: "anthropic", Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
+		Guardrail: converse.Guardrail{Identifier: in.GuardrailIdentifier, Version: in.GuardrailVersion, Trace: strings.ToLower(in.Trace)},
+		Native:    &upstream.Native{Format: "anthropic", Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
 	}
 	if in.Betas != "" {
 		ic.Native.Header = map[string]string{"Anthropic-Beta": in.Betas}
+	}
+	guardrail := ic.Guardrail.Raw()
+	if guardrail != nil { // a server of this API knows of none, and would pass it over
+		if ic.Native.Header == nil {
+			ic.Native.Header = make(map[string]string, 3)
+		}
+		maps.Copy(ic.Native.Header, map[string]string{
+			"X-Amzn-Bedrock-Guardrailidentifier": in.GuardrailIdentifier, "X-Amzn-Bedrock-Guardrailversion": in.GuardrailVersion, "X-Amzn-Bedrock-Trace": in.Trace,
+		})
 	}
 	if unread == nil {
 		unread = m.Check()
 	}
 	if ic.Unread = unread; unread == nil {
 		ic.Body = m.Request
+		ic.Body.GuardrailConfig = guardrail
 	}
 	return ic, nil
 }
@@ -133,6 +149,7 @@ type counted struct {
 }
 
 func (s *service) countTokens(ctx context.Context, c *wire.Call, in *input) (*counted, error) {
+	in.GuardrailIdentifier, in.GuardrailVersion = "", "" // none looks at what is only counted
 	m, err := dialect.ParseCountTokens(in.Body, in.betas())
 	ic, err := in.call(c, m, err)
 	if err != nil {

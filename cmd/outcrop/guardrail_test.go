@@ -8,8 +8,8 @@ import (
 )
 
 // The policies of "Enforce the use of specific guardrails in model inference requests" in the user guide let through what
-// has that guardrail in that version, whatever the door, and nothing else. Behind OpenAI's door the guardrail is a header,
-// as AWS has it there, and never passed over.
+// has that guardrail in that version, whatever the door, and nothing else. Behind the doors of other vendors' APIs the guardrail
+// is a header, as AWS has it at OpenAI's, and never passed over.
 // Source: https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-permissions-id.html
 func TestEnforcedGuardrail(t *testing.T) {
 	const (
@@ -18,15 +18,18 @@ func TestEnforcedGuardrail(t *testing.T) {
 		policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["bedrock:InvokeModel","bedrock:InvokeModelWithResponseStream"],` +
 			`"Resource":["arn:aws:bedrock:us-east-1::foundation-model/*"],"Condition":{"StringNotEquals":{"bedrock:GuardrailIdentifier":"`
 		invoke, stream, converse, chat = "/model/" + model + "/invoke", "/model/" + model + "/converse-stream", "/model/" + model + "/converse", "/openai/v1/chat/completions"
+		messages                       = "/anthropic/v1/messages"
 		asked, user                    = `"messages":[{"role":"user","content":[{"text":"hi"}]}]`, `"messages":[{"role":"user","content":"hi"}]`
 		message                        = `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,` + user + `}`
 		named                          = `{"model":"` + model + `",` + user + `}`
+		asks                           = `{"model":"` + model + `","max_tokens":9,` + user + `}`
 	)
 	v := startVendor(t)
 	v.answers(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		if strings.HasSuffix(r.URL.Path, "/invoke") {
-			io.WriteString(w, `{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"hi"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}`)
+			io.WriteString(w, `{"id":"msg_1","type":"message","role":"assistant","content":[{"type":"text","text":"`+
+				r.Header.Get("X-Amzn-Bedrock-GuardrailIdentifier")+`:`+r.Header.Get("X-Amzn-Bedrock-GuardrailVersion")+`"}],"stop_reason":"end_turn","usage":{"input_tokens":3,"output_tokens":2}}`)
 			return
 		}
 		io.WriteString(w, `{"output":{"message":{"role":"assistant","content":[{"text":"hi"}]}},"stopReason":"end_turn","usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5},"metrics":{"latencyMs":1}}`)
@@ -56,6 +59,10 @@ func TestEnforcedGuardrail(t *testing.T) {
 		{"OpenAI's door, another", arn + "abc:1", chat, named, "abd", "1", 403},
 		{"OpenAI's door, none", arn + "abc:1", chat, named, "", "", 403},
 		{"OpenAI's door, no such header", arn + "abc:1", chat, named, "a b", "1", 400},
+		{"Anthropic's door", arn + "abc:1", messages, asks, "abc", "1", 200},
+		{"Anthropic's door, another", arn + "abc:1", messages, asks, "abd", "1", 403},
+		{"Anthropic's door, none", arn + "abc:1", messages, asks, "", "", 403},
+		{"Anthropic's door, no such header", arn + "abc:1", messages, asks, "a b", "1", 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := g.people.PutUserPolicy(t.Context(), gatewayAccount, "alice", "guardrail", []byte(policy+c.required+`"}}}]}`)); err != nil {
@@ -76,8 +83,12 @@ func TestEnforcedGuardrail(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer resp.Body.Close()
-			if b, _ := io.ReadAll(resp.Body); resp.StatusCode != c.status {
+			b, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != c.status {
 				t.Fatalf("%d %s", resp.StatusCode, b)
+			}
+			if c.status == 200 && (c.path == invoke || c.path == messages) && !strings.Contains(string(b), `"`+c.id+`:`+c.version+`"`) {
+				t.Errorf("Bedrock was asked with another guardrail: %s", b)
 			}
 			if _, sent := v.last(); c.status == 200 && c.path == chat && !strings.Contains(string(sent), `"guardrailConfig":{"guardrailIdentifier":"abc","guardrailVersion":"1"}`) {
 				t.Errorf("Bedrock was asked %s", sent)
@@ -86,31 +97,41 @@ func TestEnforcedGuardrail(t *testing.T) {
 	}
 }
 
-// A server of OpenAI's API has no guardrails: a request for one is refused, and not answered without.
+// Servers of other APIs have no guardrails: a request for one is refused, and not answered without.
 func TestGuardrailWithoutBedrock(t *testing.T) {
 	v := startVendor(t)
 	v.answers(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
-	g := startGateway(t, func(c *Config) { c.Upstreams = []UpstreamConfig{v.to(t, "openai", nil)} })
-	for path, body := range map[string]string{
-		"chat/completions": `"messages":[{"role":"user","content":"hi"}]`, "responses": `"input":"hi"`, "embeddings": `"input":"hi"`,
-		"chat/completions?": `"messages":[{"role":"user","content":"hi"}],"n":2`, // has no place in Converse either
-	} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL()+"/openai/v1/"+path, strings.NewReader(`{"model":"openai.gpt-oss-20b-1:0",`+body+`}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Content-Type", "application/json")
-		req.Header.Set("Authorization", "Bearer "+g.key)
-		req.Header.Set("X-Amzn-Bedrock-GuardrailIdentifier", "abc")
-		req.Header.Set("X-Amzn-Bedrock-GuardrailVersion", "1")
-		resp, err := g.client.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := io.ReadAll(resp.Body)
-		resp.Body.Close()
-		if resp.StatusCode != 400 || !strings.Contains(string(b), "X-Amzn-Bedrock-GuardrailIdentifier") && !strings.Contains(string(b), "'n'") {
-			t.Errorf("%s: %d %s", path, resp.StatusCode, b)
+	for _, provider := range []string{"openai", "anthropic"} {
+		g := startGateway(t, func(c *Config) { c.Upstreams = []UpstreamConfig{v.to(t, provider, nil)} })
+		for path, body := range map[string]string{
+			"openai/v1/chat/completions": `"messages":[{"role":"user","content":"hi"}]`, "openai/v1/responses": `"input":"hi"`, "openai/v1/embeddings": `"input":"hi"`,
+			"openai/v1/chat/completions?":            `"messages":[{"role":"user","content":"hi"}],"n":2`, // has no place in Converse either
+			"anthropic/v1/messages":                  `"max_tokens":9,"messages":[{"role":"user","content":"hi"}]`,
+			"anthropic/v1/messages?":                 `"max_tokens":9,"messages":[{"role":"user","content":"hi"}],"tools":[{"type":"bash_20250124","name":"bash"}]`, // nor has this
+			"model/openai.gpt-oss-20b-1:0/invoke":    `"messages":[{"role":"user","content":"hi"}]`,
+			"model/openai.gpt-oss-20b-1:0/converse?": `"messages":[{"role":"user","content":[{"text":"hi"}]}],"guardrailConfig":{"guardrailIdentifier":"abc","guardrailVersion":"1"}`,
+		} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL()+"/"+path, strings.NewReader(`{"model":"openai.gpt-oss-20b-1:0",`+body+`}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", "application/json")
+			req.Header.Set("Authorization", "Bearer "+g.key)
+			req.Header.Set("X-Amzn-Bedrock-GuardrailIdentifier", "abc")
+			req.Header.Set("X-Amzn-Bedrock-GuardrailVersion", "1")
+			resp, err := g.client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			named := "X-Amzn-Bedrock-GuardrailIdentifier"
+			if strings.HasPrefix(path, "model/") {
+				named = "guardrailConfig"
+			}
+			if resp.StatusCode != 400 || !strings.Contains(string(b), named) && !strings.HasSuffix(path, "?") {
+				t.Errorf("%s, %s: %d %s", provider, path, resp.StatusCode, b)
+			}
 		}
 	}
 }

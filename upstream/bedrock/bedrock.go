@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -323,6 +324,9 @@ func (x *exchange) compose() error {
 				return err
 			}
 			a.native, a.messages = true, true
+			if a.header = maps.Clone(n.Header); a.header != nil {
+				delete(a.header, "Anthropic-Beta") // stands in the body now
+			}
 		}
 	}
 	if !a.native {
