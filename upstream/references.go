@@ -3,6 +3,7 @@ package upstream
 import (
 	"bytes"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/fault"
@@ -67,9 +68,19 @@ func malformed(err error) error {
 	return fault.Wrap(err, fault.Validation, "The request is malformed: it is no JSON object.")
 }
 
-// Stored refuses the members of body, one of OpenAI's or Anthropic's own, that name what is stored at the upstream called
-// name: whoever has stored it, its key reads it.
-func Stored(body []byte, name string) error {
+// Stored refuses what r names of what is stored at the upstream called name, in terms of OpenAI's or Anthropic's API: in its
+// own body, if native, else among its additional fields. Whoever has stored it, the upstream's key reads it.
+func (r *Request) Stored(native bool, name string) error {
+	switch {
+	case native:
+		return stored(r.Native.Body, name)
+	case r.Body != nil:
+		return stored(r.Body.AdditionalModelRequestFields, name)
+	}
+	return nil
+}
+
+func stored(body []byte, name string) error {
 	refuse := func(member string, v jsontext.Value) error {
 		if v.Kind() == 'n' {
 			return nil
@@ -80,10 +91,41 @@ func Stored(body []byte, name string) error {
 	}
 	files := func(member string) bool { return member == "file_id" || member == "file_ids" }
 	stores := func(member string) bool { return member == "vector_store_ids" }
+	containers := func(member string) bool { return member == "container" || member == "container_id" }
 	if err := EachReference(body, `"file_id`, files, refuse); err != nil {
 		return err
 	}
-	return EachReference(body, `"vector_store_ids`, stores, refuse)
+	if err := EachReference(body, `"vector_store_ids`, stores, refuse); err != nil {
+		return err
+	}
+	return EachReference(body, `"container`, containers, func(member string, v jsontext.Value) error {
+		if v.Kind() == '{' && isNew(v) {
+			return nil
+		}
+		return refuse(member, v)
+	})
+}
+
+// isNew says that v, what a request says of the container that code runs in, asks for a new one with nothing in it but the
+// vendor's own skills. One that has an id keeps the files of the calls before, and custom skills are its owner's.
+// Source: https://docs.claude.com/en/docs/build-with-claude/skills-guide,
+// https://developers.openai.com/api/docs/guides/tools-code-interpreter
+func isNew(v jsontext.Value) bool {
+	var c struct {
+		ID     jsontext.Value `json:"id"`
+		Skills []struct {
+			Type string `json:"type"`
+		} `json:"skills"`
+	}
+	if json.Unmarshal(v, &c, jsontext.AllowInvalidUTF8(true)) != nil || c.ID != nil && c.ID.Kind() != 'n' {
+		return false
+	}
+	for _, s := range c.Skills {
+		if s.Type != "anthropic" {
+			return false
+		}
+	}
+	return true
 }
 
 // opaque are the members whose insides are a tool's or the caller's own.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"outcrop/converse"
 	"outcrop/fault"
 )
 
@@ -24,17 +25,35 @@ func TestStored(t *testing.T) {
 		`{"tools":[{"type":"function","function":{"name":"get","parameters":{"properties":{"file_id":{"type":"string"}}}}}]}`:               "",
 		`{"tools":[{"name":"get","input_schema":{"properties":{"file_id":{"type":"string"}}}}]}`:                                            "",
 		`{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"get","input":{"file_id":"mine"}}]}]}`:              "",
-		`{"metadata":{"x":{"file_id":"1"}},"a":1}`:                                                                                          "file_id",
+		`{"container":"container_011CPR5CNjB747bTd36fQLFk","messages":[]}`:                                                                  "container",
+		`{"container":{"id":"container_011CPR5CNjB747bTd36fQLFk","skills":[]}}`:                                                             "container",
+		`{"container":{"skills":[{"type":"anthropic","skill_id":"pptx","version":"latest"}]}}`:                                              "",
+		`{"container":{"skills":[{"type":"anthropic","skill_id":"pptx"},{"type":"custom","skill_id":"skill_01AbCdEfGhIjKlMnOpQrStUv"}]}}`:   "container",
+		`{"container":{"id":null,"id":"container_1"}}`:                                                                                      "container",
+		`{"container":null}`: "",
+		`{"input":"a","tools":[{"type":"code_interpreter","container":"cntr_abc123"}]}`:                                          "container",
+		`{"input":"a","tools":[{"type":"code_interpreter","container":{"type":"auto","memory_limit":"4g"}}]}`:                    "",
+		`{"input":"a","tools":[{"type":"shell","environment":{"type":"container_reference","container_id":"cntr_abc123"}}]}`:     "container_id",
+		`{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"run","input":{"container":"mine"}}]}]}`: "",
+		`{"metadata":{"x":{"file_id":"1"}},"a":1}`:                                                                               "file_id",
 		`{"file_id":`:               "malformed",
 		`{"input":{"file_id":"f"}}`: "file_id",
 	} {
-		err := Stored([]byte(body), "gpu-a")
+		err := (&Request{Native: &Native{Body: []byte(body)}}).Stored(true, "gpu-a")
 		if member == "" && err != nil || member != "" && (!fault.Is(err, fault.Validation) || !strings.Contains(fault.From(err).Message, member)) {
 			t.Errorf("%s: %v", body, err)
 		}
 		if member != "" && member != "malformed" && !strings.Contains(fault.From(err).Message, "gpu-a") {
 			t.Errorf("%s: %v", body, err)
 		}
+		// Among the additional fields of a translated request it is no other.
+		r := &Request{Native: &Native{Body: []byte(`{}`)}, Body: &converse.Request{AdditionalModelRequestFields: []byte(body)}}
+		if err := r.Stored(false, "gpu-a"); (err == nil) != (member == "") {
+			t.Errorf("%s, as additional fields: %v", body, err)
+		}
+	}
+	if err := (&Request{}).Stored(false, "gpu-a"); err != nil {
+		t.Errorf("nothing: %v", err)
 	}
 }
 
@@ -60,7 +79,7 @@ func TestStoredWide(t *testing.T) {
 func FuzzStored(f *testing.F) {
 	f.Add([]byte(`{"input":[{"file_id":"f"}],"x":{"parameters":{"file_id":1}},"\u0066":[[{}]]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if err := Stored(body, "u"); err != nil && !fault.Is(err, fault.Validation) {
+		if err := stored(body, "u"); err != nil && !fault.Is(err, fault.Validation) {
 			t.Errorf("%s: %v", body, err)
 		}
 	})

@@ -190,8 +190,9 @@ type UpstreamConfig struct {
 	// Of provider openai: the API that the server is asked by, chat (chat completions, the default) or responses.
 	API string `yaml:"api,omitempty"`
 
-	// Of providers openai and anthropic: requests in the server's own format may name files and vector stores (file_id,
-	// vector_store_ids), which it reads with this upstream's key, whoever asks. Default: they are refused.
+	// Of providers openai and anthropic: requests in the server's own terms may name files, vector stores, containers and custom
+	// skills (file_id, vector_store_ids, container), which it reads with this upstream's key, whoever asks. Default: they are
+	// refused.
 	Stored bool `yaml:"stored,omitempty"`
 
 	// Of provider openai: the URL up to and with /v1. Of anthropic: the URL before /v1; default https://api.anthropic.com.

@@ -31,7 +31,7 @@ type Config struct {
 	Name    string // the upstream's name in errors and logs
 	BaseURL string // up to and without the version; empty is https://api.anthropic.com
 	APIKey  string // sent as x-api-key; empty sends none
-	Stored  bool   // requests in its own format may name files that are stored there
+	Stored  bool   // requests in its own terms may name what is stored there: files, containers, custom skills
 
 	Client client.Config // how the server is reached
 
@@ -167,8 +167,8 @@ func (p *Provider) Send(ctx context.Context, r *upstream.Request) (converse.Stre
 	var body []byte
 	var betas []string
 	var err error
-	if x.native && !p.cfg.Stored {
-		err = upstream.Stored(r.Native.Body, p.cfg.Name)
+	if !p.cfg.Stored {
+		err = r.Stored(x.native, p.cfg.Name)
 	}
 	switch {
 	case err != nil:
@@ -205,8 +205,8 @@ func (p *Provider) CountTokens(ctx context.Context, r *upstream.Request) (int64,
 	var body []byte
 	var betas []string
 	var err error
-	if native(r) && !p.cfg.Stored {
-		err = upstream.Stored(r.Native.Body, p.cfg.Name)
+	if !p.cfg.Stored {
+		err = r.Stored(native(r), p.cfg.Name)
 	}
 	switch {
 	case err != nil:

@@ -33,7 +33,7 @@ type Config struct {
 	BaseURL string // up to and with the version, such as http://127.0.0.1:8080/v1
 	APIKey  string // sent as a bearer token; empty sends none
 	API     API    // what it is asked by
-	Stored  bool   // requests in its own format may name what is stored there: files, vector stores
+	Stored  bool   // requests in its own terms may name what is stored there: files, vector stores, containers
 
 	Client client.Config // how the server is reached
 
@@ -232,13 +232,13 @@ func (x *exchange) compose() (body []byte, err error) {
 		}
 		x.dec = d
 	}
+	if !p.cfg.Stored {
+		if err := r.Stored(x.native, p.cfg.Name); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case x.native:
-		if !p.cfg.Stored {
-			if err := upstream.Stored(r.Native.Body, p.cfg.Name); err != nil {
-				return nil, err
-			}
-		}
 		body, x.asked, err = native(make([]byte, 0, len(r.Native.Body)+256), r.Native.Body, r.Model, r.Stream)
 	case r.Body == nil:
 		err = fault.New(fault.Validation, "The model doesn't support a request of this format: upstream %q speaks %v.", p.cfg.Name, p.cfg.API)
