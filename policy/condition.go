@@ -3,7 +3,9 @@ package policy
 import (
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -102,19 +104,53 @@ type operand struct {
 	prefix netip.Prefix // IP addresses
 }
 
+// Operator is a condition operator taken apart: "ForAllValues:StringNotLikeIfExists".
+type Operator struct {
+	Type     string // of the values it compares: "String", "Numeric", "Date", "Bool", "Binary", "IpAddress", "Arn", "Null"
+	Wild     bool   // * and ? in a value stand for any characters
+	Negated  bool   // met where nothing matches, and by a key that is not there
+	IfExists bool
+	Any, All bool // ForAnyValue, ForAllValues
+
+	operator operator
+}
+
+var operatorTypes = map[comparison]string{
+	stringEquals: "String", stringFold: "String", stringLike: "String", number: "Numeric", date: "Date", boolean: "Bool", binary: "Binary",
+	ipAddress: "IpAddress", arnLike: "Arn", null: "Null",
+}
+
+// ParseOperator takes the name of a condition operator apart; ok is false where there is none of that name.
+func ParseOperator(name string) (o Operator, ok bool) {
+	if name, o.Any = strings.CutPrefix(name, "ForAnyValue:"); !o.Any {
+		name, o.All = strings.CutPrefix(name, "ForAllValues:")
+	}
+	name, o.IfExists = strings.CutSuffix(name, "IfExists")
+	o.operator, ok = operators[name]
+	o.Type, o.Negated = operatorTypes[o.operator.kind], o.operator.negate
+	o.Wild = o.operator.kind == stringLike || o.operator.kind == arnLike
+	return o, ok
+}
+
+// CheckValue says why a condition with this operator cannot have the value, nil where it can. Variables says whether
+// ${...} is a variable.
+func (o Operator) CheckValue(value string, variables bool) error {
+	_, _, err := o.operator.operand(value, variables)
+	return err
+}
+
 // conditionOf compiles raw; ok is false where it has reported why that cannot be.
 func (r *reader) conditionOf(raw *rawCondition) (c condition, ok bool) {
 	c.key = raw.key.value
-	name := raw.operator.value
-	if rest, ok := strings.CutPrefix(name, "ForAnyValue:"); ok {
-		c.set, name = forAnyValue, rest
-	} else if rest, ok := strings.CutPrefix(name, "ForAllValues:"); ok {
-		c.set, name = forAllValues, rest
+	o, ok := ParseOperator(raw.operator.value)
+	c.operator, c.ifExists = o.operator, o.IfExists
+	switch {
+	case o.Any:
+		c.set = forAnyValue
+	case o.All:
+		c.set = forAllValues
 	}
-	if rest, ok := strings.CutSuffix(name, "IfExists"); ok {
-		c.ifExists, name = true, rest
-	}
-	if c.operator, ok = operators[name]; !ok {
+	if !ok {
 		r.report(syntaxErrors, raw.path, raw.operator.at, "unknown condition operator")
 		return c, false
 	}
@@ -423,3 +459,6 @@ func matchARN(v string, parts []pattern, r *Request) bool {
 	}
 	return true
 }
+
+// Operators returns the names of the condition operators, sorted, without what ParseOperator takes off.
+func Operators() []string { return slices.Sorted(maps.Keys(operators)) }

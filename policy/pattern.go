@@ -247,6 +247,9 @@ func (p *pattern) match(s string, r *Request, fold bool) bool {
 	}
 }
 
+// Match reports whether s matches a pattern of * and ?, as the resources of a policy are matched.
+func Match(pattern, s string) bool { return glob(pattern, s) }
+
 // glob reports whether s matches pattern, in which * stands for any run of characters (":" and "/" too) and ? for any
 // one. It never goes back more than one star.
 func glob[S string | []byte](pattern string, s S) bool {

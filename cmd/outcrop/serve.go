@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"outcrop/api/accessanalyzer"
 	anthropicapi "outcrop/api/anthropic"
 	"outcrop/api/bedrock"
 	"outcrop/api/bedrockruntime"
@@ -150,7 +151,8 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	authenticator := s.people.Authenticator()
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
-			bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), cloudtrail.New(s.store), costexplorer.New(s.store, time.Now), iamapi.New(s.people), sts.New(),
+			accessanalyzer.New(), bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), cloudtrail.New(s.store), costexplorer.New(s.store, time.Now),
+			iamapi.New(s.people), sts.New(),
 			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
 			outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
 		},
