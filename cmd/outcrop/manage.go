@@ -40,30 +40,38 @@ func folderFlags(cmd *cobra.Command, fn func(ctx context.Context, f *folder, arg
 	cmd.Flags().StringVar(&data, "data", "", "data folder of the server")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file of the server")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := loadConfig(config)
+		f, err := openManaged(cmd.Context(), data, config)
 		if err != nil {
 			return err
 		}
-		dir, err := dataFolder(data, &c)
-		if err != nil {
-			return err
-		}
-		st, sealer, err := awaitFolder(cmd.Context(), dir)
-		if err != nil {
-			return err
-		}
-		people, err := iam.Open(cmd.Context(), iam.Config{Store: st, Sealer: sealer})
-		if err != nil {
-			return errors.Join(err, st.Close())
-		}
-		account, err := account(cmd.Context(), people, c.AccountID)
-		if err != nil {
-			return errors.Join(err, st.Close())
-		}
-		f := &folder{dir, c, st, sealer, people, account}
-		return errors.Join(f.recorded(cmd, args, func() error { return fn(cmd.Context(), f, args) }), st.Close())
+		return errors.Join(f.recorded(cmd, args, func() error { return fn(cmd.Context(), f, args) }), f.store.Close())
 	}
 	return cmd
+}
+
+// openManaged opens the data folder that the flags name. Whoever opens it closes its store.
+func openManaged(ctx context.Context, data, config string) (*folder, error) {
+	c, err := loadConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := dataFolder(data, &c)
+	if err != nil {
+		return nil, err
+	}
+	st, sealer, err := awaitFolder(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	people, err := iam.Open(ctx, iam.Config{Store: st, Sealer: sealer})
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	account, err := account(ctx, people, c.AccountID)
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return &folder{dir, c, st, sealer, people, account}, nil
 }
 
 func usersCommand() *cobra.Command {

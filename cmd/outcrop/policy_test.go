@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestPolicyLint(t *testing.T) {
+	status := func(err error) int {
+		if e, ok := errors.AsType[exitStatus](err); ok {
+			return e.status
+		}
+		if err != nil {
+			t.Error(err)
+		}
+		return 0
+	}
+	dir := filepath.Join("..", "..", "policy", "lint", "testdata")
+	out, err := run(t.Context(), "policy", "lint", filepath.Join(dir, "comma.json"))
+	if want := `comma.json:9:7: ERROR JSON_SYNTAX_ERROR
+  Fix the JSON syntax error at index 207 line 9 column 6.
+  A comma or a colon is missing before this.
+  | "bedrock:TagResource",
+  | ^
+`; status(err) != 1 || !strings.Contains(out, want) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = run(t.Context(), "policy", "lint", filepath.Join(dir, "notebook.json"))
+	for _, want := range []string{
+		"notebook.json:11:9: ERROR PROFILE_NAME_IN_ARN Statement[0].Resource[0]\n", "an id of 12 characters, a-z and 0-9, never its name",
+		"notebook.json:19:9: ERROR CONDITION_ALWAYS_MET Statement[1].Condition.StringNotEquals\n", "The statement denies all that it names",
+		`  | "StringNotEquals": {` + "\n" + `  | ^^^^^^^^^^^^^^^^^` + "\n",
+		"What it means to do, this policy does:", "Put the id of the profile my-app-profile in place of ID-OF-my-app-profile",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not said", want)
+		}
+	}
+	if status(err) != 1 {
+		t.Errorf("%v\n%s", err, out)
+	}
+	fine := filepath.Join(t.TempDir(), "fine.json")
+	long := `{"Version":"2012-10-17","Statement":{"Sid":"","Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":["*"` + strings.Repeat(" ", 300) + "]}}"
+	for text, want := range map[string]string{
+		`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":"*"}}`: ": nothing to find\n",
+		long: "SUGGESTION EMPTY_SID_VALUE",
+	} {
+		if err := os.WriteFile(fine, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err = run(t.Context(), "policy", "lint", fine); status(err) != 0 || !strings.Contains(out, want) {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+	if _, err = run(t.Context(), "policy", "lint", "--type", "user", fine); err == nil || !strings.Contains(err.Error(), "identity, scp, resource or trust") {
+		t.Errorf("an unknown type: %v", err)
+	}
+	if _, err = run(t.Context(), "policy", "lint", filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a file that is not there")
+	}
+}
