@@ -6,6 +6,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"outcrop/api/accessanalyzer"
+	"outcrop/api/bedrock"
+	"outcrop/api/bedrockruntime"
+	"outcrop/api/costexplorer"
+	iamapi "outcrop/api/iam"
+	outcropapi "outcrop/api/outcrop"
+	"outcrop/api/sts"
+	"outcrop/invoke"
+	"outcrop/policy/lint"
+	"outcrop/wire"
 )
 
 func TestPolicyLint(t *testing.T) {
@@ -60,5 +71,27 @@ func TestPolicyLint(t *testing.T) {
 	}
 	if _, err = run(t.Context(), "policy", "lint", filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a file that is not there")
+	}
+}
+
+// TestActionsKnown: what operations are authorized as is no unknown action to the linter.
+func TestActionsKnown(t *testing.T) {
+	n := 0
+	for _, s := range []*wire.Service{
+		bedrock.New(nil, nil), bedrockruntime.New(&invoke.Invoker{}), costexplorer.New(nil, nil), iamapi.New(nil), sts.New(), accessanalyzer.New(),
+		outcropapi.New(outcropapi.Config{}),
+	} {
+		for _, op := range s.Ops {
+			n++
+			document := `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"` + op.Action + `","Resource":"*"}}`
+			for _, f := range lint.Policy(lint.Identity, []byte(document)) {
+				if f.Severity == lint.Error {
+					t.Errorf("%s: %s", op.Action, f.Details)
+				}
+			}
+		}
+	}
+	if n < 50 {
+		t.Errorf("only %d operations", n)
 	}
 }

@@ -118,16 +118,16 @@ func filled(text string) string {
 
 // texted checks the variables of a text in which they may stand. It reports whether they are well formed.
 func (l *linter) texted(n *node) bool {
-	rest, ok := n.text, false
-	for {
-		if _, rest, ok = strings.Cut(rest, "${"); !ok {
+	for rest := n.text; ; {
+		_, inside, ok := strings.Cut(rest, "${")
+		if !ok {
 			return true
 		}
 		if !l.variables {
 			l.found("VARIABLE_UNSUPPORTED_IN_VERSION", l.at(n), "")
 			return false
 		}
-		name, after, closed := strings.Cut(rest, "}")
+		name, after, closed := strings.Cut(inside, "}")
 		key, fallback, has := strings.Cut(name, ",")
 		fallback = strings.TrimSpace(fallback)
 		code := ""
@@ -532,7 +532,7 @@ func (l *linter) roles(s *statement) {
 	if !broad {
 		return
 	}
-	code := ""
+	var code string
 	switch {
 	case s.notAction && s.notRes:
 		code, star = "PASS_ROLE_WITH_NOT_ACTION_AND_NOT_RESOURCE", s.node.get("NotAction")

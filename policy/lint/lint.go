@@ -318,7 +318,7 @@ const (
 func (l *linter) size(root *node) {
 	n := 0
 	for _, c := range l.doc.text {
-		if strings.IndexByte(" \t\r\n", c) < 0 && c&0xC0 != 0x80 {
+		if begins(c) && (l.kind == ServiceControl || strings.IndexByte(" \t\r\n", c) < 0) {
 			n++
 		}
 	}
