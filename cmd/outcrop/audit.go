@@ -79,6 +79,8 @@ func changeOf(cmd *cobra.Command, args []string) *audit.Event {
 		e.Name = "Delete" + key
 	case "outcrop keys activate", "outcrop keys deactivate":
 		e.Name = "Update" + key
+	case "outcrop guard":
+		return madeGuard(e, cmd)
 	default:
 		return nil
 	}
@@ -88,6 +90,22 @@ func changeOf(cmd *cobra.Command, args []string) *audit.Event {
 	}
 	if e.Name == "Update"+key {
 		parameters["status"] = map[string]string{"activate": "Active", "deactivate": "Inactive"}[cmd.Name()]
+	}
+	e.RequestParameters, _ = json.Marshal(parameters, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)) // strings always can be
+	return e
+}
+
+// madeGuard is the event of a policy that `outcrop guard` makes and attaches; nil where it only prints one.
+func madeGuard(e *audit.Event, cmd *cobra.Command) *audit.Event {
+	name, _ := cmd.Flags().GetString("create")
+	if name == "" {
+		return nil
+	}
+	e.Name = "CreatePolicy"
+	parameters := map[string]any{"policyName": name}
+	if attach, _ := cmd.Flags().GetStringArray("attach"); len(attach) > 0 {
+		kind, _ := cmd.Flags().GetString("type")
+		parameters["attach"], parameters["type"] = attach, kind
 	}
 	e.RequestParameters, _ = json.Marshal(parameters, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)) // strings always can be
 	return e

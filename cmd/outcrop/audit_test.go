@@ -236,6 +236,7 @@ func TestAuditOfCommands(t *testing.T) {
 	for _, args := range [][]string{
 		{"users", "create", "alice"}, {"users", "create", "alice"}, {"users", "put-policy", "alice", "p", document}, {"users", "list"},
 		{"keys", "create", "alice"}, {"keys", "create", "--bearer", "alice"}, {"users", "delete-policy", "alice", "p"},
+		{"guard", "--tag", "team"}, {"guard", "--tag", "team", "--create", "Team", "--attach", "user/alice"},
 	} {
 		if _, err := run(t.Context(), append(args, "--data", dir)...); err != nil && strings.Join(args, " ") != "users create alice" {
 			t.Errorf("%v: %v", args, err)
@@ -251,6 +252,7 @@ func TestAuditOfCommands(t *testing.T) {
 	want := []string{
 		`CreateUser {"userName":"alice"}  root`, `CreateUser {"userName":"alice"} conflict root`, `PutUserPolicy {"policyName":"p","userName":"alice"}  root`,
 		`CreateAccessKey {"userName":"alice"}  root`, `CreateServiceSpecificCredential {"userName":"alice"}  root`, `DeleteUserPolicy {"policyName":"p","userName":"alice"}  root`,
+		`CreatePolicy {"attach":["user/alice"],"policyName":"Team","type":"identity"}  root`,
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,5 +94,32 @@ func TestActionsKnown(t *testing.T) {
 	}
 	if n < 50 {
 		t.Errorf("only %d operations", n)
+	}
+}
+
+// TestGuardRefused: nothing is made where a part of it cannot be.
+func TestGuardRefused(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(t.Context(), defaults(), dir, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for args, want := range map[string]string{
+		"": "which profiles", "nobody": "no application inference profile nobody", "--tag team --type user": "identity, boundary or scp", "--value growth": "--value goes with --tag",
+		"--tag team --attach user/alice": "--attach goes with --create", "--tag team --type scp --create P": "print it instead",
+		"--tag team --create P --attach alice": "want user/NAME", "--tag team --create P --attach user/alice": "cannot be found", "--tag team --type boundary --create P --attach group/g": "a group has no permissions boundary",
+		"--tag te*m": "no *",
+	} {
+		if _, err := run(t.Context(), append(append([]string{"guard"}, strings.Fields(args)...), "--data", dir)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("guard %s: %v", args, err)
+		}
+	}
+	o, err := s.people.Roster(t.Context(), s.config.AccountID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made := o.Policies(true, false); len(made) > 0 {
+		t.Errorf("made %v", made)
 	}
 }

@@ -37,10 +37,15 @@ aws iam attach-user-policy --user-name bound --policy-arn arn:aws:iam::aws:polic
 "$OUTCROP" guard --tag team --type scp --data "$DATA" > scp.json
 aws accessanalyzer validate-policy --policy-type SERVICE_CONTROL_POLICY --policy-document file://scp.json --query 'length(findings)' > scp-findings.txt
 
-sleep 2 # the server notices what other processes have changed
+# The server notices in a moment what other processes have changed: the last was the boundary.
+bare=anthropic.claude-3-haiku-20240307-v1:0
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+  as bound $bare noticed.txt
+  ! grep -q denied noticed.txt || break
+done
 for name in named tagged bound; do
   as $name "$mine" $name-mine.txt
   as $name "$other" $name-other.txt
-  as $name anthropic.claude-3-haiku-20240307-v1:0 $name-bare.txt
+  as $name $bare $name-bare.txt
   as $name us.anthropic.claude-3-haiku-20240307-v1:0 $name-system.txt
 done
