@@ -68,7 +68,7 @@ func TestStoredWide(t *testing.T) {
 				narrow, broad = order.AppendUint16(narrow, u), order.AppendUint32(broad, uint32(u))
 			}
 			for _, body := range [][]byte{narrow, broad} {
-				if err := Stored(body, "gpu-a"); !fault.Is(err, fault.Validation) {
+				if err := stored(body, "gpu-a"); !fault.Is(err, fault.Validation) {
 					t.Errorf("% x: %v", body, err)
 				}
 			}
