@@ -105,8 +105,13 @@ func Correct(text []byte, find func(name string) (guard.Profile, bool)) (*Correc
 	d.Statement = append(kept, d.Statement...)
 	slices.Sort(out.Missing)
 	out.Missing = slices.Compact(out.Missing)
-	out.Document, err = json.Marshal(d, jsontext.WithIndent("  "))
-	return out, err
+	if out.Document, err = json.Marshal(d, jsontext.WithIndent("  ")); err != nil {
+		return nil, err
+	}
+	if parse(Identity, out.Document) != nil { // for what is kept, or for an ARN that is none
+		return nil, errNoCorrection
+	}
+	return out, nil
 }
 
 // look returns the profile whose name stands in an ARN.
