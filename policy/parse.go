@@ -632,10 +632,8 @@ func (r *reader) completion(resource string) string {
 		return ""
 	}
 	parts := 1
-	for found := true; ; parts++ {
-		if _, resource, found = cutColon(resource, r.variables); !found {
-			break
-		}
+	for _, rest, found := cutColon(resource, r.variables); found; _, rest, found = cutColon(rest, r.variables) {
+		parts++
 	}
 	return strings.Repeat(":*", max(0, 6-parts))
 }
