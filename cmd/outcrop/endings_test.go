@@ -116,6 +116,21 @@ const (
 
 // end ends a stream, with its usage or without.
 func (m *teller) end(usage bool) {
+	m.stop(usage)
+	switch {
+	case m.native != nil:
+	case m.format == "openai":
+		m.event("[DONE]")
+	case m.format == "responses":
+		m.event(`{"type":"response.completed","response":` + responseText(usage) + `}`)
+	case m.format == "anthropic":
+		m.event(`{"type":"message_stop"}`)
+	}
+}
+
+// stop tells why the model has stopped, with its usage or without. In the format of Responses the event does that with which
+// the stream ends.
+func (m *teller) stop(usage bool) {
 	switch {
 	case m.native != nil:
 		last := m.native[2]
@@ -128,9 +143,7 @@ func (m *teller) end(usage bool) {
 		if usage {
 			m.event(`{"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[],"usage":` + chatUsage + `}`)
 		}
-		m.event("[DONE]")
 	case m.format == "responses":
-		m.event(`{"type":"response.completed","response":` + responseText(usage) + `}`)
 	case m.format == "anthropic":
 		m.event(`{"type":"content_block_stop","index":0}`)
 		if usage {
@@ -138,7 +151,6 @@ func (m *teller) end(usage bool) {
 		} else {
 			m.event(`{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null}}`)
 		}
-		m.event(`{"type":"message_stop"}`)
 	default:
 		m.event(`contentBlockStop {"contentBlockIndex":0}`)
 		m.event(`messageStop {"stopReason":"end_turn"}`)
@@ -245,6 +257,7 @@ type ending struct {
 	reason string // that is recorded; "*" is any
 	told   bool   // the usage is the upstream's
 	none   bool   // nothing was generated
+	early  bool   // it needs a format that tells the usage before its stream ends
 	said   int    // pieceCount that the upstream has said, of which an estimate is made
 	ended  bool   // the body ends as it should, and the answer in it does not
 	either bool   // it is also complete, where the answer's end came before it was seen that the caller had gone
@@ -260,6 +273,8 @@ var endings = []ending{
 	{name: "failed", streams: true, wholes: true, status: ledger.Failed, reason: "*", none: true, does: func(m *teller, _ *http.Request) { m.refuse(500) }},
 	{name: "error in the stream", streams: true, status: ledger.Failed, reason: "*", said: 3,
 		does: func(m *teller, _ *http.Request) { m.begin(); m.say(3); m.fail() }},
+	{name: "error behind the usage", streams: true, told: true, early: true, status: ledger.Failed, reason: "*",
+		does: func(m *teller, _ *http.Request) { m.begin(); m.say(pieceCount); m.stop(true); m.fail() }},
 	{name: "cut in the stream", streams: true, status: ledger.Failed, reason: "*", said: 3,
 		does: func(m *teller, _ *http.Request) { m.begin(); m.say(3); m.cut() }},
 	{name: "ended in the stream", streams: true, ended: true, status: ledger.Failed, reason: "*", said: 3,
@@ -361,7 +376,7 @@ func testEndings(t *testing.T, provider string, models map[string]string, other,
 			if _, ok := in.features[e.ask]; !ok && e.ask != "" {
 				continue
 			}
-			if e.leave && e.cut != cut || !e.leave && cut {
+			if e.leave && e.cut != cut || !e.leave && cut || e.early && provider == "responses" {
 				continue
 			}
 			for _, stream := range []bool{false, true} {

@@ -342,11 +342,27 @@ func (x *exchange) wholeNative(body []byte, contentType string) (converse.Stream
 	if err != nil {
 		return nil, x.failed(err)
 	}
-	e := []converse.Event{{Kind: converse.Chunk, Native: body, Name: contentType, StopReason: x.dec.StopReason()}, {Kind: converse.Metadata}}
-	e[1].Usage, e[1].Estimated = x.dec.Usage(x.req.EstimateInputTokens)
-	e[1].Served = x.dec.Served()
-	e[0].Usage = e[1].Usage
-	return converse.Sequence(e), nil
+	last := x.metadata()
+	return converse.Sequence([]converse.Event{
+		{Kind: converse.Chunk, Native: body, Name: contentType, StopReason: x.dec.StopReason(), Usage: last.Usage}, last,
+	}), nil
+}
+
+// metadata is the event that ends an answer that is passed on.
+func (x *exchange) metadata() converse.Event {
+	e := converse.Event{Kind: converse.Metadata, Served: x.dec.Served()}
+	e.Usage, e.Estimated = x.dec.Usage(x.req.EstimateInputTokens)
+	return e
+}
+
+// told is the event beside the error that ends a stream: the usage, if the server had told it by then.
+func (x *exchange) told() converse.Event {
+	if x.dec.Finished() {
+		if e := x.metadata(); !e.Estimated {
+			return e
+		}
+	}
+	return converse.Event{}
 }
 
 var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
@@ -392,7 +408,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 			}
 		}
 		if err != nil {
-			yield(converse.Event{}, x.failed(err))
+			yield(x.told(), x.failed(err))
 			return
 		}
 		if done {
@@ -420,7 +436,7 @@ func (x *exchange) translate(events []converse.Event, data []byte) ([]converse.E
 // forward is translate for an answer that is passed on as it comes. message_start waits for the event behind it: Anthropic
 // tells that it is overloaded after it too, and then another server may be asked.
 func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Event, error) {
-	e := converse.Event{Kind: converse.Metadata}
+	var e converse.Event
 	if data != nil {
 		typ, err := x.dec.Meter(data)
 		if err != nil {
@@ -444,8 +460,9 @@ func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Eve
 	case !x.dec.Finished() && !x.started && len(events) == 0:
 		return events, errNothing
 	default:
-		e.Usage, e.Estimated = x.dec.Usage(x.req.EstimateInputTokens)
-		e.Served = x.dec.Served()
+		last := x.metadata()
+		last.Native, last.Name = e.Native, e.Name
+		e = last
 	}
 	return append(events, e), nil
 }

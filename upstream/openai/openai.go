@@ -369,6 +369,16 @@ func (x *exchange) metadata() converse.Event {
 	return e
 }
 
+// told is the event beside the error that ends a stream: the usage, if the server had told it by then.
+func (x *exchange) told() converse.Event {
+	if x.dec.Finished() {
+		if e := x.metadata(); !e.Estimated {
+			return e
+		}
+	}
+	return converse.Event{}
+}
+
 // renamed appends data with the name of the model that the caller knows.
 func (x *exchange) renamed(dst, data []byte, p dialect.Piece) []byte {
 	if p.ModelEnd == 0 {
@@ -497,7 +507,7 @@ func (x *exchange) stream(yield func(converse.Event, error) bool) {
 			}
 		}
 		if err != nil {
-			yield(converse.Event{}, x.failed(err))
+			yield(x.told(), x.failed(err))
 			return
 		}
 		if done {
