@@ -9,7 +9,7 @@ import (
 )
 
 // maxDetails is how many bytes of documents a page of details has before it ends: as AWS says of MaxItems, fewer may come.
-const maxDetails = 2 << 20
+const maxDetails = 512 << 10
 
 // details lists everything that the account has, in the order of the filters, page by page.
 func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*detailsOutput, error) {
