@@ -471,3 +471,83 @@ func (a *answer) writeAs(w http.ResponseWriter, c *column, path string) {
 		m.event(payload)
 	}
 }
+
+// embeddings are the formats of requests for embeddings, with bodies of the vendors' documents.
+var embeddings = []struct {
+	name, path string
+	bodies     []string
+}{
+	{"InvokeModel: Titan Embed Text v2", "/model/amazon.titan-embed-text-v2:0/invoke", []string{
+		`{"inputText":"hello"}`, `{"inputText":"hello","dimensions":512,"normalize":false,"embeddingTypes":["float","binary"]}`,
+	}},
+	{"InvokeModel: Titan Embed Text v1", "/model/amazon.titan-embed-text-v1/invoke", []string{`{"inputText":"hello"}`}},
+	{"InvokeModel: Cohere Embed", "/model/cohere.embed-english-v3/invoke", []string{
+		`{"texts":["hello","world"],"input_type":"search_document"}`,
+		`{"texts":["hello"],"input_type":"classification","truncate":"END","embedding_types":["float","int8","uint8","binary","ubinary"]}`,
+	}},
+	{"OpenAI Embeddings", "/openai/v1/embeddings", []string{
+		`{"model":"amazon.titan-embed-text-v2:0","input":"hello"}`,
+		`{"model":"cohere.embed-english-v3","input":["hello","world"],"encoding_format":"base64","user":"u"}`,
+		`{"model":"amazon.titan-embed-text-v2:0","input":[15339,1917],"dimensions":256,"encoding_format":"float"}`,
+	}},
+}
+
+// TestMutatedEmbeddings is TestMutatedBodies for requests for embeddings.
+func TestMutatedEmbeddings(t *testing.T) {
+	n := mutationsOf(t)
+	models := map[string]string{"amazon.titan-embed-text-v2:0": "embed", "amazon.titan-embed-text-v1": "embed", "cohere.embed-english-v3": "embed"}
+	log := &alarm{t: t}
+	v := startVendor(t)
+	v.answers(func(w http.ResponseWriter, r *http.Request) {
+		var asked struct {
+			Input any `json:"input"`
+		}
+		inputs := 1
+		if err := json.UnmarshalRead(r.Body, &asked, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+			t.Errorf("the upstream is asked what is no JSON: %v", err)
+		}
+		if list, ok := asked.Input.([]any); ok && len(list) > 0 {
+			if _, ok := list[0].(string); ok {
+				inputs = len(list)
+			}
+		}
+		var b strings.Builder
+		for i := range inputs {
+			fmt.Fprintf(&b, `,{"object":"embedding","index":%d,"embedding":[0.5,-0.25,0,1,0.5,-0.25,0,1]}`, i)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"object":"list","model":"embed","data":[%s],"usage":{"prompt_tokens":3,"total_tokens":3}}`, b.String()[1:])
+	})
+	gateways := []*gateway{
+		startGatewayLogging(t, log, func(cfg *Config) {
+			cfg.Upstreams = []UpstreamConfig{{Name: "sim", Provider: "simulated", Models: models}}
+		}),
+		startGatewayLogging(t, log, func(cfg *Config) { cfg.Upstreams = []UpstreamConfig{v.to(t, "openai", models)} }),
+	}
+	for i := range embeddings {
+		in := &embeddings[i]
+		t.Run(in.name, func(t *testing.T) {
+			var mutators [workers]*mutator
+			for w := range mutators {
+				mutators[w] = newMutator(uint64(1000+i*workers+w), in.bodies)
+			}
+			var answered, refusals atomic.Int64
+			peak := flood(t, n, maxMemory, func(w, i int) {
+				body := mutators[w].next()
+				resp := gateways[i%len(gateways)].serve(in.path, body)
+				switch status := resp.Code; {
+				case status == http.StatusOK:
+					answered.Add(1)
+				case status >= 400 && status < 500 && status != http.StatusUnauthorized && status != http.StatusForbidden:
+					refusals.Add(1)
+				default:
+					t.Errorf("%q is answered with status %d: %s", clipped(body), status, clipped(resp.Body.String()))
+				}
+			}, v.CloseClientConnections)
+			t.Logf("%d bodies: %d answered, %d refused, at most %d MiB", n, answered.Load(), refusals.Load(), peak>>20)
+			if answered.Load() == 0 || refusals.Load() == 0 {
+				t.Error("the bodies are not near to right ones")
+			}
+		})
+	}
+}
