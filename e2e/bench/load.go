@@ -120,7 +120,12 @@ func schedule(due chan<- time.Time, start, end time.Time, rate float64) {
 	}
 }
 
-// precise gives the calling goroutine a thread of its own, whose sleeps are not rounded up.
+// oneMore gives the program a place in Go's scheduler more than it has processors. A thread that sleeps in the kernel
+// keeps its place until the runtime notices, which takes up to 10 ms in a program that is otherwise still: on one
+// processor everything else would wait for it.
+func oneMore() { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1) }
+
+// precise gives the calling goroutine a thread of its own, whose sleeps are not rounded up. The program has called oneMore.
 func precise() {
 	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
 	const prSetTimerSlack = 29

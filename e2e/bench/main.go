@@ -127,6 +127,7 @@ func run() (err error) {
 	if b.gatewayCPU, err = pin(); err != nil {
 		return err
 	}
+	oneMore()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if b.folder, err = os.MkdirTemp("", "outcrop-bench-"); err != nil {

@@ -49,6 +49,7 @@ func serveUpstream() error {
 		return err
 	}
 	fmt.Printf("upstream: listening on http://%s\n", l.Addr())
+	oneMore()
 	go u.clock()
 	for {
 		c, err := l.Accept()
