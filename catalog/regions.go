@@ -91,12 +91,6 @@ var regionName = regexp.MustCompile(`^[a-z]{2,}(-[a-z]+)+-[0-9]+$`)
 // clients make it a part of host names, and the service model has room for 20 characters in an ARN.
 func IsRegion(s string) bool { return len(s) <= 20 && regionName.MatchString(s) }
 
-// KnownRegion reports whether AWS has the Region.
-func KnownRegion(id string) bool {
-	_, ok := regionByID[id]
-	return ok
-}
-
 // RegionCode returns the short code of region that usage types begin with: "APN1" for ap-northeast-1. A Region that is
 // not known is its own code in capitals, so that an operator's own Region keeps a usable usage type.
 func RegionCode(region string) string {
