@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"socket":             {},
 	"policy":             {"fault"},
 	"policy/guard":       {},
-	"policy/lint":        {"policy", "policy/guard"},
+	"policy/lint":        {"policy", "policy/guard", "fault"},
 	"routing":            {},
 	"catalog":            {"arn", "fault"},
 	"ledger":             {"converse", "fault"},

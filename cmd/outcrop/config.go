@@ -22,6 +22,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 
 	"outcrop/catalog"
+	"outcrop/fault"
 	"outcrop/routing"
 	upstreamclient "outcrop/upstream/client"
 	"outcrop/upstream/simulated"
@@ -569,33 +570,11 @@ func nearest[V any](key string, names map[string]V) string {
 func closest[V any](key string, names map[string]V) (best string, dist int) {
 	dist = -1
 	for n := range names {
-		if d := editDistance(key, n); dist < 0 || d < dist || d == dist && n < best {
+		if d := fault.Distance(key, n); dist < 0 || d < dist || d == dist && n < best {
 			best, dist = n, d
 		}
 	}
 	return best, dist
-}
-
-// editDistance is Levenshtein's.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			next := min(row[j]+1, row[j+1]+1)
-			if a[i] == b[j] {
-				next = min(next, diag)
-			} else {
-				next = min(next, diag+1)
-			}
-			diag, row[j+1] = row[j+1], next
-		}
-	}
-	return row[len(b)]
 }
 
 var accountID = regexp.MustCompile(`^[0-9]{12}$`)

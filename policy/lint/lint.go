@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"outcrop/fault"
 	"outcrop/policy"
 )
 
@@ -490,20 +491,21 @@ func (l *linter) principal(s *statement, n *node) {
 	}
 }
 
-// closest says what was probably meant, for the first that are wrong.
+// closest says what was probably meant, for the first that are wrong; "" where nothing is near.
 func (l *linter) closest(s string, among ...string) string {
-	const most = 20
-	if l.guesses++; l.guesses > most {
+	const mostGuesses, mostBytes, far = 20, 64, 4
+	if l.guesses++; l.guesses > mostGuesses {
 		return ""
 	}
-	return closest(s, among...)
-}
-
-// closest says what was probably meant, "" where nothing is near.
-func closest(s string, among ...string) string {
-	best, least := "", 4
+	best, least := "", far
+	s = strings.ToLower(s)
 	for _, a := range among {
-		if d := distance(strings.ToLower(s), strings.ToLower(a)); d < least && d < len(a) {
+		// Names whose lengths differ by as much are as far.
+		lower := strings.ToLower(a)
+		if max(len(s), len(lower)) > mostBytes || max(len(s), len(lower))-min(len(s), len(lower)) >= least {
+			continue
+		}
+		if d := fault.Distance(s, lower); d < least && d < len(a) {
 			best, least = a, d
 		}
 	}
@@ -511,27 +513,4 @@ func closest(s string, among ...string) string {
 		return ""
 	}
 	return "Did you mean " + best + "?"
-}
-
-// distance is how many characters have to be put in, taken out or changed to make b of a.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 || len(a)-len(b) > 3 || len(b)-len(a) > 3 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := corner
-			if a[i] != b[j] {
-				d = 1 + min(corner, row[j], row[j+1])
-			}
-			corner, row[j+1] = row[j+1], d
-		}
-	}
-	return row[len(b)]
 }
