@@ -342,23 +342,16 @@ func (x *exchange) wholeNative(body []byte, contentType string) (converse.Stream
 	if err != nil {
 		return nil, x.failed(err)
 	}
-	last := x.metadata()
+	last := x.req.Metadata(&x.dec)
 	return converse.Sequence([]converse.Event{
 		{Kind: converse.Chunk, Native: body, Name: contentType, StopReason: x.dec.StopReason(), Usage: last.Usage}, last,
 	}), nil
 }
 
-// metadata is the event that ends an answer that is passed on.
-func (x *exchange) metadata() converse.Event {
-	e := converse.Event{Kind: converse.Metadata, Served: x.dec.Served()}
-	e.Usage, e.Estimated = x.dec.Usage(x.req.EstimateInputTokens)
-	return e
-}
-
 // told is the event beside the error that ends a stream: the usage, if the server had told it by then.
 func (x *exchange) told() converse.Event {
 	if x.dec.Finished() {
-		if e := x.metadata(); !e.Estimated {
+		if e := x.req.Metadata(&x.dec); !e.Estimated {
 			return e
 		}
 	}
@@ -460,7 +453,7 @@ func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Eve
 	case !x.dec.Finished() && !x.started && len(events) == 0:
 		return events, errNothing
 	default:
-		last := x.metadata()
+		last := x.req.Metadata(&x.dec)
 		last.Native, last.Name = e.Native, e.Name
 		e = last
 	}

@@ -349,7 +349,7 @@ func (x *exchange) whole(contentType string) (converse.Stream, error) {
 		return nil, x.failed(err)
 	}
 	if x.native {
-		last := x.metadata()
+		last := x.req.Metadata(x.dec)
 		events = append(events, converse.Event{
 			Kind: converse.Chunk, Native: x.renamed(make([]byte, 0, buf.Len()+len(x.req.ModelID)), buf.Bytes(), piece), Name: contentType,
 			StopReason: x.dec.StopReason(), Usage: last.Usage,
@@ -362,17 +362,10 @@ func (x *exchange) whole(contentType string) (converse.Stream, error) {
 
 var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
 
-// metadata is the event that ends an answer that is passed on.
-func (x *exchange) metadata() converse.Event {
-	e := converse.Event{Kind: converse.Metadata, Served: x.dec.Served()}
-	e.Usage, e.Estimated = x.dec.Usage(x.req.EstimateInputTokens)
-	return e
-}
-
 // told is the event beside the error that ends a stream: the usage, if the server had told it by then.
 func (x *exchange) told() converse.Event {
 	if x.dec.Finished() {
-		if e := x.metadata(); !e.Estimated {
+		if e := x.req.Metadata(x.dec); !e.Estimated {
 			return e
 		}
 	}
@@ -404,7 +397,7 @@ const maxGreetings = 8
 // usage.
 func (x *exchange) forward(events []converse.Event, data []byte) ([]converse.Event, error) {
 	if data == nil {
-		last := x.metadata()
+		last := x.req.Metadata(x.dec)
 		last.StopReason = x.dec.StopReason() // of which no chunk has told where the last one has waited
 		if n := len(x.held); n > 0 {
 			last.Native, last.Name = x.held[n-1].text, x.held[n-1].name
