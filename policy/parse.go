@@ -273,18 +273,23 @@ func (r *reader) object(path string, member func(name text) bool) bool {
 		return r.broken(err, path)
 	}
 	for {
-		at := r.next()
-		t, err := r.dec.ReadToken()
-		if err != nil {
-			return r.broken(err, path)
-		}
-		if t.Kind() == '}' {
+		t, at, ok := r.token(path)
+		switch {
+		case !ok:
+			return false
+		case t.Kind() == '}':
 			return true
-		}
-		if !member(text{t.String(), at}) {
+		case !member(text{t.String(), at}):
 			return false
 		}
 	}
+}
+
+// token reads one token and tells where it begins. It is good until the next one is read.
+func (r *reader) token(path string) (t jsontext.Token, at int, ok bool) {
+	at = r.next()
+	t, err := r.dec.ReadToken()
+	return t, at, err == nil || r.broken(err, path)
 }
 
 // str reads a string; into is nil after what is none.
@@ -292,13 +297,11 @@ func (r *reader) str(path string, into **text) bool {
 	if r.dec.PeekKind() != '"' {
 		return r.skip(path, "a string")
 	}
-	at := r.next()
-	t, err := r.dec.ReadToken()
-	if err != nil {
-		return r.broken(err, path)
+	t, at, ok := r.token(path)
+	if ok {
+		*into = &text{t.String(), at}
 	}
-	*into = &text{t.String(), at}
-	return true
+	return ok
 }
 
 // list reads one value or a list of them. Numbers and booleans are taken, as their text, only where scalars is set:
@@ -309,13 +312,11 @@ func (r *reader) list(path string, scalars bool, into *[]text) bool {
 		if k != '"' && (!scalars || k != '0' && k != 't' && k != 'f') {
 			return r.skip(path, "a string or a list of strings")
 		}
-		at := r.next()
-		t, err := r.dec.ReadToken()
-		if err != nil {
-			return r.broken(err, path)
+		t, at, ok := r.token(path)
+		if ok {
+			*into = append(*into, text{t.String(), at})
 		}
-		*into = append(*into, text{t.String(), at})
-		return true
+		return ok
 	}
 	if r.dec.PeekKind() != '[' {
 		return value()
