@@ -46,9 +46,7 @@ func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*det
 	entities("3", "Role", iam.RoleKind, func(out *detailsOutput, e *iam.Entity) {
 		r := wholeRole(e)
 		out.RoleDetailList = append(out.RoleDetailList, RoleDetail{
-			Path: r.Path, RoleName: r.RoleName, RoleID: r.RoleID, ARN: r.ARN, CreateDate: r.CreateDate, AssumeRolePolicyDocument: r.AssumeRolePolicyDocument,
-			PermissionsBoundary: r.PermissionsBoundary, Tags: r.Tags, RoleLastUsed: r.RoleLastUsed,
-			RolePolicyList: inlineOut(o.Inline(e)), AttachedManagedPolicies: attachedOut(o.Attached(e)),
+			roleHead: r.roleHead, roleRest: r.roleRest, RolePolicyList: inlineOut(o.Inline(e)), AttachedManagedPolicies: attachedOut(o.Attached(e)),
 		})
 	})
 	for _, m := range o.Policies(wants("LocalManagedPolicy"), wants("AWSManagedPolicy")) {
@@ -57,10 +55,8 @@ func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*det
 			size += len(v.Document)
 		}
 		items = append(items, item{"4" + m.ARN(), size, func(out *detailsOutput) {
-			p := policyOut(o, m)
 			out.Policies = append(out.Policies, ManagedPolicyDetail{
-				PolicyName: p.PolicyName, PolicyID: p.PolicyID, ARN: p.ARN, Path: p.Path, DefaultVersionID: p.DefaultVersionID, AttachmentCount: p.AttachmentCount,
-				PermissionsBoundaryUsageCount: p.PermissionsBoundaryUsageCount, IsAttachable: true, Description: m.Description, CreateDate: p.CreateDate, UpdateDate: p.UpdateDate,
+				policyHead: wholePolicy(o, m).policyHead,
 				PolicyVersionList: each(o.Versions(m), func(v *iam.PolicyVersion) PolicyVersion {
 					out := versionOut(v, v.Number == m.Default)
 					out.Document = encoded(v.Document)

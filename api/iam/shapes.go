@@ -439,21 +439,33 @@ type (
 
 	// Role is a role.
 	Role struct {
-		Path                     string                       `json:"Path"`
-		RoleName                 string                       `json:"RoleName"`
-		RoleID                   string                       `json:"RoleId"`
-		ARN                      string                       `json:"Arn"`
-		CreateDate               time.Time                    `json:"CreateDate"`
-		AssumeRolePolicyDocument string                       `json:"AssumeRolePolicyDocument"` // percent-encoded
-		Description              string                       `json:"Description,omitzero"`
-		MaxSessionDuration       int                          `json:"MaxSessionDuration"` // seconds
-		PermissionsBoundary      *AttachedPermissionsBoundary `json:"PermissionsBoundary"`
-		Tags                     []Tag                        `json:"Tags,omitzero"`
-		RoleLastUsed             *RoleLastUsed                `json:"RoleLastUsed"`
+		roleHead
+		Description        string `json:"Description,omitzero"`
+		MaxSessionDuration int    `json:"MaxSessionDuration"` // seconds
+		roleRest
+	}
+	// roleHead and roleRest are what Role and RoleDetail have in common, in the model's order.
+	roleHead struct {
+		Path                     string    `json:"Path"`
+		RoleName                 string    `json:"RoleName"`
+		RoleID                   string    `json:"RoleId"`
+		ARN                      string    `json:"Arn"`
+		CreateDate               time.Time `json:"CreateDate"`
+		AssumeRolePolicyDocument string    `json:"AssumeRolePolicyDocument"` // percent-encoded
+	}
+	roleRest struct {
+		PermissionsBoundary *AttachedPermissionsBoundary `json:"PermissionsBoundary"`
+		Tags                []Tag                        `json:"Tags,omitzero"`
+		RoleLastUsed        *RoleLastUsed                `json:"RoleLastUsed"`
 	}
 
 	// Policy is a managed policy.
 	Policy struct {
+		policyHead
+		Tags []Tag `json:"Tags,omitzero"`
+	}
+	// policyHead is what Policy and ManagedPolicyDetail have in common.
+	policyHead struct {
 		PolicyName                    string    `json:"PolicyName"`
 		PolicyID                      string    `json:"PolicyId"`
 		ARN                           string    `json:"Arn"`
@@ -465,7 +477,6 @@ type (
 		Description                   string    `json:"Description,omitzero"`
 		CreateDate                    time.Time `json:"CreateDate"`
 		UpdateDate                    time.Time `json:"UpdateDate"`
-		Tags                          []Tag     `json:"Tags,omitzero"`
 	}
 
 	// PolicyVersion is a version of a managed policy.
@@ -546,34 +557,17 @@ type (
 
 	// RoleDetail is a role with all it has; nobody makes instance profiles here.
 	RoleDetail struct {
-		Path                     string                       `json:"Path"`
-		RoleName                 string                       `json:"RoleName"`
-		RoleID                   string                       `json:"RoleId"`
-		ARN                      string                       `json:"Arn"`
-		CreateDate               time.Time                    `json:"CreateDate"`
-		AssumeRolePolicyDocument string                       `json:"AssumeRolePolicyDocument"` // percent-encoded
-		PermissionsBoundary      *AttachedPermissionsBoundary `json:"PermissionsBoundary"`
-		Tags                     []Tag                        `json:"Tags,omitzero"`
-		RoleLastUsed             *RoleLastUsed                `json:"RoleLastUsed"`
-		InstanceProfileList      []nothing                    `json:"InstanceProfileList"`
-		RolePolicyList           []PolicyDetail               `json:"RolePolicyList"`
-		AttachedManagedPolicies  []AttachedPolicy             `json:"AttachedManagedPolicies"`
+		roleHead
+		roleRest
+		InstanceProfileList     []nothing        `json:"InstanceProfileList"`
+		RolePolicyList          []PolicyDetail   `json:"RolePolicyList"`
+		AttachedManagedPolicies []AttachedPolicy `json:"AttachedManagedPolicies"`
 	}
 
 	// ManagedPolicyDetail is a managed policy with its versions.
 	ManagedPolicyDetail struct {
-		PolicyName                    string          `json:"PolicyName"`
-		PolicyID                      string          `json:"PolicyId"`
-		ARN                           string          `json:"Arn"`
-		Path                          string          `json:"Path"`
-		DefaultVersionID              string          `json:"DefaultVersionId"`
-		AttachmentCount               int             `json:"AttachmentCount"`
-		PermissionsBoundaryUsageCount int             `json:"PermissionsBoundaryUsageCount"`
-		IsAttachable                  bool            `json:"IsAttachable"`
-		Description                   string          `json:"Description,omitzero"`
-		CreateDate                    time.Time       `json:"CreateDate"`
-		UpdateDate                    time.Time       `json:"UpdateDate"`
-		PolicyVersionList             []PolicyVersion `json:"PolicyVersionList"`
+		policyHead
+		PolicyVersionList []PolicyVersion `json:"PolicyVersionList"`
 	}
 
 	// EvaluationResult is what policies decide of an action on a resource.
@@ -773,7 +767,9 @@ func groupOut(e *iam.Entity) Group {
 // roleOut is a role as it is listed.
 func roleOut(e *iam.Entity) Role {
 	return Role{
-		Path: e.Path, RoleName: e.Name, RoleID: e.ID, ARN: e.ARN(), CreateDate: e.CreatedAt, AssumeRolePolicyDocument: encoded(e.Trust),
+		roleHead: roleHead{
+			Path: e.Path, RoleName: e.Name, RoleID: e.ID, ARN: e.ARN(), CreateDate: e.CreatedAt, AssumeRolePolicyDocument: encoded(e.Trust),
+		},
 		Description: e.Description, MaxSessionDuration: int(e.MaxSession / time.Second),
 	}
 }
@@ -788,12 +784,13 @@ func wholeRole(e *iam.Entity) Role {
 	return r
 }
 
+// policyOut is a managed policy as it is listed.
 func policyOut(o *iam.Roster, p *iam.ManagedPolicy) Policy {
 	attached, bounded := o.UsedBy(p)
-	return Policy{
+	return Policy{policyHead: policyHead{
 		PolicyName: p.Name, PolicyID: p.ID, ARN: p.ARN(), Path: p.Path, DefaultVersionID: versionOf(p.Default), AttachmentCount: len(attached),
 		PermissionsBoundaryUsageCount: len(bounded), IsAttachable: true, CreateDate: p.CreatedAt, UpdateDate: p.UpdatedAt,
-	}
+	}}
 }
 
 // wholePolicy is a managed policy as it is got.
