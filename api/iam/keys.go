@@ -34,10 +34,10 @@ func (a *api) createKey(ctx context.Context, c *wire.Call, in *optionalUser) (*c
 // keysOf are the access keys of a user, or of root where name is "", and the name as the user has it.
 func (a *api) keysOf(ctx context.Context, c *wire.Call, name string) (string, []iam.AccessKey, error) {
 	o, err := a.people.Roster(ctx, c.Caller.Account)
-	if err != nil || name == "" {
-		if err != nil {
-			return "", nil, err
-		}
+	if err != nil {
+		return "", nil, err
+	}
+	if name == "" {
 		return "", o.Keys(nil), nil
 	}
 	u, err := o.Entity(iam.UserKind, name)
@@ -60,19 +60,15 @@ func (a *api) updateKey(ctx context.Context, c *wire.Call, in *updateKeyInput) (
 	if err != nil {
 		return nil, err
 	}
-	active, err := activeOf(in.Status)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.people.SetAccessKeyStatus(ctx, c.Caller.Account, name, in.AccessKeyID, active)
+	return nil, setStatus(ctx, c, name, in.AccessKeyID, in.Status, a.people.SetAccessKeyStatus)
 }
 
-// activeOf reads a status that a caller may set: the model has one more, which time alone gives.
-func activeOf(status string) (bool, error) {
+// setStatus makes a key of a user active or inactive. The model has one status more, which time alone gives.
+func setStatus(ctx context.Context, c *wire.Call, user, id, status string, set func(_ context.Context, account, user, id string, active bool) error) error {
 	if status == "Expired" {
-		return false, fault.New(fault.Validation, "A key cannot be made Expired. Set its status to Active or Inactive.")
+		return fault.New(fault.Validation, "A key cannot be made Expired. Set its status to Active or Inactive.")
 	}
-	return status == "Active", nil
+	return set(ctx, c.Caller.Account, user, id, status == "Active")
 }
 
 func (a *api) listKeys(ctx context.Context, c *wire.Call, in *optionalUserPageInput) (*listKeysOutput, error) {
@@ -200,11 +196,7 @@ func (a *api) updateCredential(ctx context.Context, c *wire.Call, in *updateCred
 	if err != nil {
 		return nil, err
 	}
-	active, err := activeOf(in.Status)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.people.SetBearerKeyStatus(ctx, c.Caller.Account, name, in.ID, active)
+	return nil, setStatus(ctx, c, name, in.ID, in.Status, a.people.SetBearerKeyStatus)
 }
 
 func (a *api) deleteCredential(ctx context.Context, c *wire.Call, in *credentialInput) (*struct{}, error) {

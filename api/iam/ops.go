@@ -243,10 +243,7 @@ func mayBound[In any, P interface {
 
 // creation is the access to an entity that is to be; with tags it is tagging too.
 func creation(c *wire.Call, kind, path, name, boundary string, tags []iam.Tag) []iam.Access {
-	if path == "" {
-		path = "/"
-	}
-	arn, with := "arn:aws:iam::"+c.Caller.Account+":"+kind+path+name, requestTags(policy.Context{}, tags)
+	arn, with := "arn:aws:iam::"+c.Caller.Account+":"+kind+cmp.Or(path, "/")+name, requestTags(policy.Context{}, tags)
 	if boundary != "" {
 		with["iam:PermissionsBoundary"] = []string{boundary}
 	}
@@ -279,12 +276,8 @@ func (a *api) mayList(kind iam.Kind) wire.Access[listInput] {
 	}
 }
 
-func prefix(s string) string {
-	if s == "" {
-		return "/"
-	}
-	return s
-}
+// prefix is the prefix of paths that a caller asks for: all of them where it is not given.
+func prefix(s string) string { return cmp.Or(s, "/") }
 
 // mayListPolicies asks for what AWS asks for: a path, which is no ARN.
 func (a *api) mayListPolicies(_ *wire.Call, in *listPoliciesInput) ([]iam.Access, error) {
