@@ -46,7 +46,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	return open(ctx, path, "journal_mode(WAL)", func(s *Store, p *goose.Provider) error {
+	return open(path, "journal_mode(WAL)", func(s *Store, p *goose.Provider) error {
 		// A server that knows less than the tables hold would write what they do not mean.
 		if have, want, err := s.versions(ctx, p); err != nil {
 			return err
@@ -84,7 +84,7 @@ func OpenExisting(ctx context.Context, path string) (*Store, error) {
 	} else if !wal {
 		return nil, fmt.Errorf("open %s: %w", path, ErrNotReady)
 	}
-	return open(ctx, path, "", func(s *Store, p *goose.Provider) error {
+	return open(path, "", func(s *Store, p *goose.Provider) error {
 		have, want, err := s.versions(ctx, p)
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func inWAL(path string) (bool, error) {
 }
 
 // open connects both pools and has prepare bring or hold the schema to this version.
-func open(ctx context.Context, path, pragma string, prepare func(*Store, *goose.Provider) error) (*Store, error) {
+func open(path, pragma string, prepare func(*Store, *goose.Provider) error) (*Store, error) {
 	// busy_timeout is first: the connection must wait for a lock before it may switch to WAL.
 	pragmas := []string{"busy_timeout(10000)"}
 	if pragma != "" {

@@ -97,7 +97,7 @@ func (r *rig) perEvent(tb testing.TB, c *streamRoute, paced bool, runs int) (obj
 			k.next = up.next
 		}
 		return allocated(tb, runs, pause, func() {
-			if _, err := k.ask(request); err != nil {
+			if err := k.ask(request); err != nil {
 				tb.Fatal(err)
 			}
 		})
@@ -229,7 +229,7 @@ func (r *rig) perPrompt(tb testing.TB, c *promptRoute, body string, runs int) (o
 	up.script, up.next = [][]byte{[]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: " + strconv.Itoa(len(c.answer)) + "\r\n\r\n" + c.answer)}, nil
 	request := r.request(tb, c.path, body)
 	return allocated(tb, runs, 0, func() {
-		if _, err := k.ask(request); err != nil {
+		if err := k.ask(request); err != nil {
 			tb.Fatal(err)
 		}
 	})

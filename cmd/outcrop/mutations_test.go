@@ -373,7 +373,7 @@ func TestMutatedAnswers(t *testing.T) {
 		t.Run(c.title, func(t *testing.T) {
 			var wholes, events []string
 			var streams []*answer
-			for _, a := range c.answersOf(t) {
+			for _, a := range c.answersOf() {
 				wholes, events, streams = append(wholes, a.whole), append(events, a.events...), append(streams, a)
 			}
 			var ins []*inbound // those whose requests come here in this column's format
@@ -448,7 +448,7 @@ func TestMutatedAnswers(t *testing.T) {
 }
 
 // answersOf are answers in the format in which c's upstream is asked.
-func (c *column) answersOf(t *testing.T) []*answer {
+func (c *column) answersOf() []*answer {
 	all := []*answer{plain[c.format]}
 	for i := range outcomes {
 		if a := outcomes[i].answers[c.format]; a != nil {

@@ -70,13 +70,13 @@ func ParseChat(body []byte) (*Chat, error) {
 				return r.skipValue()
 			})
 		case "max_tokens", "max_completion_tokens":
-			n, err := r.integer(1, 1<<31-1)
+			n, err := r.count(1<<31 - 1)
 			t.config.MaxTokens = &n
 			return err
 		case "stop":
 			return r.stop(t)
 		case "n":
-			n, err := r.integer(1, 128)
+			n, err := r.count(128)
 			if err == nil && n != 1 {
 				err = r.lacks("There is one answer to a request.")
 			}

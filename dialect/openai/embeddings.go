@@ -59,7 +59,7 @@ func ParseEmbedding(body []byte) (*converse.EmbeddingRequest, error) {
 				return text()
 			})
 		case "dimensions":
-			n, err := r.integer(1, 1<<20)
+			n, err := r.count(1 << 20)
 			q.Dimensions = n
 			return err
 		case "encoding_format":

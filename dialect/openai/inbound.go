@@ -247,7 +247,8 @@ func (r *reader) number(least, most float64) (float64, error) {
 	return v, nil
 }
 
-func (r *reader) integer(least, most int) (int, error) {
+// count reads an integer from 1 to most.
+func (r *reader) count(most int) (int, error) {
 	if r.kind() != '0' {
 		return 0, r.expected("an integer")
 	}
@@ -256,8 +257,8 @@ func (r *reader) integer(least, most int) (int, error) {
 		return 0, err
 	}
 	v, err := strconv.Atoi(string(raw))
-	if err != nil || v < least || v > most {
-		return 0, r.bad("Invalid '%s': expected an integer between %d and %d, but got %.40s instead.", r.where(), least, most, raw)
+	if err != nil || v < 1 || v > most {
+		return 0, r.bad("Invalid '%s': expected an integer between 1 and %d, but got %.40s instead.", r.where(), most, raw)
 	}
 	return v, nil
 }

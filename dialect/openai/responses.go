@@ -102,7 +102,7 @@ func ParseResponses(body []byte) (*Responses, error) {
 			t.add(converse.RoleUser, converse.ContentBlock{Text: &s})
 			return err
 		case "max_output_tokens":
-			n, err := r.integer(1, 1<<31-1)
+			n, err := r.count(1<<31 - 1)
 			t.config.MaxTokens = &n
 			return err
 		case "tools":

@@ -145,7 +145,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 const usage = `{"prompt_tokens":20,"completion_tokens":7,"total_tokens":27,"prompt_tokens_details":{"cached_tokens":4}}`
 
 // chunk is one event's data.
-func (s *server) chunk(delta, finish, rest string) string {
+func (s *server) chunk(delta, finish string) string {
 	if finish == "" {
 		finish = "null"
 	} else {
@@ -153,11 +153,11 @@ func (s *server) chunk(delta, finish, rest string) string {
 	}
 	switch s.flavour {
 	case "llama.cpp":
-		return `{"choices":[{"finish_reason":` + finish + `,"index":0,"delta":` + delta + `}],"created":1795439810,"id":"chatcmpl-GE5g","model":"gemma","system_fingerprint":"b0","object":"chat.completion.chunk"` + rest + `}`
+		return `{"choices":[{"finish_reason":` + finish + `,"index":0,"delta":` + delta + `}],"created":1795439810,"id":"chatcmpl-GE5g","model":"gemma","system_fingerprint":"b0","object":"chat.completion.chunk"}`
 	case "OpenAI":
-		return `{"id":"chatcmpl-123","object":"chat.completion.chunk","created":1694268190,"model":"gpt","choices":[{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + `}],"usage":null,"obfuscation":"` + strings.Repeat("x", len(delta)%7) + `"` + rest + `}`
+		return `{"id":"chatcmpl-123","object":"chat.completion.chunk","created":1694268190,"model":"gpt","choices":[{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + `}],"usage":null,"obfuscation":"` + strings.Repeat("x", len(delta)%7) + `"}`
 	}
-	return `{"id":"chatcmpl-5b0c","object":"chat.completion.chunk","created":1754000000,"model":"qwen","choices":[{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + `}]` + rest + `}`
+	return `{"id":"chatcmpl-5b0c","object":"chat.completion.chunk","created":1754000000,"model":"qwen","choices":[{"index":0,"delta":` + delta + `,"logprobs":null,"finish_reason":` + finish + `}]}`
 }
 
 func quoted(s string) string { b, _ := jsontext.AppendQuote(nil, s); return string(b) }
@@ -174,21 +174,21 @@ func (s *server) stream(ctx context.Context, w http.ResponseWriter, pieces []str
 	if s.flavour == "OpenAI" {
 		fmt.Fprint(w, ": keep-alive\n\n")
 	}
-	send(s.chunk(map[string]string{"llama.cpp": `{"role":"assistant","content":null}`, "vLLM": `{"role":"assistant","content":""}`, "OpenAI": `{"role":"assistant","content":"","refusal":null}`}[s.flavour], "", ""))
+	send(s.chunk(map[string]string{"llama.cpp": `{"role":"assistant","content":null}`, "vLLM": `{"role":"assistant","content":""}`, "OpenAI": `{"role":"assistant","content":"","refusal":null}`}[s.flavour], ""))
 	for i, p := range pieces {
 		if s.behaviour.Ends(ctx, w, i) {
 			return
 		}
 		switch {
 		case tool == "":
-			send(s.chunk(`{"content":`+quoted(p)+`}`, "", ""))
+			send(s.chunk(`{"content":`+quoted(p)+`}`, ""))
 		case i == 0 && s.flavour == "vLLM":
-			send(s.chunk(`{"tool_calls":[{"id":"chatcmpl-tool-a1","type":"function","index":0,"function":{"name":`+quoted(tool)+`}}]}`, "", ""))
-			send(s.chunk(`{"tool_calls":[{"index":0,"function":{"arguments":`+quoted(p)+`}}]}`, "", ""))
+			send(s.chunk(`{"tool_calls":[{"id":"chatcmpl-tool-a1","type":"function","index":0,"function":{"name":`+quoted(tool)+`}}]}`, ""))
+			send(s.chunk(`{"tool_calls":[{"index":0,"function":{"arguments":`+quoted(p)+`}}]}`, ""))
 		case i == 0:
-			send(s.chunk(`{"tool_calls":[{"index":0,"id":"call_a1","type":"function","function":{"name":`+quoted(tool)+`,"arguments":`+quoted(p)+`}}]}`, "", ""))
+			send(s.chunk(`{"tool_calls":[{"index":0,"id":"call_a1","type":"function","function":{"name":`+quoted(tool)+`,"arguments":`+quoted(p)+`}}]}`, ""))
 		default:
-			send(s.chunk(`{"tool_calls":[{"index":0,"function":{"arguments":`+quoted(p)+`}}]}`, "", ""))
+			send(s.chunk(`{"tool_calls":[{"index":0,"function":{"arguments":`+quoted(p)+`}}]}`, ""))
 		}
 	}
 	finish := "stop"
@@ -199,7 +199,7 @@ func (s *server) stream(ctx context.Context, w http.ResponseWriter, pieces []str
 	if s.flavour == "vLLM" {
 		last = `{"content":""}`
 	}
-	send(s.chunk(last, finish, ""))
+	send(s.chunk(last, finish))
 	send(`{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":` + usage + `}`)
 	send("[DONE]")
 }
