@@ -31,7 +31,7 @@ func TestHalfSentBodies(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 100 { // until the most has been read
+	for range 1500 { // until the most has been read
 		time.Sleep(20 * time.Millisecond)
 		if heap()-before > callers*sent/2 {
 			break

@@ -596,7 +596,7 @@ func closed(t *testing.T, c net.Conn) {
 }
 
 func TestTimeLimits(t *testing.T) {
-	s := &Server{Handler: http.HandlerFunc(answers), sweepEvery: time.Millisecond, ReadHeaderTimeout: 20 * time.Millisecond, IdleTimeout: 20 * time.Millisecond}
+	s := &Server{Handler: http.HandlerFunc(answers), sweepEvery: time.Millisecond, ReadHeaderTimeout: 100 * time.Millisecond, IdleTimeout: 100 * time.Millisecond}
 	e := startServer(t, s)
 	for name, sent := range map[string]string{"a new connection": "", "half a head": "GET / HT"} {
 		t.Run(name, func(t *testing.T) {
@@ -619,10 +619,10 @@ func TestTimeLimits(t *testing.T) {
 	// A handler, and the body that it waits for, have the time they want.
 	s = &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, r.Body)
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(150 * time.Millisecond)
 		fmt.Fprint(w, r.Context().Err())
-	}), sweepEvery: time.Millisecond, ReadHeaderTimeout: 10 * time.Millisecond, IdleTimeout: time.Minute}
-	said := heard(t, startServer(t, s).addr, []string{"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n", "a", "b"}, 30*time.Millisecond)
+	}), sweepEvery: time.Millisecond, ReadHeaderTimeout: 100 * time.Millisecond, IdleTimeout: time.Minute}
+	said := heard(t, startServer(t, s).addr, []string{"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n\r\n", "a", "b"}, 150*time.Millisecond)
 	if !strings.Contains(said, "ab<nil>") {
 		t.Error(said)
 	}
