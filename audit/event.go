@@ -5,6 +5,7 @@ package audit
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -254,12 +255,8 @@ const (
 
 // keys are all by which e is found, each once.
 func (e *Event) keys() []Key {
-	readOnly := "false"
-	if e.ReadOnly {
-		readOnly = "true"
-	}
 	all := []Key{
-		{ByEventID, e.ID}, {ByEventName, e.Name}, {ByReadOnly, readOnly}, {ByEventSource, e.Source},
+		{ByEventID, e.ID}, {ByEventName, e.Name}, {ByReadOnly, strconv.FormatBool(e.ReadOnly)}, {ByEventSource, e.Source},
 		{ByUsername, e.UserName()}, {ByAccessKeyID, e.UserIdentity.AccessKeyID},
 	}
 	for _, n := range e.ResourceNames() {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -117,11 +118,8 @@ func eventOf(r *audit.Record) (*Event, error) {
 		return nil, fmt.Errorf("audit record %d: %w", r.Seq, err)
 	}
 	out := &Event{
-		EventID: e.ID, EventName: e.Name, ReadOnly: "false", AccessKeyID: e.UserIdentity.AccessKeyID, EventTime: r.Time, EventSource: e.Source,
+		EventID: e.ID, EventName: e.Name, ReadOnly: strconv.FormatBool(e.ReadOnly), AccessKeyID: e.UserIdentity.AccessKeyID, EventTime: r.Time, EventSource: e.Source,
 		Username: e.UserName(), Resources: []Resource{}, CloudTrailEvent: string(r.Event),
-	}
-	if e.ReadOnly {
-		out.ReadOnly = "true"
 	}
 	for _, n := range e.ResourceNames() {
 		out.Resources = append(out.Resources, Resource{ResourceType: n.Type, ResourceName: n.Name})

@@ -297,23 +297,25 @@ func guardCommand() *cobra.Command {
 
 // guardWith makes a managed policy and attaches it.
 func (f *folder) guardWith(ctx context.Context, name, document string, kind guard.Kind, attach []string) error {
-	kinds := map[string]iam.Kind{"user": iam.UserKind, "group": iam.GroupKind, "role": iam.RoleKind}
 	o, err := f.people.Roster(ctx, f.account)
 	if err != nil {
 		return err
 	}
+	var to []*iam.Entity
 	for _, a := range attach { // before anything is made
 		of, who, ok := strings.Cut(a, "/")
-		k, known := kinds[of]
-		if !ok || !known {
+		k := iam.Kind(of)
+		if !ok || k != iam.UserKind && k != iam.GroupKind && k != iam.RoleKind {
 			return fmt.Errorf("--attach %s: want user/NAME, group/NAME or role/NAME", a)
 		}
 		if kind == guard.Boundary && k == iam.GroupKind {
 			return fmt.Errorf("--attach %s: a group has no permissions boundary", a)
 		}
-		if _, err := o.Entity(k, who); err != nil {
+		e, err := o.Entity(k, who)
+		if err != nil {
 			return err
 		}
+		to = append(to, e)
 	}
 	p, err := f.people.CreatePolicy(ctx, iam.ManagedPolicy{
 		Account: f.account, Name: name, Path: "/", Description: "Made by outcrop guard: models are called through inference profiles only",
@@ -321,12 +323,11 @@ func (f *folder) guardWith(ctx context.Context, name, document string, kind guar
 	if err != nil {
 		return err
 	}
-	for _, a := range attach {
-		of, who, _ := strings.Cut(a, "/")
+	for _, e := range to {
 		if kind == guard.Boundary {
-			err = f.people.SetBoundary(ctx, f.account, kinds[of], who, p.ARN())
+			err = f.people.SetBoundary(ctx, f.account, e.Kind, e.Name, p.ARN())
 		} else {
-			err = f.people.Attach(ctx, f.account, kinds[of], who, p.ARN())
+			err = f.people.Attach(ctx, f.account, e.Kind, e.Name, p.ARN())
 		}
 		if err != nil {
 			return err

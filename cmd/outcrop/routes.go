@@ -20,7 +20,6 @@ import (
 	outcropapi "outcrop/api/outcrop"
 	"outcrop/arn"
 	"outcrop/cost"
-	"outcrop/iam"
 )
 
 // remote is what the commands that ask a running server have in common.
@@ -64,31 +63,15 @@ func (r *remote) connect(ctx context.Context) (c *client, region string, err err
 		c, err = environmentClient(h)
 		return c, cmp.Or(r.region, environmentRegion(), defaults().Region), err
 	}
+	f, err := openManaged(ctx, r.data, r.config)
+	if err != nil {
+		return nil, "", err
+	}
 	c = &client{http: h}
-	config, err := loadConfig(r.config)
-	if err != nil {
-		return nil, "", err
+	if c.url, err = endpoint(ctx, f.dir, &f.config); err == nil {
+		c.credentials.AccessKeyID, c.credentials.SecretAccessKey, err = f.people.RootCredentials(ctx, f.account)
 	}
-	dir, err := dataFolder(r.data, &config)
-	if err != nil {
-		return nil, "", err
-	}
-	st, sealer, err := awaitFolder(ctx, dir)
-	if err != nil {
-		return nil, "", err
-	}
-	people, err := iam.Open(ctx, iam.Config{Store: st, Sealer: sealer})
-	if err == nil {
-		c.url, err = endpoint(ctx, dir, &config)
-	}
-	var id string
-	if err == nil {
-		id, err = account(ctx, people, config.AccountID)
-	}
-	if err == nil {
-		c.credentials.AccessKeyID, c.credentials.SecretAccessKey, err = people.RootCredentials(ctx, id)
-	}
-	return c, cmp.Or(r.region, config.Region), errors.Join(err, st.Close())
+	return c, cmp.Or(r.region, f.config.Region), errors.Join(err, f.store.Close())
 }
 
 func routesCommand() *cobra.Command {
