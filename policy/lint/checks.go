@@ -2,7 +2,6 @@ package lint
 
 import (
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -41,7 +40,7 @@ func (l *linter) actions(s *statement) {
 			advice := ""
 			if as, ok := renamed[strings.ToLower(name)]; ok && prefix == "bedrock" {
 				advice = fmt.Sprintf("Did you mean bedrock:%s? The API called %s authorizes against the IAM action bedrock:%[1]s.", as, name)
-			} else if near := l.closest(name, slices.Sorted(maps.Keys(of.Actions))...); near != "" {
+			} else if near := l.closest(name, of.actions...); near != "" {
 				advice = strings.Replace(near, "mean ", "mean "+prefix+":", 1)
 			}
 			l.found("INVALID_ACTION", l.at(n), advice, n.text)
@@ -54,7 +53,7 @@ func (l *linter) nearService(name string) string {
 	if name == "bedrock-runtime" {
 		return "Did you mean bedrock? What calls models is authorized as bedrock:InvokeModel."
 	}
-	return l.closest(name, slices.Sorted(maps.Keys(known().Services))...)
+	return l.closest(name, known().served...)
 }
 
 // redundant tells of values that others of their list cover.
@@ -225,7 +224,7 @@ func (l *linter) arn(n *node) {
 		kind, _, _ := strings.Cut(parts[5], "/")
 		advice := ""
 		if kind != parts[5] {
-			advice = l.closest(kind, slices.Sorted(maps.Keys(of.Resources))...)
+			advice = l.closest(kind, of.resources...)
 		}
 		l.found("INVALID_ARN_RESOURCE", l.at(n), advice)
 	case parts[3] != "" && !wild(parts[3]) && !region:
@@ -443,13 +442,13 @@ func (l *linter) key(c *condition) string {
 		return ""
 	}
 	prefix = strings.ToLower(prefix)
-	table := globalKeys
+	table, names := globalKeys, globalNames
 	if prefix != "aws" {
 		s := known().Services[prefix]
 		if s == nil {
 			return "" // another service's, or an identity provider's
 		}
-		table = s.Keys
+		table, names = s.Keys, s.keys
 	}
 	kind, bare, ok := typeOf(table, c.key)
 	switch {
@@ -459,9 +458,9 @@ func (l *linter) key(c *condition) string {
 	case strings.EqualFold(c.key, "aws:ARN"):
 		l.found("UNSUPPORTED_GLOBAL_CONDITION_KEY", at, "")
 	case prefix == "aws":
-		l.found("INVALID_GLOBAL_CONDITION_KEY", at, l.closest(c.key, slices.Sorted(maps.Keys(table))...), c.key)
+		l.found("INVALID_GLOBAL_CONDITION_KEY", at, l.closest(c.key, names...), c.key)
 	default:
-		l.found("INVALID_SERVICE_CONDITION_KEY", at, l.closest(c.key, slices.Sorted(maps.Keys(table))...), c.key, prefix)
+		l.found("INVALID_SERVICE_CONDITION_KEY", at, l.closest(c.key, names...), c.key, prefix)
 	}
 	return kind
 }

@@ -2,6 +2,8 @@ package lint
 
 import (
 	_ "embed"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,7 +25,8 @@ type facts struct {
 	Names    string              `json:"names"` // of every service of AWS
 	Services map[string]*service `json:"services"`
 
-	names map[string]bool
+	names  map[string]bool
+	served []string // the names of Services, sorted
 }
 
 type service struct {
@@ -32,6 +35,9 @@ type service struct {
 	Keys      map[string]string    `json:"keys"` // condition keys with the type of their values; "aws:ResourceTag/" takes a tag's key
 
 	folded map[string]string // an action in lower case as it is written
+
+	// The names of each, sorted, for guesses at what was meant.
+	actions, resources, keys []string
 }
 
 type action struct {
@@ -63,7 +69,9 @@ var known = sync.OnceValue(func() *facts {
 	for _, n := range strings.Fields(f.Names) {
 		f.names[n] = true
 	}
+	f.served = slices.Sorted(maps.Keys(f.Services))
 	for _, s := range f.Services {
+		s.actions, s.resources, s.keys = slices.Sorted(maps.Keys(s.Actions)), slices.Sorted(maps.Keys(s.Resources)), slices.Sorted(maps.Keys(s.Keys))
 		s.folded = map[string]string{}
 		for name := range s.Actions {
 			s.folded[strings.ToLower(name)] = name
@@ -90,6 +98,8 @@ var globalKeys = map[string]string{
 	"aws:VpceAccount": "String", "aws:VpceOrgID": "String", "aws:VpceOrgPaths": "ArrayOfString", "aws:VpcSourceIp": "IpAddress",
 	"aws:referer": "String",
 }
+
+var globalNames = slices.Sorted(maps.Keys(globalKeys))
 
 // typeOf returns the type of a condition key of that table, whatever its case; bare is a tag's key without the tag.
 func typeOf(table map[string]string, key string) (kind string, bare, ok bool) {
