@@ -6,6 +6,7 @@
 package cost
 
 import (
+	"maps"
 	"math"
 	"math/bits"
 	"sync"
@@ -230,9 +231,7 @@ func (r *Rater) usageTypes(model *catalog.Model, scope, region, tier string, lon
 		return t
 	}
 	m := make(map[typesKey]*usageTypes, len(old)+1)
-	for k, t := range old {
-		m[k] = t
-	}
+	maps.Copy(m, old)
 	m[k] = t
 	r.types.Store(&m)
 	return t

@@ -1,6 +1,9 @@
 package policy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // principals is a Principal or NotPrincipal element.
 type principals struct {
@@ -52,17 +55,7 @@ func (p *principals) named(who *Principal) Grant {
 	return NoGrant
 }
 
-func has(list []string, s string) bool {
-	if s == "" {
-		return false
-	}
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
-}
+func has(list []string, s string) bool { return s != "" && slices.Contains(list, s) }
 
 // add takes one value of the element's member of that type; it reports whether it is one.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -159,9 +160,7 @@ func (s *Service) apply(ctx context.Context, k spaceKey, revision int64, change 
 	cell, ok := spaces[k]
 	if !ok {
 		grown := make(map[spaceKey]*atomic.Pointer[space], len(spaces)+1)
-		for k, c := range spaces {
-			grown[k] = c
-		}
+		maps.Copy(grown, spaces)
 		cell = &atomic.Pointer[space]{}
 		grown[k] = cell
 		cell.Store(next)
@@ -198,12 +197,8 @@ func (sp *space) clone() *space {
 	n := &space{
 		byID: make(map[string]*entry, len(sp.byID)+1), byName: make(map[string][]*entry, len(sp.byName)+1), order: slices.Clone(sp.order),
 	}
-	for k, v := range sp.byID {
-		n.byID[k] = v
-	}
-	for k, v := range sp.byName {
-		n.byName[k] = v
-	}
+	maps.Copy(n.byID, sp.byID)
+	maps.Copy(n.byName, sp.byName)
 	return n
 }
 

@@ -4,6 +4,7 @@ package bedrock
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -130,9 +131,7 @@ func merge(a, b policy.Context) policy.Context {
 	if a == nil {
 		return b
 	}
-	for k, v := range b {
-		a[k] = v
-	}
+	maps.Copy(a, b)
 	return a
 }
 

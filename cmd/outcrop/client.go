@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -60,9 +61,7 @@ func (c *client) send(ctx context.Context, method, path, service, region string,
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	for k, v := range header {
-		r.Header[k] = v
-	}
+	maps.Copy(r.Header, header)
 	sum := sha256.Sum256(text)
 	if err := v4.NewSigner().SignHTTP(ctx, c.credentials, r, hex.EncodeToString(sum[:]), service, region, time.Now()); err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
@@ -89,9 +90,7 @@ func (p *prober) ask(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for name, values := range p.client.Config().Header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, p.client.Config().Header)
 	r.Header.Set("User-Agent", "outcrop")
 	resp, err := p.transport.RoundTrip(r)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strconv"
 
 	"outcrop/converse"
@@ -244,12 +245,8 @@ func (d *Decoder) stopReason() string {
 	if d.tools { // also where the server says "stop", as some do
 		return converse.StopToolUse
 	}
-	if d.finish == "stop" && d.stopped != "" {
-		for _, s := range d.Stop {
-			if s == d.stopped {
-				return converse.StopStopSequence
-			}
-		}
+	if d.finish == "stop" && d.stopped != "" && slices.Contains(d.Stop, d.stopped) {
+		return converse.StopStopSequence
 	}
 	return converse.StopEndTurn
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 )
@@ -15,9 +16,7 @@ import (
 // connection turns out to be closed before any of the answer came.
 func (k *Client) Post(ctx context.Context, u *url.URL, h http.Header, body []byte) *http.Request {
 	h["X-Idempotency-Key"] = []string{}
-	for name, values := range k.cfg.Header {
-		h[name] = values
-	}
+	maps.Copy(h, k.cfg.Header)
 	r := (&http.Request{Method: http.MethodPost, URL: u, Host: u.Host, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}).WithContext(ctx)
 	r.Header = h
 	r.Body, r.ContentLength = newBody(body), int64(len(body))
