@@ -19,11 +19,11 @@ import (
 	"outcrop/store"
 )
 
-// TestMigrateLedger opens a database that the build before migration 5 made of oldCalls: testdata/ledger_0004.sql is what
-// it wrote. Nothing of it may change, and what is applied afterwards is added to it.
-func TestMigrateLedger(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "outcrop.db")
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)")
+// databaseOf makes a database as migration version left it, with what the statements put into it.
+func databaseOf(t *testing.T, version int64, statements ...string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "outcrop.db")
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=foreign_keys(ON)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,19 +32,28 @@ func TestMigrateLedger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.UpTo(t.Context(), 4); err != nil {
+	if _, err := p.UpTo(t.Context(), version); err != nil {
 		t.Fatal(err)
 	}
-	rows, err := os.ReadFile("testdata/ledger_0004.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.ExecContext(t.Context(), string(rows)); err != nil {
-		t.Fatal(err)
+	for _, s := range statements {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatalf("%.100s: %v", s, err)
+		}
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// TestMigrateLedger opens a database that the build before migration 5 made of oldCalls: testdata/ledger_0004.sql is what
+// it wrote. Nothing of it may change, and what is applied afterwards is added to it.
+func TestMigrateLedger(t *testing.T) {
+	rows, err := os.ReadFile("testdata/ledger_0004.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := databaseOf(t, 4, string(rows))
 	if s, err := store.OpenExisting(t.Context(), path); err == nil {
 		s.Close()
 		t.Fatal("OpenExisting opened it as it was")
@@ -148,34 +157,14 @@ func oldCalls() []ledger.Entry {
 
 // TestMigrateIAM opens a database from before migration 10. Who had keys and policies has them still.
 func TestMigrateIAM(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "outcrop.db")
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=foreign_keys(ON)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, os.DirFS("migrations"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.UpTo(t.Context(), 9); err != nil {
-		t.Fatal(err)
-	}
-	for _, insert := range []string{
+	path := databaseOf(t, 9,
 		`INSERT INTO iam_account VALUES ('123456789012', 1000)`,
 		`INSERT INTO iam_user VALUES ('123456789012', 'Alice', 'AIDA1', 2000)`,
 		`INSERT INTO iam_access_key VALUES ('AKIAROOT', '123456789012', '', x'00ff', 1, 3000), ('AKIAALICE', '123456789012', 'Alice', x'01', 0, 4000), ('AKIAGONE', '123456789012', 'gone', x'01', 1, 4000)`,
 		`INSERT INTO iam_user_policy VALUES ('123456789012', 'Alice', 'p', '{}', 5000)`,
 		`INSERT INTO iam_bearer_key VALUES ('ACCA1', 'Alice-at-123456789012', '123456789012', 'Alice', x'02', 1, 6000, 7000), ('ACCA2', 'Alice+1-at-123456789012', '123456789012', 'Alice', x'03', 1, 6000, NULL)`,
 		`INSERT INTO revision VALUES ('iam', 5)`,
-	} {
-		if _, err := db.ExecContext(t.Context(), insert); err != nil {
-			t.Fatalf("%s: %v", insert, err)
-		}
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	)
 	at := func(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 	const account = "123456789012"
 	want := &iam.State{Revision: 5, Rows: iam.Rows{
