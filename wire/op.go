@@ -93,6 +93,15 @@ type Exception struct {
 	Status int
 }
 
+// Exceptions is what a service calls each kind of fault that it has a word for.
+type Exceptions map[fault.Kind]Exception
+
+// Of is a Service's Exception.
+func (x Exceptions) Of(k fault.Kind) (Exception, bool) {
+	e, ok := x[k]
+	return e, ok
+}
+
 // Row is what is fixed of an operation.
 type Row struct {
 	Name    string // "GetInferenceProfile"

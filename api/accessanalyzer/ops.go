@@ -16,25 +16,11 @@ import (
 // New returns the service.
 func New() *wire.Service {
 	return &wire.Service{
-		Name: "accessanalyzer", SigningName: "access-analyzer", Protocol: wire.RestJSON, Exception: exception,
+		Name: "accessanalyzer", SigningName: "access-analyzer", Protocol: wire.RestJSON, Exception: exceptions.Of,
 		Ops: []wire.Op{
 			wire.Handle(wire.Row{Name: "ValidatePolicy", Method: "POST", Path: "/policy/validation", Action: "access-analyzer:ValidatePolicy"}, nil, validatePolicy),
 		},
 	}
-}
-
-// exceptions are what the service calls each kind of fault. Source: its service model, 2019-11-01.
-var exceptions = map[fault.Kind]wire.Exception{
-	fault.Internal:     {Code: "InternalServerException", Status: 500},
-	fault.Validation:   {Code: "ValidationException", Status: 400},
-	fault.TooLarge:     {Code: "ValidationException", Status: 400},
-	fault.AccessDenied: {Code: "AccessDeniedException", Status: 403},
-	fault.Throttled:    {Code: "ThrottlingException", Status: 429},
-}
-
-func exception(k fault.Kind) (wire.Exception, bool) {
-	e, ok := exceptions[k]
-	return e, ok
 }
 
 // maxPage is how many findings one answer has at most, and without maxResults.

@@ -272,7 +272,7 @@ func TestModel(t *testing.T) {
 		}
 	}
 	for _, k := range fault.Kinds() {
-		if e, ok := exception(k); ok && m.Errors[e.Code] != e.Status {
+		if e, ok := exceptions.Of(k); ok && m.Errors[e.Code] != e.Status {
 			t.Errorf("%v is %+v", k, e)
 		}
 	}

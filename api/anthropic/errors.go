@@ -10,7 +10,7 @@ import (
 
 // exceptions are what the API calls each kind of fault. It has no words for the kinds that only other services have.
 // Source: https://docs.claude.com/en/api/errors, and the types of https://github.com/anthropics/anthropic-sdk-typescript.
-var exceptions = map[fault.Kind]wire.Exception{
+var exceptions = wire.Exceptions{
 	fault.Internal:            {Code: "api_error", Status: 500},
 	fault.Validation:          {Code: "invalid_request_error", Status: 400},
 	fault.NotFound:            {Code: "not_found_error", Status: 404},
@@ -32,11 +32,6 @@ var exceptions = map[fault.Kind]wire.Exception{
 	fault.UnrecognizedClient:  {Code: "authentication_error", Status: 401},
 	fault.ExpiredToken:        {Code: "authentication_error", Status: 401},
 	fault.InvalidAPIKey:       {Code: "authentication_error", Status: 401},
-}
-
-func exception(k fault.Kind) (wire.Exception, bool) {
-	e, ok := exceptions[k]
-	return e, ok
 }
 
 // asWritten gives what is refused of a translated request the name by which its caller knows it.

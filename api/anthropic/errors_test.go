@@ -23,7 +23,7 @@ func TestExceptions(t *testing.T) {
 	}
 	used := map[string]bool{}
 	for _, k := range fault.Kinds() {
-		e, ok := exception(k)
+		e, ok := exceptions.Of(k)
 		if ok == elsewhere[k] {
 			t.Errorf("%v: has a word: %t", k, ok)
 		}

@@ -33,7 +33,7 @@ func New(v *invoke.Invoker, profiles *profile.Service, cat *catalog.Catalog) *wi
 	return &wire.Service{
 		Name: "anthropic", SigningName: "bedrock", Endpoint: "bedrock-runtime", AlsoSigned: []string{"bedrock-mantle"}, Protocol: wire.ForeignJSON,
 		Foreign:   &wire.Foreign{Prefixes: []string{"/anthropic/"}, RequestID: "Request-Id", KeyHeader: "X-Api-Key", AppendError: appendError},
-		Exception: exception,
+		Exception: exceptions.Of,
 		Ops: []wire.Op{
 			wire.Either(row("Messages", "messages", "bedrock:InvokeModel"), nil, s.messages),
 			wire.Handle(row("CountTokens", "messages/count_tokens", "bedrock:CountTokens"), nil, s.countTokens),

@@ -272,7 +272,7 @@ func TestExceptions(t *testing.T) {
 	}
 	used := map[string]bool{}
 	for _, k := range fault.Kinds() {
-		e, ok := exception(k)
+		e, ok := exceptions.Of(k)
 		if ok == slices.Contains(elsewhere, k) {
 			t.Errorf("%v: %+v, %v", k, e, ok)
 		}

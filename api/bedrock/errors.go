@@ -7,7 +7,7 @@ import (
 
 // exceptions are what the control plane calls each kind of fault. The statuses are those of botocore's bedrock model of
 // 2023-04-20: a conflict and an exceeded quota are 400. A model's own troubles do not occur here.
-var exceptions = map[fault.Kind]wire.Exception{
+var exceptions = wire.Exceptions{
 	fault.Internal:      {Code: "InternalServerException", Status: 500},
 	fault.Validation:    {Code: "ValidationException", Status: 400},
 	fault.NotFound:      {Code: "ResourceNotFoundException", Status: 404},
@@ -18,9 +18,4 @@ var exceptions = map[fault.Kind]wire.Exception{
 	fault.Throttled:     {Code: "ThrottlingException", Status: 429},
 	fault.Unavailable:   {Code: "ServiceUnavailableException", Status: 503},
 	fault.TooLarge:      {Code: "ValidationException", Status: 413},
-}
-
-func exception(k fault.Kind) (wire.Exception, bool) {
-	e, ok := exceptions[k]
-	return e, ok
 }

@@ -23,7 +23,7 @@ func New(svc *profile.Service, cat *catalog.Catalog) *wire.Service {
 	return &wire.Service{
 		Name: "bedrock", SigningName: "bedrock", Protocol: wire.RestJSON,
 		ErrorURI:  "http://internal.amazon.com/coral/com.amazon.bedrock/",
-		Exception: exception,
+		Exception: exceptions.Of,
 		Ops: []wire.Op{
 			wire.Handle(wire.Row{Name: "CreateInferenceProfile", Method: "POST", Path: "/inference-profiles", Status: 201, Action: "bedrock:CreateInferenceProfile"}, a.accessCreate, a.create),
 			wire.Handle(wire.Row{Name: "GetInferenceProfile", Method: "GET", Path: "/inference-profiles/{inferenceProfileIdentifier}", Action: "bedrock:GetInferenceProfile"}, a.accessProfile, a.get),

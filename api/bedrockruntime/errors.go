@@ -7,7 +7,7 @@ import (
 
 // exceptions are what the runtime calls each kind of fault.
 // Source: botocore bedrock-runtime 2023-09-30, the error traits of its exceptions.
-var exceptions = map[fault.Kind]wire.Exception{
+var exceptions = wire.Exceptions{
 	fault.Internal:      {Code: "InternalServerException", Status: 500},
 	fault.Validation:    {Code: "ValidationException", Status: 400},
 	fault.NotFound:      {Code: "ResourceNotFoundException", Status: 404},
@@ -21,11 +21,6 @@ var exceptions = map[fault.Kind]wire.Exception{
 	fault.ModelNotReady: {Code: "ModelNotReadyException", Status: 429},
 	fault.ModelStream:   {Code: "ModelStreamErrorException", Status: 424},
 	fault.TooLarge:      {Code: "ValidationException", Status: 413},
-}
-
-func exception(k fault.Kind) (wire.Exception, bool) {
-	e, ok := exceptions[k]
-	return e, ok
 }
 
 // inStream is err as a stream may tell it once it has begun. The streams have members for fewer exceptions than their

@@ -32,7 +32,7 @@ func New(v *invoke.Invoker) *wire.Service {
 	return &wire.Service{
 		Name: "bedrockruntime", SigningName: "bedrock", Protocol: wire.RestJSON,
 		ErrorURI:  "http://internal.amazon.com/coral/com.amazon.bedrock/",
-		Exception: exception,
+		Exception: exceptions.Of,
 		Ops: []wire.Op{
 			wire.Handle(row("Converse", "converse", "bedrock:InvokeModel"), nil, s.converse),
 			wire.Stream(row("ConverseStream", "converse-stream", "bedrock:InvokeModelWithResponseStream"), nil, s.converseStream),

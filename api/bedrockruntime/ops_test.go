@@ -34,7 +34,7 @@ func TestExceptions(t *testing.T) {
 		fault.InUse: true, fault.Stale: true, fault.MalformedPolicy: true, fault.InvalidInput: true,
 	}
 	for _, k := range fault.Kinds() {
-		e, ok := exception(k)
+		e, ok := exceptions.Of(k)
 		if ok == (protocol[k] || elsewhere[k]) {
 			t.Errorf("%v: has an exception: %t", k, ok)
 		}

@@ -33,7 +33,7 @@ func New(events Events) *wire.Service {
 		SigningName:  "cloudtrail",
 		Protocol:     wire.AWSJSON11,
 		TargetPrefix: "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101",
-		Exception:    exception,
+		Exception:    exceptions.Of,
 		Ops: []wire.Op{
 			wire.Handle(wire.Row{Name: "LookupEvents", Action: "cloudtrail:LookupEvents"}, nil, s.lookupEvents),
 		},

@@ -370,7 +370,7 @@ func TestServiceModel(t *testing.T) {
 	// https://docs.aws.amazon.com/awscloudtrail/latest/APIReference/CommonErrors.html
 	common := []string{"AccessDeniedException", "ThrottlingException"}
 	for _, k := range fault.Kinds() {
-		if e, ok := exception(k); ok && (e.Status != 400 || !slices.Contains(model.Errors, e.Code) && !slices.Contains(common, e.Code)) {
+		if e, ok := exceptions.Of(k); ok && (e.Status != 400 || !slices.Contains(model.Errors, e.Code) && !slices.Contains(common, e.Code)) {
 			t.Errorf("%v is %+v", k, e)
 		}
 	}

@@ -35,7 +35,7 @@ func New(rollups cost.Rollups, clock func() time.Time) *wire.Service {
 		SigningName:  "ce",
 		Protocol:     wire.AWSJSON11,
 		TargetPrefix: "AWSInsightsIndexService",
-		Exception:    exception,
+		Exception:    exceptions.Of,
 		Ops: []wire.Op{
 			op("GetCostAndUsage", s.getCostAndUsage),
 			op("GetTags", s.getTags),

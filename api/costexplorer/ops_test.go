@@ -375,7 +375,7 @@ func TestException(t *testing.T) {
 		fault.DataUnavailable: "DataUnavailableException",
 	}
 	for _, k := range fault.Kinds() {
-		e, ok := exception(k)
+		e, ok := exceptions.Of(k)
 		if code, has := want[k]; ok != has || e.Code != code || ok && e.Status != 400 {
 			t.Errorf("%v: got %+v %v, want %q", k, e, ok, code)
 		}

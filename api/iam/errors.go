@@ -8,7 +8,7 @@ import (
 // exceptions are what the service calls each kind of fault.
 // Sources: botocore's iam model of 2010-05-08; https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html for those
 // that are no operation's own.
-var exceptions = map[fault.Kind]wire.Exception{
+var exceptions = wire.Exceptions{
 	fault.Internal:        {Code: "ServiceFailure", Status: 500},
 	fault.Validation:      {Code: "ValidationError", Status: 400},
 	fault.NotFound:        {Code: "NoSuchEntity", Status: 404},
@@ -21,9 +21,4 @@ var exceptions = map[fault.Kind]wire.Exception{
 	fault.InvalidInput:    {Code: "InvalidInput", Status: 400},
 	fault.Throttled:       {Code: "Throttling", Status: 400},
 	fault.Unavailable:     {Code: "ServiceUnavailable", Status: 503},
-}
-
-func exception(k fault.Kind) (wire.Exception, bool) {
-	e, ok := exceptions[k]
-	return e, ok
 }

@@ -24,7 +24,7 @@ func New(people *iam.Directory) *wire.Service {
 	return &wire.Service{
 		Name: "iam", SigningName: "iam", Protocol: wire.AWSQuery,
 		Version: "2010-05-08", Namespace: "https://iam.amazonaws.com/doc/2010-05-08/",
-		Exception: exception,
+		Exception: exceptions.Of,
 		Ops: []wire.Op{
 			wire.Handle(row("CreateUser"), a.mayCreateUser, a.createUser),
 			wire.Handle(row("GetUser"), a.mayOwn, a.getUser),

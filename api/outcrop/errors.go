@@ -6,7 +6,7 @@ import (
 )
 
 // exceptions are what the service calls each kind of fault: as Amazon Bedrock's control plane does.
-var exceptions = map[fault.Kind]wire.Exception{
+var exceptions = wire.Exceptions{
 	fault.Internal:     {Code: "InternalServerException", Status: 500},
 	fault.Validation:   {Code: "ValidationException", Status: 400},
 	fault.NotFound:     {Code: "ResourceNotFoundException", Status: 404},
@@ -14,9 +14,4 @@ var exceptions = map[fault.Kind]wire.Exception{
 	fault.Throttled:    {Code: "ThrottlingException", Status: 429},
 	fault.Unavailable:  {Code: "ServiceUnavailableException", Status: 503},
 	fault.TooLarge:     {Code: "ValidationException", Status: 413},
-}
-
-func exception(k fault.Kind) (wire.Exception, bool) {
-	e, ok := exceptions[k]
-	return e, ok
 }

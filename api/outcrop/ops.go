@@ -33,7 +33,7 @@ func New(c Config) *wire.Service {
 	a := &api{c, iam.NewGuard(iam.GuardConfig{Clock: c.Clock})}
 	return &wire.Service{
 		Name: "outcrop", SigningName: "outcrop", AlsoSigned: []string{"bedrock"}, Protocol: wire.RestJSON,
-		Exception: exception,
+		Exception: exceptions.Of,
 		Ops: []wire.Op{
 			wire.Handle(wire.Row{Name: "ListRoutes", Method: "GET", Path: "/outcrop/routes", Action: "outcrop:ListRoutes"}, nil, a.listRoutes),
 			wire.Handle(wire.Row{Name: "GetRoute", Method: "GET", Path: "/outcrop/routes/{profile}", Action: "outcrop:GetRoute"}, a.accessRoute, a.getRoute),
