@@ -1,8 +1,11 @@
 package invoke
 
 import (
+	"slices"
+
 	"outcrop/profile"
 	"outcrop/routing"
+	"outcrop/upstream"
 )
 
 // Order is how a stream through one route would be tried at this moment.
@@ -33,13 +36,7 @@ func (v *Invoker) Order(route *profile.Route) *Order {
 		o.Choices = append(o.Choices, Choice{Upstream: c.Name, Region: c.region, Model: c.model, Step: s})
 	}
 	for _, t := range route.Targets {
-		served := false
-		for _, u := range v.Upstreams {
-			if _, ok := v.serves(route, u, t); ok {
-				served = true
-			}
-		}
-		if !served {
+		if !slices.ContainsFunc(v.Upstreams, func(u *upstream.Upstream) bool { _, ok := v.serves(route, u, t); return ok }) {
 			o.Unserved = append(o.Unserved, t.Region)
 		}
 	}
