@@ -101,12 +101,9 @@ const Hidden = "HIDDEN_DUE_TO_SECURITY_REASONS"
 // The bounds of an event's members in bytes, as CloudTrail has them. Text is cut; what is JSON is left out.
 const (
 	maxText      = 1 << 10
-	maxElements  = 100 << 10
+	MaxElements  = 100 << 10 // of RequestParameters and ResponseElements: who makes larger ones may stop there
 	maxResources = 50
 )
-
-// MaxElements bounds RequestParameters and ResponseElements: who makes larger ones may stop there.
-const MaxElements = maxElements
 
 // IdentityOf is c as an event tells it.
 func IdentityOf(c *iam.Caller) Identity {
@@ -174,7 +171,7 @@ func (e *Event) encode() ([]byte, error) {
 		name  string
 		value *jsontext.Value
 	}{{"requestParameters", &e.RequestParameters}, {"responseElements", &e.ResponseElements}} {
-		if len(*m.value) > maxElements {
+		if len(*m.value) > MaxElements {
 			*m.value = nil
 			e.Additional.Omitted = append(e.Additional.Omitted, m.name)
 		}

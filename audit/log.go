@@ -101,7 +101,7 @@ func (l *Log) Ready() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.failing != nil {
-		return fault.From(errUnrecorded)
+		return errUnrecorded
 	}
 	return nil
 }
@@ -145,10 +145,10 @@ func (l *Log) Record(ctx context.Context, e *Event, class Class) error {
 		case <-en.written:
 			return nil
 		default:
-			return fault.From(errUnrecorded)
+			return errUnrecorded
 		}
 	case <-timeout.C:
-		return fault.From(errUnrecorded)
+		return errUnrecorded
 	}
 }
 
@@ -158,7 +158,7 @@ func (l *Log) enqueue(en *entry, timeout <-chan time.Time) error {
 		l.mu.Lock()
 		if l.closed {
 			l.mu.Unlock()
-			return fault.From(errUnrecorded)
+			return errUnrecorded
 		}
 		if l.bytes == 0 || l.bytes+len(en.record.Event) <= maxQueue {
 			l.bytes += len(en.record.Event)
@@ -175,7 +175,7 @@ func (l *Log) enqueue(en *entry, timeout <-chan time.Time) error {
 		select {
 		case <-room:
 		case <-timeout:
-			return fault.From(errUnrecorded)
+			return errUnrecorded
 		}
 	}
 }
