@@ -251,7 +251,7 @@ func TestProfiles(t *testing.T) {
 	for _, r := range Regions() {
 		for _, p := range c.Profiles(r.ID) {
 			for _, d := range c.Destinations(p.ID, r.ID) {
-				if arn.Partition(d) != r.Partition() {
+				if arn.Partition(d) != arn.Partition(r.ID) {
 					t.Errorf("%s from %s to %s", p.ID, r.ID, d)
 				}
 			}
@@ -330,7 +330,7 @@ func TestRegions(t *testing.T) {
 			t.Errorf("%s and %s are both %s", other, r.ID, r.Code)
 		}
 		codes[r.Code] = r.ID
-		if r.Bedrock && r.Partition() != "aws" {
+		if r.Bedrock && arn.Partition(r.ID) != "aws" {
 			t.Errorf("%s is not commercial", r.ID)
 		}
 	}

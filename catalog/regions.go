@@ -3,8 +3,6 @@ package catalog
 import (
 	"regexp"
 	"strings"
-
-	"outcrop/arn"
 )
 
 // Region is an AWS Region that the catalog knows.
@@ -14,9 +12,6 @@ type Region struct {
 	Code    string // its short code in billing reports: "USE1"
 	Bedrock bool   // a commercial Region from which, and in which, global profiles serve
 }
-
-// Partition returns the Region's partition: "aws", "aws-us-gov" or "aws-cn".
-func (r Region) Partition() string { return arn.Partition(r.ID) }
 
 // regions are ordered by id. Codes and names are those of
 // https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-region-billing-codes.html, read in November

@@ -128,19 +128,6 @@ func (q *Query) periodEnd(start time.Time) time.Time {
 	return q.End.UTC()
 }
 
-// Totals is Report over the whole time of q, without periods, sorted by cost, the highest first.
-func Totals(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool, by ...Dimension) ([]Group, error) {
-	q.Bucket = Whole
-	for p, err := range Report(ctx, r, q, filter, by...) {
-		if err != nil {
-			return nil, err
-		}
-		slices.SortStableFunc(p.Groups, func(a, b Group) int { return cmp.Compare(b.Nano, a.Nano) })
-		return p.Groups, nil
-	}
-	return nil, nil
-}
-
 // Callers adds up who called in the time of q: one entry a principal and, with byResource, a resource. It is sorted by
 // cost, the highest first, then by principal and resource.
 func Callers(ctx context.Context, r Rollups, q Query, byResource bool) ([]Calls, error) {

@@ -144,18 +144,6 @@ func TestReport(t *testing.T) {
 	}
 }
 
-func TestTotals(t *testing.T) {
-	r := rollups(t)
-	q := cost.Query{Account: account, Start: date(2024, 1, 1, 0), End: date(2024, 5, 1, 0), Bucket: cost.Day}
-	got, err := cost.Totals(t.Context(), r, q, nil, cost.ByName)
-	want := []cost.Group{
-		{Keys: []string{"chat"}, Sum: sum(4110, 31, 3, 0)}, {Keys: []string{"search"}, Sum: sum(70, 7, 2, 0)}, {Keys: []string{"model-1"}, Sum: sum(0, 7, 1, 1)},
-	}
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v (%v)\nwant %+v", got, err, want)
-	}
-}
-
 func TestCallers(t *testing.T) {
 	r := rollups(t)
 	q := cost.Query{Account: account, Start: date(2024, 2, 1, 0), End: date(2024, 5, 1, 0)}
