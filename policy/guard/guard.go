@@ -38,6 +38,7 @@ type Config struct {
 	Account    string // 12 digits; "*" for the account whoever is bound belongs to
 	Partition  string // "" is "aws"
 
+	Calls  []string // those that are allowed, of Calls; nil is all of them. What is denied is denied to all
 	Except []string // ARN patterns of principals that the denials are not for
 }
 
@@ -50,13 +51,11 @@ type statement struct {
 	Condition   map[string]map[string][]string `json:",omitempty"`
 }
 
-var (
-	invoke = []string{"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"}
-	use    = append(slices.Clone(invoke), "bedrock:GetInferenceProfile")
+// Calls are the actions that calls of models are authorized as.
+var Calls = []string{"bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"}
 
-	// What a boundary lets through besides. Nothing of IAM: who may take a boundary away is not bounded.
-	besides = []string{"bedrock:*", "ce:Get*", "ce:List*", "tag:Get*", "cloudtrail:LookupEvents", "sts:GetCallerIdentity"}
-)
+// besides is what a boundary lets through besides. Nothing of IAM: who may take a boundary away is not bounded.
+var besides = []string{"bedrock:*", "ce:Get*", "ce:List*", "tag:Get*", "cloudtrail:LookupEvents", "sts:GetCallerIdentity"}
 
 const profileKey = "bedrock:InferenceProfileArn"
 
@@ -73,6 +72,9 @@ func Write(c Config) ([]byte, error) {
 		return nil, errors.New("profiles are named, or found by a tag: not both")
 	case strings.ContainsAny(c.Tag+c.Value, "*?${}"):
 		return nil, errors.New("a tag's key and value have no *, ?, $ and braces here")
+	}
+	if c.Calls == nil {
+		c.Calls = Calls
 	}
 	if c.Partition == "" {
 		c.Partition = "aws"
@@ -99,6 +101,9 @@ func Write(c Config) ([]byte, error) {
 		Statement []statement
 	}{"2012-10-17", kept}, json.Deterministic(true), jsontext.WithIndent("  "), jsontext.EscapeForHTML(false))
 }
+
+// use is what is allowed of a profile.
+func (c *Config) use() []string { return append(slices.Clone(c.Calls), "bedrock:GetInferenceProfile") }
 
 // and adds a condition.
 func (s *statement) and(operator, key string, values ...string) {
@@ -127,8 +132,8 @@ func (c *Config) byARN() []statement {
 	slices.Sort(arns)
 	slices.Sort(models)
 	arns, models = slices.Compact(arns), slices.Compact(models)
-	out := []statement{{Sid: "UseProfiles", Effect: "Allow", Action: use, Resource: arns}}
-	behind := statement{Sid: "UseModelsBehindProfiles", Effect: "Allow", Action: invoke, Resource: models}
+	out := []statement{{Sid: "UseProfiles", Effect: "Allow", Action: c.use(), Resource: arns}}
+	behind := statement{Sid: "UseModelsBehindProfiles", Effect: "Allow", Action: c.Calls, Resource: models}
 	behind.and("ArnEquals", profileKey, arns...)
 	return append(append(out, behind, find), c.denials(arns)...)
 }
@@ -137,10 +142,10 @@ var find = statement{Sid: "FindProfiles", Effect: "Allow", Action: []string{"bed
 
 // denials deny all that can be invoked but profiles, and models that are not behind one of them.
 func (c *Config) denials(profiles []string) []statement {
-	bare := statement{Sid: "NoModelsButBehindProfiles", Effect: "Deny", Action: invoke, Resource: []string{c.models("*")}}
+	bare := statement{Sid: "NoModelsButBehindProfiles", Effect: "Deny", Action: Calls, Resource: []string{c.models("*")}}
 	bare.and("ArnNotLike", profileKey, profiles...)
 	return []statement{bare, {
-		Sid: "NothingElse", Effect: "Deny", Action: invoke, NotResource: append(slices.Clone(profiles), c.models("*")),
+		Sid: "NothingElse", Effect: "Deny", Action: Calls, NotResource: append(slices.Clone(profiles), c.models("*")),
 	}}
 }
 
@@ -154,11 +159,11 @@ func (c *Config) byTag() []statement {
 	deny := func(sid, action string) statement {
 		return statement{Sid: sid, Effect: "Deny", Action: []string{action}, Resource: profiles}
 	}
-	own := statement{Sid: "UseOwnProfiles", Effect: "Allow", Action: use, Resource: profiles}
+	own := statement{Sid: "UseOwnProfiles", Effect: "Allow", Action: c.use(), Resource: profiles}
 	own.and("StringEquals", ofResource, value)
-	behind := statement{Sid: "UseModelsBehindProfiles", Effect: "Allow", Action: invoke, Resource: []string{c.models("*")}}
+	behind := statement{Sid: "UseModelsBehindProfiles", Effect: "Allow", Action: c.Calls, Resource: []string{c.models("*")}}
 	behind.and("ArnLike", profileKey, profiles...)
-	others := statement{Sid: "NoProfilesOfOthers", Effect: "Deny", Action: invoke, Resource: profiles}
+	others := statement{Sid: "NoProfilesOfOthers", Effect: "Deny", Action: Calls, Resource: profiles}
 	others.and("StringNotEquals", ofResource, value)
 
 	// Whoever may tag could make a profile theirs, or theirs another's.

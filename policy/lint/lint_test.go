@@ -152,6 +152,16 @@ func TestCodes(t *testing.T) {
 		{"a system's id", lint.Identity, statement(`"Effect":"Deny","Action":"bedrock:InvokeModel*","Resource":"arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"`), nil},
 		{"a profile alone", lint.Identity, statement(`"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":"` + app + `"`), []string{"ALLOW_PROFILE_WITHOUT_MODELS Statement[0].Resource"}},
 		{"a way around", lint.Identity, statement(`"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":["` + app + `","arn:aws:bedrock:*::foundation-model/*"]`), []string{"MODELS_WITHOUT_PROFILE_CONDITION Statement[0].Resource[1]"}},
+		{"a way around, the key being optional", lint.Identity, head + `{"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":"` + app + `"},
+			{"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":"arn:aws:bedrock:*::foundation-model/*","Condition":{"ArnLikeIfExists":{"bedrock:InferenceProfileArn":"` + app + `"}}}]}`, []string{"MODELS_WITHOUT_PROFILE_CONDITION Statement[1].Resource"}},
+		{"a way around that is closed to the wrong ones", lint.Identity, head + `{"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":["` + app + `","arn:aws:bedrock:*::foundation-model/*"]},
+			{"Effect":"Deny","Action":"bedrock:InvokeModel*","Resource":"arn:aws:bedrock:*::foundation-model/*","Condition":{"Null":{"bedrock:InferenceProfileArn":"false"}}}]}`, []string{"MODELS_WITHOUT_PROFILE_CONDITION Statement[0].Resource[1]"}},
+		{"models have no tags", lint.Identity, statement(`"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":["arn:aws:bedrock:*:*:application-inference-profile/*","arn:aws:bedrock:*::foundation-model/*"],"Condition":{"StringEquals":{"aws:ResourceTag/team":"${aws:PrincipalTag/team}"}}`),
+			[]string{"ALLOW_PROFILE_WITHOUT_MODELS Statement[0].Resource[0]"}},
+		// Source: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html, which shows all of them allowed together.
+		{"nobody is held to a profile", lint.Identity, statement(`"Effect":"Allow","Action":["bedrock:InvokeModel*","bedrock:CreateInferenceProfile"],"Resource":["arn:aws:bedrock:*::foundation-model/*","arn:aws:bedrock:*:*:inference-profile/*","arn:aws:bedrock:*:*:application-inference-profile/*"]`), nil},
+		{"a name for an ARN", lint.Identity, statement(`"Effect":"Deny","Action":"bedrock:InvokeModel*","Resource":"arn:aws:bedrock:*::foundation-model/*","Condition":{"StringNotEquals":{"bedrock:InferenceProfileArn":"my-app-profile"}}`),
+			[]string{"PROFILE_NAME_IN_ARN Statement[0].Condition.StringNotEquals.bedrock:InferenceProfileArn"}},
 		{"a way around that is closed", lint.Identity, head + `{"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":["` + app + `","arn:aws:bedrock:*::foundation-model/*"]},
 			{"Effect":"Deny","Action":"bedrock:InvokeModel*","Resource":"arn:aws:bedrock:*::foundation-model/*","Condition":{"Null":{"bedrock:InferenceProfileArn":"true"}}}]}`, nil},
 		{"always", lint.Identity, conditioned("Deny", `{"StringNotEquals":{"bedrock:InferenceProfileArn":"arn:aws:bedrock:*:*:application-inference-profile/*"}}`),
@@ -323,6 +333,67 @@ func TestCorrectKeeps(t *testing.T) {
 		if c, err := lint.Correct([]byte(text), nil); err == nil {
 			t.Errorf("%s is corrected to %s", text, c.Document)
 		}
+	}
+}
+
+// TestCorrectAllowsNoMore: a correction takes nothing for a permission that is none, and drops nothing that holds back.
+func TestCorrectAllowsNoMore(t *testing.T) {
+	beta := strings.Replace(app, "abcdefghij12", "zyxwvutsrq98", 1)
+	const model = "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"
+	calls := `"Action":["bedrock:InvokeModel","bedrock:InvokeModelWithResponseStream"]`
+	allow := func(resource string) string { return `{"Effect":"Allow",` + calls + `,"Resource":` + resource + `}` }
+	bare := `{"Effect":"Deny",` + calls + `,"Resource":"arn:aws:bedrock:*::foundation-model/*","Condition":{"StringNotEquals":{"bedrock:InferenceProfileArn":"` + app + `"}}}`
+	for name, text := range map[string]string{
+		"a network":          statement(`"Effect":"Allow",` + calls + `,"Resource":"` + app + `","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}`),
+		"a tag":              statement(`"Effect":"Allow",` + calls + `,"Resource":"arn:aws:bedrock:*:*:application-inference-profile/*","Condition":{"StringEquals":{"aws:ResourceTag/team":"a"}}`),
+		"all profiles but":   statement(`"Effect":"Allow",` + calls + `,"NotResource":"` + app + `"`),
+		"all models but":     head + allow(`"`+app+`"`) + `,{"Effect":"Allow",` + calls + `,"Resource":"` + model + `","Condition":{"ArnNotLike":{"bedrock:InferenceProfileArn":"` + beta + `"}}}]}`,
+		"not without MFA":    head + allow(`"*"`) + `,{"Effect":"Deny",` + calls + `,"Resource":"*","Condition":{"ArnNotEquals":{"bedrock:InferenceProfileArn":"` + beta + `"},"Bool":{"aws:MultiFactorAuthPresent":"false"}}},{"Effect":"Deny","Action":"bedrock:InvokeModel","Resource":"` + model + `"}]}`,
+		"nothing":            head + allow(`"`+app+`"`) + `,{"Effect":"Deny",` + calls + `,"Resource":"*"}]}`,
+		"two that exclude":   head + allow(`"`+beta+`"`) + `,` + bare + `]}`,
+		"a custom model":     head + allow(`["`+app+`","arn:aws:bedrock:us-east-1:123456789012:imported-model/abcdefghij12"]`) + `]}`,
+		"no name":            statement(`"Effect":"Allow",` + calls + `,"Resource":"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a'; rm -rf ~ #"`),
+		"an ARN behind it":   statement(`"Effect":"Allow",` + calls + `,"Resource":"` + app + `,arn:aws:bedrock:*::foundation-model/*"`),
+		"the start of names": statement(`"Effect":"Allow",` + calls + `,"Resource":"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/team-*"`),
+		"no Region":          statement(`"Effect":"Allow",` + calls + `,"Resource":"arn:aws:bedrock::123456789012:application-inference-profile/abcdefghij12"`),
+	} {
+		if c, err := lint.Correct([]byte(text), nil); err == nil {
+			t.Errorf("%s: %s is corrected to %s", name, text, c.Document)
+		}
+	}
+
+	correct := func(text string) func(action, resource, through string) bool {
+		t.Helper()
+		c, err := lint.Correct([]byte(text), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		return decider(t, c.Document)
+	}
+	const invoke, stream = "bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"
+	ask := correct(head + allow(`["`+app+`","`+beta+`"]`) + `,{"Effect":"Deny",` + calls + `,"Resource":"` + beta + `"}]}`)
+	if !ask(invoke, app, app) || ask(invoke, beta, beta) {
+		t.Error("a profile that is denied is allowed")
+	}
+	ask = correct(head + allow(`["`+app+`","arn:aws:bedrock:*::foundation-model/*"]`) + `,{"Effect":"Deny",` + calls + `,"Resource":"arn:aws:bedrock:*::foundation-model/amazon.*"}]}`)
+	if ask(invoke, model, app) || !ask(invoke, strings.Replace(model, "amazon.nova", "meta.llama", 1), app) {
+		t.Error("a model that is denied is allowed")
+	}
+	ask = correct(statement(`"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":"` + app + `"`))
+	if !ask(invoke, app, app) || ask(stream, app, app) || ask(stream, model, app) {
+		t.Error("streams are allowed where only calls were")
+	}
+	ask = correct(head + allow(`"*"`) + `,` + strings.Replace(bare, `,"bedrock:InvokeModelWithResponseStream"`, "", 1) + `]}`)
+	if !ask(invoke, app, app) || !ask(stream, model, app) || ask(stream, model, "") || ask(invoke, beta, beta) {
+		t.Error("what a denial excepts is what is meant, where everything is allowed")
+	}
+	ask = correct(head + strings.Replace(bare, `,"bedrock:InvokeModelWithResponseStream"`, "", 1) + `]}`)
+	if ask(invoke, app, app) || ask(invoke, model, app) {
+		t.Error("a document that denies only is corrected to one that allows")
+	}
+	ask = correct(head + allow(`"*"`) + `,{"Effect":"Deny",` + calls + `,"Resource":"*","Condition":{"StringNotEquals":{"bedrock:InferenceProfileArn":"my-app-profile"}}}]}`)
+	if placed := "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/ID-OF-my-app-profile"; !ask(invoke, placed, placed) || ask(invoke, app, app) {
+		t.Error("a name in the condition")
 	}
 }
 

@@ -20,6 +20,34 @@ const (
 
 func (s *statement) invokes() bool { return s.has(invokeModel) || s.has(invokeAsync) }
 
+// requires reports whether the condition is not met where its key is missing.
+func (c *condition) requires() bool {
+	switch o := c.operator; {
+	case !c.ok || o.IfExists || o.All:
+		return false
+	case o.Type == "Null":
+		return slices.Equal(c.value.strings(), []string{"false"})
+	default:
+		return !o.Negated || o.Any
+	}
+}
+
+// hitsMissing reports whether the condition is met where its key is missing.
+func (c *condition) hitsMissing() bool {
+	if c.ok && c.operator.Type == "Null" {
+		return slices.Contains(c.value.strings(), "true")
+	}
+	return c.ok && !c.requires()
+}
+
+// owned reports whether the statement asks for a tag of the resource. Models of AWS's have none.
+func (s *statement) owned() bool {
+	const tag = "aws:resourcetag/"
+	return slices.ContainsFunc(s.conditions, func(c condition) bool {
+		return strings.HasPrefix(strings.ToLower(c.key), tag) && c.requires()
+	})
+}
+
 // condition on a key; ok is false where there is none.
 func (s *statement) on(key string) (c *condition, ok bool) {
 	for i := range s.conditions {
@@ -58,6 +86,28 @@ func (p *profileARN) named() bool {
 	return !strings.ContainsAny(p.id, "*?.")
 }
 
+// isName reports whether a profile can have that name.
+// Source: inferenceProfileName in Bedrock's service model, ([0-9a-zA-Z][ _-]?)+
+func isName(s string) bool {
+	apart := true // the last was no letter or digit
+	for _, c := range s {
+		between := c == ' ' || c == '_' || c == '-'
+		if between && apart || !between && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return false
+		}
+		apart = between
+	}
+	return s != "" && len(s) <= 64
+}
+
+// profileNamed is the ARN that a value means: where it is no ARN, but a name, one with the name in place of the id.
+func profileNamed(n *node) string {
+	if n.kind == '"' && isName(n.text) {
+		return "arn:aws:bedrock:*:*:application-inference-profile/" + n.text
+	}
+	return n.text
+}
+
 func (l *linter) profiles() {
 	if l.kind == Trust || l.kind == ResourceControl {
 		return
@@ -69,6 +119,9 @@ func (l *linter) profiles() {
 		if c, ok := s.on(profileKey); ok {
 			for _, n := range c.value.list() {
 				l.nameIn(n)
+				if c.operator.Type == "String" && isName(n.text) {
+					l.found("PROFILE_NAME_IN_ARN", l.at(n), lookUp(n.text), n.text)
+				}
 			}
 			l.missingKey(s, c)
 		}
@@ -86,12 +139,20 @@ func (l *linter) nameIn(n *node) {
 	if !ok || !p.named() {
 		return
 	}
-	advice := "Find the ARN: aws bedrock list-inference-profiles --type-equals APPLICATION --query \"inferenceProfileSummaries[?inferenceProfileName=='" +
-		shorten(p.id) + "'].inferenceProfileArn\"."
+	advice := lookUp(p.id)
 	if p.kind == "inference-profile" {
 		advice = "inference-profile/ is a system-defined profile, with an id like us.anthropic.claude-3-haiku-20240307-v1:0. " + advice
 	}
 	l.found("PROFILE_NAME_IN_ARN", l.at(n), advice, n.text)
+}
+
+// lookUp is how the ARN of a profile of that name is found. What cannot be a name is not repeated: the command is one to copy.
+func lookUp(name string) string {
+	query := "inferenceProfileSummaries[].[inferenceProfileName,inferenceProfileArn]"
+	if isName(name) {
+		query = "inferenceProfileSummaries[?inferenceProfileName=='" + name + "'].inferenceProfileArn"
+	}
+	return `Find the ARN: aws bedrock list-inference-profiles --type-equals APPLICATION --query "` + query + `".`
 }
 
 // missingKey tells of a Deny that a key's absence meets in requests that never have it.
@@ -163,12 +224,12 @@ func (l *linter) models() {
 		}
 		c, asks := s.on(profileKey)
 		if s.denies() {
-			closed = closed || asks && (c.operator.Negated || c.operator.Type == "Null") && s.about(anyModel)
+			closed = closed || asks && c.hitsMissing() && s.about(anyModel)
 			continue
 		}
-		if s.about(anyModel) {
+		if s.about(anyModel) && !s.owned() {
 			behind = true
-			if !asks && open == nil {
+			if !(asks && c.requires()) && open == nil {
 				open = s.node.get("Resource")
 				for _, n := range s.resources {
 					if meetARN(filled(n.text), anyModel) {
@@ -179,9 +240,12 @@ func (l *linter) models() {
 			}
 		}
 		for _, n := range s.resources {
-			if _, ok := parseProfile(n.text); ok && !s.notRes && profile == nil {
+			p, ok := parseProfile(n.text)
+			if ok && !s.notRes && profile == nil {
 				profile = n
 			}
+			// Whoever may use each system-defined profile is not held to any.
+			closed = closed || ok && p.kind == "inference-profile" && everything(p.id) && !s.notRes
 		}
 	}
 	switch {
