@@ -36,7 +36,7 @@ func (l *linter) actions(s *statement) {
 		switch of := known().Services[prefix]; {
 		case !known().names[prefix]:
 			l.found("INVALID_SERVICE_IN_ACTION", l.at(n), l.nearService(prefix), prefix)
-		case of != nil && name != "" && !strings.Contains(name, ":") && len(of.expand(name)) == 0:
+		case of != nil && name != "" && !strings.Contains(name, ":") && !of.has(name):
 			advice := ""
 			if as, ok := renamed[strings.ToLower(name)]; ok && prefix == "bedrock" {
 				advice = fmt.Sprintf("Did you mean bedrock:%s? The API called %s authorizes against the IAM action bedrock:%[1]s.", as, name)
@@ -210,9 +210,9 @@ func (l *linter) arn(n *node) {
 	}
 	var region, account, noRegion, noAccount bool // what a type with this resource part has
 	named := false
-	for _, t := range of.Resources {
+	for _, t := range known().forms[name] { // also of other services' types: sts has IAM's root user
 		form := strings.SplitN(t.ARN, ":", 6)
-		if form[2] != name || !meet(form[5], parts[5]) {
+		if !meet(form[5], parts[5]) {
 			continue
 		}
 		named = true
@@ -248,16 +248,23 @@ type asked struct {
 
 // matched tells of resources that no action of the statement has, and of actions that have none of its resources.
 func (l *linter) matched(s *statement) {
+	if len(s.actions) == 0 || len(s.resources) == 0 || len(s.actions)*len(s.resources) > compared {
+		return
+	}
 	var actions []asked
 	for _, n := range s.actions {
 		prefix, name, ok := strings.Cut(n.text, ":")
-		of := known().Services[strings.ToLower(prefix)]
+		prefix = strings.ToLower(prefix)
+		of := known().Services[prefix]
 		if !ok || of == nil {
 			return // an action of which nothing is known
 		}
 		a := asked{node: n, whole: !strings.ContainsAny(name, "*?")}
 		for _, full := range of.expand(name) {
 			types := strings.Fields(of.Actions[full].Resources)
+			if len(types) == 0 && prefix == "iam" {
+				return // what IAM lists is asked for on a path, which its table does not say
+			}
 			a.none = a.none || len(types) == 0
 			for _, t := range types {
 				if r := of.Resources[t]; r != nil {
@@ -271,9 +278,6 @@ func (l *linter) matched(s *statement) {
 	for i := range actions {
 		slices.Sort(actions[i].arns)
 		actions[i].arns = slices.Compact(actions[i].arns)
-	}
-	if len(actions) == 0 || len(s.resources) == 0 || len(actions)*len(s.resources) > compared {
-		return
 	}
 	all := slices.ContainsFunc(s.resources, func(n *node) bool { return everything(n.text) })
 	for _, n := range s.resources {
@@ -294,8 +298,7 @@ func (l *linter) matched(s *statement) {
 		return
 	}
 	for _, a := range actions {
-		// What IAM lists is asked for on a path, which its table does not say.
-		if !a.whole || len(a.arns) == 0 && (!a.none || strings.HasPrefix(strings.ToLower(a.node.text), "iam:")) {
+		if !a.whole || len(a.arns) == 0 && !a.none {
 			continue
 		}
 		if !slices.ContainsFunc(s.resources, func(n *node) bool { return a.on(filled(n.text)) }) {
@@ -426,10 +429,11 @@ var takes = map[string][]string{
 	"IpAddress": {"IpAddress"},
 }
 
-// present reports whether the statement asks that a key is there.
+// present reports whether the statement is met only where a key is there. Whatever has a tag in the request has its key too.
 func (s *statement) present(key string) bool {
 	return slices.ContainsFunc(s.conditions, func(c condition) bool {
-		return c.ok && c.operator.Type == "Null" && strings.EqualFold(c.key, key) && slices.Contains(c.value.strings(), "false")
+		const tag = "aws:requesttag/"
+		return c.requires() && (strings.EqualFold(c.key, key) || strings.EqualFold(key, "aws:TagKeys") && strings.HasPrefix(strings.ToLower(c.key), tag))
 	})
 }
 

@@ -26,7 +26,8 @@ type facts struct {
 	Services map[string]*service `json:"services"`
 
 	names  map[string]bool
-	served []string // the names of Services, sorted
+	served []string               // the names of Services, sorted
+	forms  map[string][]*resource // by the service that stands in their ARNs
 }
 
 type service struct {
@@ -50,6 +51,11 @@ type resource struct {
 	Keys string `json:"keys"`
 }
 
+// retired are services that the reference has no more, or never had, and that policies of AWS's own still name.
+// Source: https://docs.aws.amazon.com/aws-managed-policy/latest/reference/
+const retired = "applicationwizard catalog catalog-admin catalog-user codestar crowd datazonecontrol deepcomposer deeplens deepracer ec2-reports elastic-inference evidently " +
+	"iot1click iotevents iotroborunner mobilehub sagemaker-groundtruth-synthetic sumerian zocalo"
+
 // known is facts, read once, with what is this server's own.
 var known = sync.OnceValue(func() *facts {
 	f := &facts{}
@@ -69,9 +75,21 @@ var known = sync.OnceValue(func() *facts {
 	for _, n := range strings.Fields(f.Names) {
 		f.names[n] = true
 	}
+	for _, n := range strings.Fields(retired) {
+		f.names[n] = true
+	}
+	f.forms = map[string][]*resource{}
 	f.served = slices.Sorted(maps.Keys(f.Services))
-	for _, s := range f.Services {
+	for name, s := range f.Services {
 		s.actions, s.resources, s.keys = slices.Sorted(maps.Keys(s.Actions)), slices.Sorted(maps.Keys(s.Resources)), slices.Sorted(maps.Keys(s.Keys))
+		for _, r := range s.Resources {
+			if name == "outcrop" { // which has others' resources, by looser patterns
+				break
+			}
+			if parts := strings.SplitN(r.ARN, ":", 4); len(parts) == 4 {
+				f.forms[parts[2]] = append(f.forms[parts[2]], r)
+			}
+		}
 		s.folded = map[string]string{}
 		for name := range s.Actions {
 			s.folded[strings.ToLower(name)] = name
@@ -115,6 +133,20 @@ func typeOf(table map[string]string, key string) (kind string, bare, ok bool) {
 		}
 	}
 	return "", false, false
+}
+
+// has reports whether an action of a policy, after the colon, stands for any of the service.
+func (s *service) has(name string) bool {
+	name = strings.ToLower(name)
+	if _, ok := s.folded[name]; ok || !strings.ContainsAny(name, "*?") {
+		return ok
+	}
+	for folded := range s.folded {
+		if policy.Match(name, folded) {
+			return true
+		}
+	}
+	return false
 }
 
 // expand returns the actions of a service that an action of a policy, after the colon, stands for.

@@ -242,6 +242,9 @@ func (l *linter) broken(problems policy.Problems) {
 	at := l.doc.byteOf(p.Line, p.Column)
 	pos := l.doc.position(at)
 	advice := strings.TrimPrefix(strings.TrimPrefix(p.Detail, "not valid JSON"), ": ")
+	if strings.HasPrefix(string(l.doc.text), "\ufeff") {
+		advice = "the document begins with a byte order mark: save it as UTF-8 without one"
+	}
 	if advice != "" {
 		advice = strings.ToUpper(advice[:1]) + advice[1:] + "."
 	}

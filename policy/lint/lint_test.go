@@ -95,6 +95,10 @@ func TestCodes(t *testing.T) {
 		{"a resource twice", lint.Identity, statement(`"Effect":"Deny","Action":"bedrock:InvokeModel*","Resource":["*","` + app + `"]`), []string{"REDUNDANT_RESOURCE Statement[0].Resource[1]"}},
 		{"a type that the action has not", lint.Identity, statement(`"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":["arn:aws:bedrock:*::foundation-model/*","arn:aws:bedrock:us-east-1:123456789012:guardrail/*"]`), []string{"RESOURCE_WITHOUT_ACTION Statement[0].Resource[1]"}},
 		{"an action without resources", lint.Identity, statement(`"Effect":"Allow","Action":["bedrock:GetInferenceProfile","bedrock:ListInferenceProfiles"],"Resource":"` + app + `"`), []string{"ACTION_WITHOUT_RESOURCE Statement[0].Action[1]"}},
+		// As in AWS's AWSOrganizationsServiceTrustPolicy, IAMAuditRootUserCredentials and SecurityAudit.
+		{"lists of a path", lint.Identity, statement(`"Effect":"Allow","Action":"iam:ListRoles","Resource":"arn:aws:iam::*:role/aws-service-role/*"`), nil},
+		{"the root user", lint.Identity, statement(`"Effect":"Deny","Action":"iam:*","NotResource":"arn:aws:iam::*:root"`), nil},
+		{"a service that was", lint.Identity, statement(`"Effect":"Allow","Action":"codestar:Verify*","Resource":"*"`), nil},
 		{"no resources", lint.Identity, statement(`"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":[]`), []string{"REFUSED ", "EMPTY_ARRAY_RESOURCE Statement[0].Resource"}},
 
 		{"no brace", lint.Identity, statement(`"Effect":"Allow","Action":"iam:GetUser","Resource":"arn:aws:iam::*:user/${aws:username"`), []string{"MISSING_BRACE_IN_VARIABLE Statement[0].Resource"}},
@@ -121,6 +125,8 @@ func TestCodes(t *testing.T) {
 		{"ForAllValues of one value", lint.Identity, conditioned("Allow", `{"ForAllValues:StringEquals":{"aws:username":"a"}}`), []string{"FORALLVALUES_WITH_SINGLE_VALUED_KEY Statement[0].Condition.ForAllValues:StringEquals"}},
 		{"ForAllValues of none", lint.Identity, conditioned("Allow", `{"ForAllValues:StringEquals":{"aws:TagKeys":"a"}}`), []string{"FORALLVALUES_WITHOUT_NULL Statement[0].Condition.ForAllValues:StringEquals"}},
 		{"ForAllValues of some", lint.Identity, conditioned("Allow", `{"ForAllValues:StringEquals":{"aws:TagKeys":"a"},"Null":{"aws:TagKeys":"false"}}`), nil},
+		{"ForAllValues beside a tag", lint.Identity, conditioned("Allow", `{"ForAllValues:StringEquals":{"aws:TagKeys":"a"},"StringEquals":{"aws:RequestTag/a":"b"}}`), nil},
+		{"ForAllValues beside a tag that may be missing", lint.Identity, conditioned("Allow", `{"ForAllValues:StringEquals":{"aws:TagKeys":"a"},"StringEqualsIfExists":{"aws:RequestTag/a":"b"}}`), []string{"FORALLVALUES_WITHOUT_NULL Statement[0].Condition.ForAllValues:StringEquals"}},
 		{"two booleans", lint.Identity, conditioned("Deny", `{"Bool":{"aws:SecureTransport":["true","false"]}}`), []string{"INVALID_CONDITION_MULTIPLE_BOOLEAN Statement[0].Condition.Bool.aws:SecureTransport"}},
 		{"no boolean", lint.Identity, conditioned("Deny", `{"Bool":{"aws:SecureTransport":"no"}}`), []string{"REFUSED ", "TYPE_MISMATCH_BOOLEAN Statement[0].Condition.Bool.aws:SecureTransport"}},
 		{"no date", lint.Identity, conditioned("Deny", `{"DateLessThan":{"aws:CurrentTime":"tomorrow"}}`), []string{"REFUSED ", "TYPE_MISMATCH_DATE Statement[0].Condition.DateLessThan.aws:CurrentTime"}},
@@ -240,6 +246,14 @@ func read(t testing.TB, name string) []byte {
 		t.Fatal(err)
 	}
 	return text
+}
+
+// TestMark: editors write a byte order mark that nobody sees.
+func TestMark(t *testing.T) {
+	got := lint.Policy(lint.Identity, []byte("\ufeff"+statement(`"Effect":"Allow","Action":"bedrock:InvokeModel*","Resource":"*"`)))
+	if len(got) != 1 || got[0].Code != "JSON_SYNTAX_ERROR" || !strings.Contains(got[0].Advice, "byte order mark") {
+		t.Errorf("found %+v", got)
+	}
 }
 
 // TestComma: the documentation of a construct library shows this policy, in which a comma is missing.
