@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
@@ -134,15 +135,18 @@ func printFindings(w io.Writer, findings []lint.Finding, corrected *lint.Correct
 func writeFindings(out io.Writer, name string, text []byte, findings []lint.Finding, corrected *lint.Correction) error {
 	var b strings.Builder
 	lines := strings.Split(string(text), "\n")
+	for i := range lines {
+		lines[i] = shown(strings.TrimRight(lines[i], "\r"))
+	}
 	for _, f := range findings {
 		at := f.Locations[0]
 		fmt.Fprintf(&b, "%s:%d:%d: %s %s", name, at.Start.Line, at.Start.Column+1, f.Severity, f.Code)
 		if path := at.String(); path != "" {
-			b.WriteString(" " + path)
+			b.WriteString(" " + shown(path))
 		}
-		fmt.Fprintf(&b, "\n  %s\n", f.Details)
+		fmt.Fprintf(&b, "\n  %s\n", shown(f.Details))
 		if f.Advice != "" {
-			fmt.Fprintf(&b, "  %s\n", f.Advice)
+			fmt.Fprintf(&b, "  %s\n", shown(f.Advice))
 		}
 		writeCaret(&b, lines, at)
 		fmt.Fprintf(&b, "  %s\n\n", f.LearnMore)
@@ -160,10 +164,23 @@ func writeFindings(out io.Writer, name string, text []byte, findings []lint.Find
 	return err
 }
 
+// shown is a text of a stranger's as a terminal may have it: what would steer it, or turn the line around, is one character each.
+func shown(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.Is(unicode.C, r) || unicode.Is(unicode.Zl, r) || unicode.Is(unicode.Zp, r):
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
 // writeCaret shows the line of a place, cut to what fits, with carets below.
 func writeCaret(b *strings.Builder, lines []string, at lint.Location) {
 	const most, before = 100, 40
-	line := []rune(strings.TrimRight(strings.ReplaceAll(lines[at.Start.Line-1], "\t", " "), "\r"))
+	line := []rune(lines[at.Start.Line-1])
 	start, end := min(at.Start.Column, len(line)), len(line)
 	if at.End.Line == at.Start.Line {
 		end = min(at.End.Column, len(line))

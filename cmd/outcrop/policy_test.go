@@ -75,6 +75,28 @@ func TestPolicyLint(t *testing.T) {
 	}
 }
 
+// TestPolicyLintShows: a document of a stranger's steers no terminal, and no shell that what is printed is copied into.
+func TestPolicyLintShows(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.json")
+	const name = "x'; touch /tmp/x #"
+	text := "{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\\u001b[2J\",\"\u202eAction\":\"\u009b2J\",\"Action\":\"bedrock:InvokeModel*\",\n" +
+		`"Resource":"arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/` + name + `"}]}`
+	for _, text := range []string{text, "\x1b[2J" + text} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := run(t.Context(), "policy", "lint", file)
+		if _, failed := errors.AsType[exitStatus](err); !failed || strings.ContainsAny(out, "\x1b\u202e\u009b") {
+			t.Errorf("%v\n%q", err, out)
+		}
+		for line := range strings.Lines(out) {
+			if strings.Contains(line, "aws bedrock") && strings.Contains(line, name) {
+				t.Errorf("a command to copy: %s", line)
+			}
+		}
+	}
+}
+
 // TestActionsKnown: what operations are authorized as is no unknown action to the linter.
 func TestActionsKnown(t *testing.T) {
 	n := 0
