@@ -376,10 +376,8 @@ func TestRetention(t *testing.T) {
 	r := newRig(t)
 	r.fill(603) // a second apart, and more than are dropped at once
 	noted := r.head()
-	cfg := r.config()
-	cfg.Retention = time.Hour
 	r.pass(time.Hour - 3*time.Second) // the last three are kept
-	closeLog(t, r.open(cfg))
+	r.drop(nil)
 	if got, want := r.names(), []string{"e601", "e602", "e603"}; !slices.Equal(got, want) {
 		t.Fatalf("kept %v, want %v", got, want)
 	}
@@ -390,7 +388,7 @@ func TestRetention(t *testing.T) {
 		t.Errorf("the record is from %d to %d", h.First, h.Last)
 	}
 	r.pass(24 * time.Hour)
-	closeLog(t, r.open(cfg))
+	r.drop(nil)
 	if got := r.names(); len(got) != 0 {
 		t.Errorf("kept %v", got)
 	}
@@ -401,6 +399,69 @@ func TestRetention(t *testing.T) {
 	if h := r.head(); h.First != 604 || h.Last != 605 {
 		t.Errorf("the record is from %d to %d", h.First, h.Last)
 	}
+}
+
+// However much is recorded meanwhile, all that is old is dropped.
+func TestRetentionOfBusyLog(t *testing.T) {
+	r := newRig(t)
+	r.fill(1203)
+	r.pass(24 * time.Hour)
+	n := 0
+	r.drop(func(l *audit.Log) {
+		n++
+		if err := l.Record(t.Context(), event("new"), audit.Plain); err != nil {
+			t.Error(err)
+		}
+	})
+	if h := r.head(); h.First != 1204 || h.Last != 1203+int64(n) {
+		t.Errorf("the record is from %d to %d, of which %d are new", h.First, h.Last, n)
+	}
+	if err := r.verify(nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// dropping is a store that tells when nothing is left to drop.
+type dropping struct {
+	*store.Store
+	before func()
+	done   func()
+}
+
+func (d *dropping) DropEvents(ctx context.Context, limit int, choose func(*audit.Head, []audit.Record) (int, *audit.Head, error)) error {
+	d.before()
+	all := false
+	err := d.Store.DropEvents(ctx, limit, func(h *audit.Head, oldest []audit.Record) (int, *audit.Head, error) {
+		n, kept, err := choose(h, oldest)
+		all = n == limit
+		return n, kept, err
+	})
+	if !all {
+		d.done()
+	}
+	return err
+}
+
+// drop opens a log that keeps records for an hour until it has dropped what is older. What is meanwhile comes each time before
+// it drops.
+func (r *rig) drop(meanwhile func(*audit.Log)) {
+	r.t.Helper()
+	opened, done := make(chan *audit.Log, 1), make(chan struct{})
+	var l *audit.Log // the writer's
+	cfg := r.config()
+	cfg.Retention = time.Hour
+	cfg.Store = &dropping{r.store, func() {
+		if l == nil {
+			l = <-opened
+		}
+		if meanwhile != nil {
+			meanwhile(l)
+		}
+	}, sync.OnceFunc(func() { close(done) })}
+	log := r.open(cfg)
+	opened <- log
+	<-done
+	closeLog(r.t, log)
 }
 
 // What was altered is not dropped for its age before anybody could see it.
@@ -415,10 +476,8 @@ func TestRetentionKeepsEvidence(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), `UPDATE audit_record SET event = replace(event, 'alice', 'mallory') WHERE seq = 2`); err != nil {
 		t.Fatal(err)
 	}
-	cfg := r.config()
-	cfg.Retention = time.Hour
 	r.pass(24 * time.Hour)
-	closeLog(t, r.open(cfg))
+	r.drop(nil)
 	if err := r.verify(nil); err == nil || !strings.Contains(err.Error(), "audit record 2 ") {
 		t.Errorf("got %v", err)
 	}
@@ -614,6 +673,37 @@ func TestStrangers(t *testing.T) {
 	}
 	if err := r.verify(nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestStrangersOfAnHour: who knocks all day leaves little behind.
+func TestStrangersOfAnHour(t *testing.T) {
+	r := newRig(t)
+	r.now.Store(new(began.Truncate(time.Hour)))
+	l := r.open(r.config())
+	gone, leave := context.WithCancel(t.Context())
+	leave() // nobody waits for the disk; what is recorded is recorded all the same
+	knock := func(ip string) {
+		e := event("knock")
+		e.UserIdentity, e.RecipientAccountID, e.SourceIP, e.Resources = audit.Identity{Type: "Unknown"}, "", ip, nil
+		if err := l.Record(gone, e, audit.Stranger); err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	const hours = 2
+	for range hours * 60 {
+		for i := range 50 { // addresses
+			knock(fmt.Sprint("192.0.2.", i))
+		}
+		r.pass(time.Minute)
+	}
+	for range 70 * 6 { // minutes
+		knock("203.0.113.7")
+		r.pass(10 * time.Second)
+	}
+	closeLog(t, l)
+	if got, want := r.head().Last, int64(hours*2000+100+60); got != want {
+		t.Errorf("recorded %d, want %d", got, want)
 	}
 }
 

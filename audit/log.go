@@ -205,32 +205,39 @@ func (l *Log) Close(ctx context.Context) error {
 	return nil
 }
 
-// run is the writer.
+// run is the writer. Between what it writes it drops what is old: however busy the log is, it does both.
 func (l *Log) run() {
 	defer close(l.done)
 	tick := time.NewTicker(dropEvery)
 	defer tick.Stop()
-	l.drop()
+	old := true // there may be records to drop
 	for {
-		select {
-		case <-l.work:
-		case <-tick.C:
-			l.drop()
-			continue
-		}
-		for {
-			l.mu.Lock()
-			batch, closed := l.queue[:min(len(l.queue), maxBatch)], l.closed
-			l.mu.Unlock()
-			if len(batch) == 0 {
-				if closed {
-					return
-				}
-				break
-			}
+		l.mu.Lock()
+		batch, closed := l.queue[:min(len(l.queue), maxBatch)], l.closed
+		l.mu.Unlock()
+		switch {
+		case len(batch) > 0:
 			if !l.write(batch) {
 				return // Close tells what is left
 			}
+		case closed:
+			return
+		}
+		select {
+		case <-tick.C:
+			old = true
+		default:
+		}
+		if old {
+			old = l.drop()
+		}
+		if len(batch) > 0 || old {
+			continue
+		}
+		select {
+		case <-l.work:
+		case <-tick.C:
+			old = true
 		}
 	}
 }
@@ -349,87 +356,95 @@ func (l *Log) appendFile(batch []*entry) {
 	}
 }
 
-// drop drops what is older than the retention.
-func (l *Log) drop() {
+// drop drops some of what is older than the retention, and reports whether there may be more.
+func (l *Log) drop() (more bool) {
 	if l.cfg.Retention <= 0 {
-		return
+		return false
 	}
 	before := l.cfg.Clock().Add(-l.cfg.Retention).Truncate(time.Second) // as records have it
-	for more := true; more; {
-		more = false
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-		err := l.cfg.Store.DropEvents(ctx, dropAtOnce, func(h *Head, oldest []Record) (int, *Head, error) {
-			if h == nil {
-				return 0, nil, nil
+	ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+	defer cancel()
+	err := l.cfg.Store.DropEvents(ctx, dropAtOnce, func(h *Head, oldest []Record) (int, *Head, error) {
+		if h == nil {
+			return 0, nil, nil
+		}
+		if err := h.check(l.cfg.Sealer); err != nil {
+			return 0, nil, err
+		}
+		kept := *h
+		n := 0
+		for ; n < len(oldest) && oldest[n].Time.Before(before); n++ {
+			r := &oldest[n]
+			// Whatever was altered is kept, and what follows it, for Verify to name it.
+			if r.Seq != kept.First || next(kept.Before, r.Seq, r.Event) != r.Hash {
+				return 0, nil, &Tampered{kept.First, "is not what was recorded: it is not dropped"}
 			}
-			if err := h.check(l.cfg.Sealer); err != nil {
+			e, err := decode(r.Event)
+			if err != nil {
 				return 0, nil, err
 			}
-			kept := *h
-			n := 0
-			for ; n < len(oldest) && oldest[n].Time.Before(before); n++ {
-				r := &oldest[n]
-				// Whatever was altered is kept, and what follows it, for Verify to name it.
-				if r.Seq != kept.First || next(kept.Before, r.Seq, r.Event) != r.Hash {
-					return 0, nil, &Tampered{kept.First, "is not what was recorded: it is not dropped"}
-				}
-				e, err := decode(r.Event)
-				if err != nil {
-					return 0, nil, err
-				}
-				r.Keys = e.keys()
-				kept.First, kept.Before = r.Seq+1, r.Hash
-			}
-			if n == 0 {
-				return 0, nil, nil
-			}
-			more = n == dropAtOnce
-			kept.seal(l.cfg.Sealer)
-			return n, &kept, nil
-		})
-		cancel()
-		if err != nil {
-			l.cfg.Logger.Error("old audit records are not dropped", "error", err)
-			return
+			r.Keys = e.keys()
+			kept.First, kept.Before = r.Seq+1, r.Hash
 		}
-		l.mu.Lock()
-		waiting := len(l.queue) > 0
-		l.mu.Unlock()
-		if waiting {
-			return // the rest at the next time
+		if n == 0 {
+			return 0, nil, nil
 		}
+		more = n == dropAtOnce
+		kept.seal(l.cfg.Sealer)
+		return n, &kept, nil
+	})
+	if err != nil {
+		l.cfg.Logger.Error("old audit records are not dropped", "error", err)
+		return false // until the next time
 	}
+	return more
 }
 
 // strangers bounds what is recorded of those who could not prove to be anybody: whoever knocks a thousand times a second
 // must not fill the disk, nor hide others behind the noise.
 type strangers struct {
-	mu      sync.Mutex
-	minute  time.Time
-	all     int
-	sources map[string]int
-	left    int64 // out, since it was told last
+	mu           sync.Mutex
+	minute, hour knocks
+	left         int64 // out, since it was told last
 }
 
-// How many are recorded in a minute.
+// knocks are those that were recorded since a moment.
+type knocks struct {
+	begin   time.Time
+	all     int
+	sources map[string]int
+}
+
+// How many are recorded. The hour's are what bounds the disk: 2,000 an hour, kept for 90 days, are some gigabytes.
 const (
-	maxStrangers = 600
-	maxOfSource  = 20
+	strangersOfMinute, ofSourceInMinute = 600, 20
+	strangersOfHour, ofSourceInHour     = 2000, 100
 )
 
 // admit says whether to record a stranger from source, and with it how many were not since the last time.
 func (s *strangers) admit(now time.Time, source string) (notRecorded int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := now.Truncate(time.Minute); s.sources == nil || !m.Equal(s.minute) {
-		s.minute, s.all, s.sources = m, 0, map[string]int{}
-	}
-	if s.all == maxStrangers || s.sources[source] == maxOfSource {
+	s.minute.since(now.Truncate(time.Minute))
+	s.hour.since(now.Truncate(time.Hour))
+	if s.minute.full(source, strangersOfMinute, ofSourceInMinute) || s.hour.full(source, strangersOfHour, ofSourceInHour) {
 		s.left++
 		return 0, false
 	}
-	s.all++
-	s.sources[source]++
+	for _, k := range []*knocks{&s.minute, &s.hour} {
+		k.all++
+		k.sources[source]++
+	}
 	notRecorded, s.left = s.left, 0
 	return notRecorded, true
+}
+
+func (k *knocks) since(begin time.Time) {
+	if k.sources == nil || !begin.Equal(k.begin) {
+		*k = knocks{begin: begin, sources: map[string]int{}}
+	}
+}
+
+func (k *knocks) full(source string, all, ofSource int) bool {
+	return k.all >= all || k.sources[source] >= ofSource
 }
