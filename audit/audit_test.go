@@ -2,7 +2,9 @@ package audit_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -129,6 +131,23 @@ func (r *rig) head() audit.Head {
 		r.t.Fatal(err)
 	}
 	return h
+}
+
+func (r *rig) count() (n int64) {
+	r.t.Helper()
+	err := r.store.ReadEvents(r.t.Context(), func(t *audit.Trail) error {
+		for _, err := range t.Records {
+			if err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return n
 }
 
 // names are those of the recorded events, in order.
@@ -288,6 +307,10 @@ func TestTamper(t *testing.T) {
 		{"one is found by what is not in it", `INSERT INTO audit_key SELECT account, region, attribute, 'mallory', time, seq FROM audit_key WHERE seq = 4 AND attribute = 'Username'`, "found by"},
 		{"the head is removed", `DELETE FROM audit_head`, "there is no audit record"},
 		{"everything is", `DELETE FROM audit_head; DELETE FROM audit_key; DELETE FROM audit_record`, "there is no audit record"},
+		{"a time is none", `UPDATE audit_record SET time = 'soon' WHERE seq = 9`, "audit record 9 is filed under another"},
+		{"the head has no numbers", `UPDATE audit_head SET last = 'all', hash = x'00'`, "not the one that was sealed"},
+		{"a number is beyond all", `INSERT INTO audit_record SELECT 9223372036854775807, time, account, region, event, hash FROM audit_record WHERE seq = 205`, "audit record 206 is missing"},
+		{"an event is none", `UPDATE audit_record SET event = x'ff00fe' WHERE seq = 9`, "audit record 9 is not what was recorded"},
 		{"the seal is altered", `UPDATE audit_head SET seal = zeroblob(80)`, "not the one that was sealed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -316,8 +339,49 @@ func TestTamper(t *testing.T) {
 			l := r.open(r.config())
 			_ = l.Record(t.Context(), event("after"), audit.Plain)
 			_ = l.Close(t.Context())
-			if err := r.verify(nil); err == nil && !strings.Contains(c.name, "everything") {
-				t.Error("the next record hides it")
+			broken := r.verify(nil)
+			if broken == nil {
+				if !strings.Contains(c.name, "everything") {
+					t.Error("the next record hides it")
+				}
+				return
+			}
+
+			// A new chain tells of it, and all that was found is kept.
+			was := r.count()
+			var aside strings.Builder
+			kept := false
+			said, head, err := audit.Restart(t.Context(), r.store, r.sealer, began, event("restart"), "aside.jsonl", &aside, func() error { kept = true; return nil })
+			if err != nil || !kept {
+				t.Fatal(err, kept)
+			}
+			sum := sha256.Sum256([]byte(aside.String()))
+			if said != (audit.Restarted{Broken: broken.Error(), File: "aside.jsonl", SHA256: hex.EncodeToString(sum[:]), Records: was}) || head.Before != sum {
+				t.Errorf("%+v of %d records, whose digest is %x", said, was, sum)
+			}
+			if lines := int64(strings.Count(aside.String(), "\n")); lines != was && lines != was+1 { // with a head
+				t.Errorf("%d lines of %d records", lines, was)
+			}
+			if head.First <= 200 { // all have numbers of their own
+				t.Errorf("goes on with %d", head.First)
+			}
+			l = r.open(r.config())
+			if err := l.Record(t.Context(), event("after"), audit.Durable); err != nil {
+				t.Error(err)
+			}
+			closeLog(t, l)
+			if err := r.verify(head); err != nil {
+				t.Error(err)
+			}
+			if got := r.names(); !slices.Equal(got, []string{"restart", "after"}) {
+				t.Errorf("recorded %v", got)
+			}
+			found, err := r.store.LookupEvents(t.Context(), audit.Query{Account: account, Region: region, Key: &audit.Key{Attribute: audit.ByEventName, Value: "restart"}, Limit: 9})
+			if err != nil || len(found) != 1 || !strings.Contains(string(found[0].Event), `"requestParameters":{"broken":"`) {
+				t.Errorf("found %d, %v", len(found), err)
+			}
+			if _, _, err := audit.Restart(t.Context(), r.store, r.sealer, began, event("restart"), "", &aside, func() error { return nil }); !errors.Is(err, audit.ErrSound) {
+				t.Errorf("again: %v", err)
 			}
 		})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 
 	"outcrop/arn"
 	"outcrop/iam"
@@ -140,13 +141,13 @@ var resourceTypes = map[[2]string]string{
 }
 
 // ResourceOf is the resource of that ARN; ok is false for what names no single one.
-func ResourceOf(text string) (r Resource, ok bool) {
-	a, err := arn.Parse(text)
-	if err != nil || strings.ContainsAny(text, "*?") || len(text) > maxText {
+func ResourceOf(is string) (r Resource, ok bool) {
+	a, err := arn.Parse(is)
+	if err != nil || strings.ContainsAny(is, "*?") || len(is) > maxText {
 		return Resource{}, false
 	}
 	kind, _ := a.Split()
-	return Resource{ARN: text, AccountID: a.Account, Type: resourceTypes[[2]string{a.Service, kind}]}, true
+	return Resource{ARN: is, AccountID: a.Account, Type: resourceTypes[[2]string{a.Service, kind}]}, true
 }
 
 // name is the resource's name where its ARN ends with one.
@@ -158,6 +159,18 @@ const (
 	category     = "Management"
 	timeFormat   = "2006-01-02T15:04:05Z"
 )
+
+// record finishes e, which happened now.
+func (e *Event) record(now time.Time) (*Record, error) {
+	e.Version, e.Type, e.Management, e.Category = eventVersion, eventType, true, category
+	e.ID, e.Time = uuid.NewString(), now.UTC().Format(timeFormat)
+	r := &Record{}
+	var err error
+	if r.Event, err = e.encode(); err != nil {
+		return nil, err
+	}
+	return r, r.fill(e)
+}
 
 // encode bounds e and returns it as it is kept.
 func (e *Event) encode() ([]byte, error) {
@@ -189,7 +202,7 @@ func (e *Event) encode() ([]byte, error) {
 
 // cut bounds a text, in whole characters, and mends what is none: what is found by it is what can be read back.
 func cut(s string) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = text(s)
 	if len(s) <= maxText {
 		return s
 	}
@@ -200,10 +213,13 @@ func cut(s string) string {
 	return s[:n]
 }
 
+// text is s, with the character for what is none in place of what is none.
+func text(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+
 // decode reads what encode wrote.
-func decode(text []byte) (*Event, error) {
+func decode(b []byte) (*Event, error) {
 	e := new(Event)
-	return e, json.Unmarshal(text, e)
+	return e, json.Unmarshal(b, e)
 }
 
 // UserName is the name by which LookupEvents finds the caller: a user's, "root", or a session's.

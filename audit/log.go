@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"outcrop/fault"
 	"outcrop/iam"
 )
@@ -117,16 +115,11 @@ func (l *Log) Record(ctx context.Context, e *Event, class Class) error {
 		}
 		e.Additional.NotRecorded = left
 	}
-	e.Version, e.Type, e.Management, e.Category = eventVersion, eventType, true, category
-	e.ID, e.Time = uuid.NewString(), now.Format(timeFormat)
-	en := &entry{}
-	var err error
-	if en.record.Event, err = e.encode(); err != nil {
+	r, err := e.record(now)
+	if err != nil {
 		return err
 	}
-	if err = en.record.fill(e); err != nil {
-		return err
-	}
+	en := &entry{record: *r}
 	if class != Plain {
 		en.written = make(chan struct{})
 	}

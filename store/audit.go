@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -157,15 +155,55 @@ func (s *Store) ReadEvents(ctx context.Context, read func(*audit.Trail) error) e
 		return err
 	}
 	defer tx.Rollback() // nothing was written
-	t := &audit.Trail{}
-	if t.Head, err = auditHead(ctx, tx); err != nil {
+	t, err := auditTrail(ctx, tx)
+	if err != nil {
 		return err
+	}
+	return read(t)
+}
+
+// RestartEvents implements audit.Restarter.
+func (s *Store) RestartEvents(ctx context.Context, restart func(*audit.Trail) (*audit.Record, *audit.Head, error)) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
+		t, err := auditTrail(ctx, tx)
+		if err != nil {
+			return err
+		}
+		r, h, err := restart(t)
+		if err != nil {
+			return err
+		}
+		for _, all := range []string{`DELETE FROM audit_key`, `DELETE FROM audit_record`, `DELETE FROM audit_head`} {
+			if _, err := tx.ExecContext(ctx, all); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `INSERT INTO audit_record (seq, time, account, region, event, hash) VALUES ($1, $2, $3, $4, $5, $6)`,
+			r.Seq, r.Time.Unix(), r.Account, r.Region, string(r.Event), r.Hash[:]); err != nil {
+			return err
+		}
+		for _, k := range r.Keys {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO audit_key (account, region, attribute, value, time, seq) VALUES ($1, $2, $3, $4, $5, $6)`,
+				r.Account, r.Region, k.Attribute, k.Value, r.Time.Unix(), r.Seq); err != nil {
+				return err
+			}
+		}
+		return putAuditHead(ctx, tx, h)
+	})
+}
+
+// auditTrail is everything that is recorded, as tx sees it. However it was altered, it can be read.
+func auditTrail(ctx context.Context, tx *sql.Tx) (*audit.Trail, error) {
+	t := &audit.Trail{}
+	var err error
+	if t.Head, err = auditHead(ctx, tx); err != nil {
+		return nil, err
 	}
 	if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM audit_key`).Scan(&t.Keys); err != nil {
-		return err
+		return nil, err
 	}
 	t.Records = func(yield func(*audit.Record, error) bool) {
-		const columns = `SELECT seq, time, account, region, event, hash FROM audit_record`
+		const columns = `SELECT seq, CAST(time AS BIGINT), account, region, event, hash FROM audit_record`
 		page, err := auditRecords(ctx, tx, columns+` ORDER BY seq LIMIT $1`, auditPage) // from whatever number, if somebody changed it
 		for {
 			if err != nil {
@@ -196,7 +234,7 @@ func (s *Store) ReadEvents(ctx context.Context, read func(*audit.Trail) error) e
 		}
 		return found, nil
 	}
-	return read(t)
+	return t, nil
 }
 
 // queryer is a pool or a transaction.
@@ -225,16 +263,13 @@ func auditRecords(ctx context.Context, q queryer, query string, args ...any) ([]
 	return out, rows.Err()
 }
 
-// auditHead returns nil where there is none.
+// auditHead returns nil where there is none. What is no number or no hash makes another head than the one that was sealed.
 func auditHead(ctx context.Context, tx *sql.Tx) (*audit.Head, error) {
 	h := &audit.Head{}
 	var before, hash []byte
-	err := tx.QueryRowContext(ctx, `SELECT first, before, last, hash, seal FROM audit_head WHERE id = 1`).Scan(&h.First, &before, &h.Last, &hash, &h.Seal)
+	err := tx.QueryRowContext(ctx, `SELECT CAST(first AS BIGINT), before, CAST(last AS BIGINT), hash, seal FROM audit_head WHERE id = 1`).Scan(&h.First, &before, &h.Last, &hash, &h.Seal)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
-	}
-	if err == nil && (len(before) != sha256.Size || len(hash) != sha256.Size) {
-		err = fmt.Errorf("audit_head has hashes of %d and %d bytes", len(before), len(hash))
 	}
 	if err != nil {
 		return nil, err

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -20,7 +22,7 @@ import (
 
 func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "audit", Short: "Prove or print the record of who did what"}
-	cmd.AddCommand(auditVerifyCommand(), auditExportCommand())
+	cmd.AddCommand(auditVerifyCommand(), auditExportCommand(), auditRestartCommand())
 	return cmd
 }
 
@@ -37,12 +39,7 @@ func (f *folder) recorded(cmd *cobra.Command, args []string, run func() error) e
 	}
 	if err = log.Ready(); err == nil {
 		err = run()
-		root := iam.Caller{Account: f.account, ARN: "arn:aws:iam::" + f.account + ":root", ID: f.account, Root: true}
-		e.UserIdentity, e.RecipientAccountID, e.Region = audit.IdentityOf(&root), f.account, iamRegion
-		e.SourceIP, e.UserAgent = "localhost", cmd.CommandPath()
-		if by, lost := user.Current(); lost == nil {
-			e.UserAgent += " by " + by.Username
-		}
+		f.sign(e, cmd)
 		if err != nil {
 			failed := fault.From(err)
 			e.ErrorCode, e.ErrorMessage = failed.Kind.String(), failed.Message
@@ -52,6 +49,16 @@ func (f *folder) recorded(cmd *cobra.Command, args []string, run func() error) e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), time.Minute)
 	defer cancel()
 	return errors.Join(err, log.Close(ctx))
+}
+
+// sign says in e who runs cmd.
+func (f *folder) sign(e *audit.Event, cmd *cobra.Command) {
+	root := iam.Caller{Account: f.account, ARN: "arn:aws:iam::" + f.account + ":root", ID: f.account, Root: true}
+	e.UserIdentity, e.RecipientAccountID, e.Region = audit.IdentityOf(&root), f.account, iamRegion
+	e.SourceIP, e.UserAgent = "localhost", cmd.CommandPath()
+	if by, err := user.Current(); err == nil {
+		e.UserAgent += " by " + by.Username
+	}
 }
 
 // iamRegion is where CloudTrail has the events of IAM.
@@ -137,6 +144,65 @@ func auditVerifyCommand() *cobra.Command {
 	})
 	cmd.Flags().StringVar(&noted, "head", "", "a head that was noted before: the record must lead there")
 	return cmd
+}
+
+func auditRestartCommand() *cobra.Command {
+	var cmd *cobra.Command
+	cmd = folderFlags(&cobra.Command{
+		Use: "restart", Short: "Begin a new audit record where verify finds the one that is there broken", Args: cobra.NoArgs,
+		Long: "Begin a new audit record where `outcrop audit verify` finds the one that is there altered, and nothing where it is sound. All that\n" +
+			"is recorded is put aside as it is found, into a file in the data folder; the first event of the new record says what was broken, and\n" +
+			"has the digest of that file. Keep the file: it is what there is to find out what happened. A server may be running.",
+	}, func(ctx context.Context, f *folder, _ []string) error {
+		if err := f.sealed(ctx); err != nil {
+			return err
+		}
+		file := filepath.Join(f.dir, "audit-broken-"+time.Now().UTC().Format("20060102T150405Z")+".jsonl")
+		out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		e := &audit.Event{Source: "outcrop.amazonaws.com", Name: "RestartAuditRecord"}
+		f.sign(e, cmd)
+		w := bufio.NewWriter(out)
+		said, head, err := audit.Restart(ctx, f.store, f.sealer, time.Now(), e, filepath.Base(file), w, func() error {
+			return errors.Join(w.Flush(), out.Sync(), syncFolder(f.dir))
+		})
+		if err = errors.Join(err, out.Close()); errors.Is(err, audit.ErrSound) {
+			return errors.Join(err, os.Remove(file))
+		} else if err != nil {
+			return err // the file stays: an answer that was lost may have taken away what is in it
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%s\n%d records are put aside in %s\nhead %s\n", said.Broken, said.Records, file, head.Noted())
+		return nil
+	})
+	return cmd
+}
+
+// sealed reports, as an error, that the key file opens no access key: to another key file any record is broken.
+func (f *folder) sealed(ctx context.Context) error {
+	state, err := f.store.Principals(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range state.Keys {
+		if _, err = f.sealer.Open(k.Secret, k.ID); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// syncFolder makes the names in a folder durable. Windows cannot, and needs not.
+func syncFolder(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func auditExportCommand() *cobra.Command {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -266,5 +268,70 @@ func TestAuditOfCommands(t *testing.T) {
 				t.Errorf("%s is recorded as %+v", cmd.CommandPath(), e)
 			}
 		}
+	}
+}
+
+// TestAuditRestart: a record that was altered is put aside, and the new one says so, with a server running.
+func TestAuditRestart(t *testing.T) {
+	dir := t.TempDir()
+	s, err := New(t.Context(), defaults(), dir, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	must := func(args ...string) string {
+		t.Helper()
+		out, err := run(t.Context(), append(args, "--data", dir)...)
+		if err != nil {
+			t.Fatalf("%v: %v", args, err)
+		}
+		return out
+	}
+	must("users", "create", "alice")
+	must("keys", "create", "alice")
+	other := filepath.Join(t.TempDir(), "other.key")
+	if err := os.WriteFile(other, []byte(strings.Repeat("k", 32)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("another key file", func(t *testing.T) {
+		t.Setenv("OUTCROP_KEY_FILE", other)
+		if _, err := run(t.Context(), "audit", "restart", "--data", dir); err == nil || !strings.Contains(err.Error(), "the key file is not the one") {
+			t.Errorf("restarts for another key file: %v", err)
+		}
+	})
+	if _, err := run(t.Context(), "audit", "restart", "--data", dir); !errors.Is(err, audit.ErrSound) {
+		t.Errorf("of a sound one: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "audit-broken-*")); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(dir, "outcrop.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `UPDATE audit_record SET event = replace(event, 'alice', 'bobby'); UPDATE audit_head SET seal = zeroblob(80)`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run(t.Context(), "users", "create", "carol", "--data", dir); err == nil {
+		t.Error("a change goes by unrecorded")
+	}
+	out := must("audit", "restart")
+	if !strings.Contains(out, "not the one that was sealed") || !strings.Contains(out, "2 records are put aside") {
+		t.Errorf("%s", out)
+	}
+	must("users", "create", "carol")
+	must("audit", "verify")
+	events := recordedEvents(t, dir)
+	if len(events) != 2 || events[0].Name != "RestartAuditRecord" || events[0].UserName() != "root" || events[1].Name != "CreateUser" {
+		t.Errorf("recorded %+v", events)
+	}
+	aside, err := filepath.Glob(filepath.Join(dir, "audit-broken-*.jsonl"))
+	if err != nil || len(aside) != 1 {
+		t.Fatalf("%v, %v", aside, err)
+	}
+	text, err := os.ReadFile(aside[0])
+	if err != nil || !strings.Contains(string(text), "bobby") {
+		t.Errorf("%s, %v", text, err)
 	}
 }
