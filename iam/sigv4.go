@@ -106,6 +106,9 @@ type Claim struct {
 	bearer *apiKey     // verified already: it needs no body
 }
 
+// keyIDAlphabet is what ids of access keys are made of. Secrets have small letters too, all but one in ten thousand million.
+const keyIDAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
 // Claimed is what r says of its caller, nothing of which is proved: for the record of a refusal. It has the access key, its
 // account where there is such a key, the Region of the signature's scope, and where r came from; it has no ARN and may do
 // nothing.
@@ -115,9 +118,10 @@ func (a *Authenticator) Claimed(r *http.Request) Caller {
 		said, _ := parseAuthorization(values[0], r.Header)
 		sc, _ := parseCredential(said.credential, stamp{text: "00000000"}) // whatever the day
 		if k := a.dir.current.Load().keys[sc.keyID]; k != nil {
-			who.Account = k.caller.Account
+			who.Account, who.AccessKeyID = k.caller.Account, sc.keyID
+		} else if strings.Trim(sc.keyID, keyIDAlphabet) == "" { // else it may be a secret that stands in its place
+			who.AccessKeyID = printable(sc.keyID)
 		}
-		who.AccessKeyID = printable(sc.keyID)
 		if isRegion(sc.region) {
 			who.Region = sc.region
 		}

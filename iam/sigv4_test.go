@@ -505,7 +505,8 @@ func TestClaimed(t *testing.T) {
 		{"AWS4-HMAC-SHA256 Credential=AKIAROOTOFTHETEST000/20200101/eu-west-1/bedrock/aws4_request, SignedHeaders=host, Signature=00", "AKIAROOTOFTHETEST000", account, "eu-west-1"},
 		{"AWS4-HMAC-SHA256 Credential=AKIANOBODY/20200101/Mars/bedrock/aws4_request, SignedHeaders=host, Signature=00", "AKIANOBODY", "", ""},
 		{"AWS4-HMAC-SHA256 Credential=AKIAROOTOFTHETEST000", "AKIAROOTOFTHETEST000", account, ""},
-		{"AWS4-HMAC-SHA256 Credential=a\tb" + strings.Repeat("c", 500) + "/x/y/z/aws4_request", "a", "", ""},
+		{"AWS4-HMAC-SHA256 Credential=A\tb" + strings.Repeat("c", 500) + "/x/y/z/aws4_request", "A", "", ""},
+		{"AWS4-HMAC-SHA256 Credential=wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY/20200101/eu-west-1/bedrock/aws4_request, SignedHeaders=host, Signature=00", "", "", "eu-west-1"}, // somebody mixed the two up
 		{"Bearer ABSKsecret", "", "", ""},
 		{"", "", "", ""},
 	} {
