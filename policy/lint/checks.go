@@ -144,6 +144,11 @@ func (l *linter) texted(n *node) bool {
 			l.found(code, l.at(n), "")
 			return false
 		}
+		if strings.HasPrefix(strings.ToLower(key), "aws:") {
+			if _, bare, ok := typeOf(globalKeys, key); bare || !ok {
+				l.found("UNKNOWN_VARIABLE", l.at(n), l.closest(key, slices.Sorted(maps.Keys(globalKeys))...), key)
+			}
+		}
 		rest = after
 	}
 }

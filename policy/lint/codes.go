@@ -31,6 +31,7 @@ const (
 	allTables     = "https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html"
 	operatorPage  = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html"
 	severalValues = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html"
+	variables     = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html"
 	grammarPage   = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html"
 )
 
@@ -130,6 +131,7 @@ var codes = map[string]code{
 	"PROFILE_NAME_IN_ARN":              {Error, "%s matches no inference profile: the ARN of an application inference profile is application-inference-profile/ and an id of 12 characters, a-z and 0-9, never its name.", prerequisites},
 	"CONDITION_ALWAYS_MET":             {Error, "%s compares * as a character, which no value of %s has: nothing is equal to it, so the condition is always met.", operatorPage},
 	"CONDITION_NEVER_MET":              {Error, "%s compares * as a character, which no value of %s has: nothing is equal to it, so the condition is never met.", operatorPage},
+	"UNKNOWN_VARIABLE":                 {Warning, "There is no key %s: the variable never has a value, and nothing matches what has one without a value.", variables},
 	"RESOURCE_WITHOUT_ACTION":          {Warning, "No action of the statement is ever asked for on %s.", allTables},
 	"ACTION_WITHOUT_RESOURCE":          {Warning, "%s is never asked for on a resource of the statement.", allTables},
 	"ALLOW_PROFILE_WITHOUT_MODELS":     {Warning, "A call through a profile is authorized on the profile and on each model behind it; the policy allows no model.", prerequisites},

@@ -104,6 +104,8 @@ func TestCodes(t *testing.T) {
 		{"no brace", lint.Identity, statement(`"Effect":"Allow","Action":"iam:GetUser","Resource":"arn:aws:iam::*:user/${aws:username"`), []string{"MISSING_BRACE_IN_VARIABLE Statement[0].Resource"}},
 		{"no quotes", lint.Identity, statement(`"Effect":"Allow","Action":"iam:GetUser","Resource":"arn:aws:iam::*:user/${aws:username, none}"`), []string{"MISSING_QUOTE_IN_VARIABLE Statement[0].Resource"}},
 		{"a space", lint.Identity, statement(`"Effect":"Allow","Action":"iam:GetUser","Resource":"arn:aws:iam::*:user/${aws: username}"`), []string{"UNSUPPORTED_SPACE_IN_VARIABLE Statement[0].Resource"}},
+		{"a variable that is none", lint.Identity, conditioned("Deny", `{"StringNotEquals":{"aws:ResourceTag/team":["${aws:PrincipalTags/team}","${aws:PrincipalTag/team}"]}}`), []string{"UNKNOWN_VARIABLE Statement[0].Condition.StringNotEquals.aws:ResourceTag/team[0]"}},
+		{"a tag's variable without the tag", lint.Identity, statement(`"Effect":"Allow","Action":"iam:GetUser","Resource":"arn:aws:iam::*:user/${aws:PrincipalTag, 'none'}"`), []string{"UNKNOWN_VARIABLE Statement[0].Resource"}},
 		{"an empty variable", lint.Identity, statement(`"Effect":"Allow","Action":"iam:GetUser","Resource":"arn:aws:iam::*:user/${}"`), []string{"EMPTY_VARIABLE Statement[0].Resource"}},
 		{"a variable in 2008", lint.Identity, `{"Version":"2008-10-17","Statement":[{"Effect":"Allow","Action":"iam:GetUser","Resource":"arn:aws:iam::*:user/${aws:username}"}]}`, []string{"VARIABLE_UNSUPPORTED_IN_VERSION Statement[0].Resource"}},
 		{"a variable in a date", lint.Identity, conditioned("Deny", `{"DateLessThan":{"aws:CurrentTime":"${aws:TokenIssueTime}"}}`), []string{"INVALID_VARIABLE_FOR_OPERATOR Statement[0].Condition.DateLessThan.aws:CurrentTime"}},
