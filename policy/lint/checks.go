@@ -146,7 +146,7 @@ func (l *linter) texted(n *node) bool {
 		}
 		if strings.HasPrefix(strings.ToLower(key), "aws:") {
 			if _, bare, ok := typeOf(globalKeys, key); bare || !ok {
-				l.found("UNKNOWN_VARIABLE", l.at(n), l.closest(key, slices.Sorted(maps.Keys(globalKeys))...), key)
+				l.found("UNKNOWN_VARIABLE", l.at(n), l.closest(key, globalNames...), key)
 			}
 		}
 		rest = after

@@ -315,7 +315,7 @@ func TestNotebook(t *testing.T) {
 }
 
 // decider asks a document.
-func decider(t *testing.T, text []byte) func(action, resource, through string) bool {
+func decider(t testing.TB, text []byte) func(action, resource, through string) bool {
 	p, err := policy.Parse("p", text)
 	if err != nil {
 		t.Fatal(err)
@@ -471,7 +471,13 @@ func FuzzPolicy(f *testing.F) {
 		}
 		if c, err := lint.Correct(text, nil); err == nil {
 			if _, err := policy.Parse("", c.Document); err != nil {
-				t.Errorf("the correction is refused: %v\n%s", err, c.Document)
+				t.Fatalf("the correction is refused: %v\n%s", err, c.Document)
+			}
+			ask := decider(t, c.Document)
+			for _, action := range guard.Calls {
+				if ask(action, "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0", "") {
+					t.Errorf("the correction allows %s without a profile:\n%s", action, c.Document)
+				}
 			}
 		}
 	})
