@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,7 +71,8 @@ type snapshot struct {
 	rosters  map[string]*Roster      // by account
 	policies map[policyKey]*policy.Policy
 
-	sets map[string]*policy.Set // what users and roles may do, by their ids
+	// What users and roles may do, by their ids; and root, by its account's, where a guardrail bounds it.
+	sets map[string]*policy.Set
 }
 
 type policyKey struct{ name, document string }
@@ -162,9 +164,15 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 		rosters: st.rosters(), policies: make(map[policyKey]*policy.Policy, len(st.Inline)+len(st.Versions)), sets: make(map[string]*policy.Set, len(st.Entities)),
 	}
 	for _, o := range s.rosters {
+		p := &parser{d, s, last}
+		guardrail := p.guardrail(o)
+		if guardrail != nil {
+			s.sets[o.account] = &policy.Set{Identity: everything, Guardrail: guardrail}
+		}
 		for _, e := range o.entities {
 			if e.Kind != GroupKind {
-				s.sets[e.ID] = d.setOf(s, last, o, e)
+				s.sets[e.ID] = p.set(o, e)
+				s.sets[e.ID].Guardrail = guardrail
 			}
 		}
 	}
@@ -197,60 +205,92 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 	return s, nil
 }
 
-// setOf collects the policies of e, its groups' too. One that cannot be read was written by a version that knows more: since
-// part of the policies may allow what the rest denies, e is then left with none.
-func (d *Directory) setOf(s, last *snapshot, o *Roster, e *Entity) *policy.Set {
-	p := &policy.Set{}
-	broken := false
-	parse := func(name, document string) *policy.Policy {
-		key := policyKey{name, document}
-		parsed := s.policies[key]
-		if parsed == nil && last != nil {
-			parsed = last.policies[key]
-		}
-		if parsed == nil {
-			var err error
-			if parsed, err = policy.Parse(name, []byte(document)); err != nil {
-				d.log.Error("a stored policy cannot be read; who has it is denied everything", "entity", e.ARN(), "policy", name, "error", err)
-				broken = true
-				return nil
-			}
-		}
-		s.policies[key] = parsed
-		return parsed
+// everything is what an account's root may do.
+var everything = literalPolicies(policy.Parse, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)
+
+// nothing is what allows nothing and denies nothing: where a policy cannot be read, it stands for the whole layer.
+var nothing = literalPolicies(policy.Parse, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotAction":"*","Resource":"*"}}`)
+
+// literalPolicies reads a document that stands in the code.
+func literalPolicies(parse func(string, []byte) (*policy.Policy, error), document string) []*policy.Policy {
+	p, err := parse("", []byte(document))
+	if err != nil {
+		panic(err)
 	}
-	managed := func(arn string) *policy.Policy {
-		m := o.arns[arn]
-		if m != nil {
-			if v, err := o.Version(m, m.Default); err == nil {
-				return parse(arn, v.Document)
-			}
-		}
-		d.log.Error("a managed policy is missing; who has it is denied everything", "entity", e.ARN(), "policy", arn)
-		broken = true
-		return nil
+	return []*policy.Policy{p}
+}
+
+// parser reads the policies of a snapshot that is being made. Those that are in the last one are not parsed again.
+type parser struct {
+	dir     *Directory
+	s, last *snapshot // last may be nil
+}
+
+// parse reads a stored policy. One that cannot be read was written by a version that knows more, and is nil.
+func (p *parser) parse(whose, name, document string) *policy.Policy {
+	key := policyKey{name, document}
+	parsed := p.s.policies[key]
+	if parsed == nil && p.last != nil {
+		parsed = p.last.policies[key]
 	}
+	if parsed == nil {
+		var err error
+		if parsed, err = policy.Parse(name, []byte(document)); err != nil {
+			p.dir.log.Error("a stored policy cannot be read; who has it is denied everything", "entity", whose, "policy", name, "error", err)
+			return nil
+		}
+	}
+	p.s.policies[key] = parsed
+	return parsed
+}
+
+// managed reads the version that counts of a managed policy, nil where there is none that can be read.
+func (p *parser) managed(o *Roster, whose, arn string) *policy.Policy {
+	if m := o.arns[arn]; m != nil {
+		if v, err := o.Version(m, m.Default); err == nil {
+			return p.parse(whose, arn, v.Document)
+		}
+	}
+	p.dir.log.Error("a managed policy is missing; who has it is denied everything", "entity", whose, "policy", arn)
+	return nil
+}
+
+// guardrail collects the policies that bound an account; nil where none does.
+func (p *parser) guardrail(o *Roster) (layer []*policy.Policy) {
+	for _, g := range o.guardrails {
+		layer = append(layer, p.parse(rootARN(o.account), g.Name, g.Document))
+	}
+	if slices.Contains(layer, nil) {
+		return nothing
+	}
+	return layer
+}
+
+// set collects the policies of e, its groups' too. Where one cannot be read e has none, since part of the policies may allow what
+// the rest denies.
+func (p *parser) set(o *Roster, e *Entity) *policy.Set {
+	set, whose := &policy.Set{}, e.ARN()
 	for _, from := range append([]*Entity{e}, o.Groups(e)...) {
 		for _, inline := range o.Inline(from) {
-			p.Identity = append(p.Identity, parse(inline.Name, inline.Document))
+			set.Identity = append(set.Identity, p.parse(whose, inline.Name, inline.Document))
 		}
 		for _, arn := range o.attached[from.ID] {
-			p.Identity = append(p.Identity, managed(arn))
+			set.Identity = append(set.Identity, p.managed(o, whose, arn))
 		}
 	}
 	if e.Boundary != "" {
-		p.Boundary = []*policy.Policy{managed(e.Boundary)}
+		set.Boundary = []*policy.Policy{p.managed(o, whose, e.Boundary)}
 	}
-	if broken {
+	if slices.Contains(set.Identity, nil) || slices.Contains(set.Boundary, nil) {
 		return &policy.Set{}
 	}
-	return p
+	return set
 }
 
 // callerOf is who calls as a user, or as root where user is nil, as without a request.
 func (s *snapshot) callerOf(o *Roster, user *Entity) Caller {
 	if user == nil {
-		return Caller{Account: o.account, Root: true, ARN: rootARN(o.account), ID: o.account}
+		return Caller{Account: o.account, Root: true, ARN: rootARN(o.account), ID: o.account, set: s.sets[o.account]}
 	}
 	return Caller{
 		Account: o.account, ARN: user.ARN(), ID: user.ID, UserName: user.Name, tags: principalTags(user.Tags), set: s.sets[user.ID],

@@ -43,12 +43,12 @@ func NewGuard(cfg GuardConfig) *Guard {
 // in AWS's words, whose cause is a *Denial. Each decision is recorded as GuardConfig says.
 //
 // An account's root may do everything in its own account; a user what the user's policies allow, inline and managed ones, the
-// user's own and those of the user's groups, as far as a permissions boundary allows it too. Nobody may do anything in another account, since no resource-based policies exist yet that could allow it.
+// user's own and those of the user's groups; a role's session what the role's policies allow. A permissions boundary bounds
+// that, of a session its policies too, and everyone, root too, the account's guardrails. Nobody may do anything in another
+// account but where Access.Trust says so, which is the only resource-based policy that there is.
 //
-// Policies with conditions or variables see each Access's Context and, besides it, aws:PrincipalArn,
-// aws:PrincipalAccount, aws:PrincipalTag/KEY, aws:PrincipalType, aws:userid, aws:username (users only), aws:PrincipalIsAWSService,
-// aws:ViaAWSService, aws:RequestedRegion (unless the Context has it), aws:CurrentTime, aws:EpochTime and what the
-// request that c was authenticated from says: aws:SourceIp, aws:SecureTransport, aws:UserAgent.
+// Policies with conditions or variables see each Access's Context and, besides it, the keys of contextKeyNames and
+// aws:PrincipalTag/KEY.
 //
 // Who calls with an API key must be allowed that first: bedrock:CallWithBearerToken on "*", where the key
 // bedrock:BearerTokenType says which kind of key it is.
@@ -70,7 +70,11 @@ func callWithBearerToken(kind string) []Access {
 
 func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 	var keys *contextKeys // nil where no policy asks for any
-	if c.set != nil && c.set.Conditional() {
+	conditional := c.set != nil && c.set.Conditional()
+	for i := range access {
+		conditional = conditional || access[i].Trust != nil && access[i].Trust.Conditional()
+	}
+	if conditional {
 		keys = contextKeyPool.Get().(*contextKeys)
 		keys.caller, keys.clock = c, g.clock
 		defer keys.release()
@@ -78,18 +82,20 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 	for i := range access {
 		a := &access[i]
 		d, foreign := policy.Decision{Statement: -1}, c.foreign(a.Resource)
+		req := policy.Request{Action: a.Action, Resource: a.Resource}
+		if keys != nil {
+			req.Context, req.Keys = a.Context, keys
+		}
 		switch {
+		case a.Trust != nil:
+			d = c.trusted(a, &req, foreign)
 		case foreign:
 			d.Layer = policy.Resource
-		case c.Root:
+		case c.Unbounded():
 			d.Effect = policy.Allow
 		case c.set == nil: // nobody authenticated it
 			d.Layer = policy.Identity
 		default:
-			req := policy.Request{Action: a.Action, Resource: a.Resource}
-			if keys != nil {
-				req.Context, req.Keys = a.Context, keys
-			}
 			d = c.set.Decide(&req)
 		}
 		allowed := d.Effect == policy.Allow
@@ -124,6 +130,39 @@ func because(a *Access, d *policy.Decision, err error) error {
 	return f
 }
 
+// trusted decides where the resource has a policy of its own. That of another account must allow, and the caller's own policies
+// as well, whomever it names.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html
+func (c *Caller) trusted(a *Access, req *policy.Request, foreign bool) policy.Decision {
+	var own policy.Set // nothing for who has no account
+	switch {
+	case c.set != nil:
+		own = *c.set
+	case c.Root:
+		own.Identity = everything
+	}
+	with := own
+	with.Resource = []*policy.Policy{a.Trust}
+	req.Principal = c.principal()
+	d := with.Decide(req)
+	if d.Effect == policy.Allow && foreign && c.Account != "" {
+		d = own.Decide(req)
+	}
+	return d
+}
+
+// principal is the caller as policies name it.
+func (c *Caller) principal() *policy.Principal {
+	p := &policy.Principal{Account: c.Account, ARN: c.ARN, Role: c.Role, ID: c.ID}
+	if c.Role != "" { // the ID of a role's session has its name behind the role's
+		p.ID, _, _ = strings.Cut(c.ID, ":")
+	}
+	if c.Account == "" {
+		p.Federated = c.Provider
+	}
+	return p
+}
+
 // foreign reports whether resource is an ARN in another account than c's. ARNs without an account are nobody's, and AWS's own
 // are everybody's.
 func (c *Caller) foreign(resource string) bool {
@@ -138,7 +177,13 @@ func (c *Caller) foreign(resource string) bool {
 // denial is the error in AWS's words. Source:
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 func denial(c *Caller, a *Access, d *policy.Decision) error {
+	if c.ARN == "" { // of who has shown the token of an identity provider
+		return fault.New(fault.AccessDenied, "Not authorized to perform %s", a.Action)
+	}
 	head := "User: " + c.ARN + " is not authorized to perform: " + a.Action + " on resource: " + a.Resource
+	if a.Trust != nil {
+		return fault.New(fault.AccessDenied, "%s", head) // the role may be another account's, and may not be there
+	}
 	if d.Effect == policy.ExplicitDeny {
 		article := "a"
 		if d.Layer == policy.Identity {
@@ -165,6 +210,9 @@ func (k *contextKeys) release() {
 	contextKeyPool.Put(k)
 }
 
+// keyTime is how context keys write a time.
+const keyTime = "2006-01-02T15:04:05Z"
+
 const (
 	keyPrincipalArn = iota
 	keyPrincipalAccount
@@ -178,23 +226,31 @@ const (
 	keyEpochTime
 	keySecureTransport
 	keySourceIP
+	keyTokenIssueTime
+	keyMultiFactorAuthPresent
+	keySourceIdentity
+	keyFederatedProvider
 	keyUserAgent
 )
 
 var contextKeyNames = [...]string{
-	keyPrincipalArn:          "aws:PrincipalArn",
-	keyPrincipalAccount:      "aws:PrincipalAccount",
-	keyUserID:                "aws:userid",
-	keyPrincipalIsAWSService: "aws:PrincipalIsAWSService",
-	keyViaAWSService:         "aws:ViaAWSService",
-	keyPrincipalType:         "aws:PrincipalType",
-	keyUsername:              "aws:username",
-	keyRequestedRegion:       "aws:RequestedRegion",
-	keyCurrentTime:           "aws:CurrentTime",
-	keyEpochTime:             "aws:EpochTime",
-	keySecureTransport:       "aws:SecureTransport",
-	keySourceIP:              "aws:SourceIp",
-	keyUserAgent:             "aws:UserAgent",
+	keyPrincipalArn:           "aws:PrincipalArn",
+	keyPrincipalAccount:       "aws:PrincipalAccount",
+	keyUserID:                 "aws:userid",
+	keyPrincipalIsAWSService:  "aws:PrincipalIsAWSService",
+	keyViaAWSService:          "aws:ViaAWSService",
+	keyPrincipalType:          "aws:PrincipalType",
+	keyUsername:               "aws:username",
+	keyRequestedRegion:        "aws:RequestedRegion",
+	keyCurrentTime:            "aws:CurrentTime",
+	keyEpochTime:              "aws:EpochTime",
+	keySecureTransport:        "aws:SecureTransport",
+	keySourceIP:               "aws:SourceIp",
+	keyTokenIssueTime:         "aws:TokenIssueTime",
+	keyMultiFactorAuthPresent: "aws:MultiFactorAuthPresent",
+	keySourceIdentity:         "aws:SourceIdentity",
+	keyFederatedProvider:      "aws:FederatedProvider",
+	keyUserAgent:              "aws:UserAgent",
 }
 
 // A principalTag is a tag of a principal as a context key.
@@ -240,27 +296,46 @@ func (k *contextKeys) value(i int) (value string, ok bool) {
 	c, from := k.caller, &k.caller.origin
 	switch i {
 	case keyPrincipalArn:
-		return c.ARN, true
+		if c.Role != "" { // of a session its role's: users of the role have it in common
+			return c.Role, true
+		}
+		return c.ARN, c.ARN != ""
 	case keyPrincipalAccount:
-		return c.Account, true
+		return c.Account, c.Account != ""
 	case keyUserID:
-		return c.ID, true
+		return c.ID, c.ID != ""
 	case keyPrincipalIsAWSService, keyViaAWSService:
 		return "false", true
 	case keyPrincipalType:
-		return "User", true // root is never asked
+		switch {
+		case c.Root:
+			return "Account", true
+		case c.Role != "":
+			return "AssumedRole", true
+		case c.Account == "":
+			return "", false
+		}
+		return "User", true
 	case keyUsername:
-		return c.UserName, true
+		return c.UserName, c.UserName != ""
 	case keyRequestedRegion:
-		return c.Region, true
+		return c.Region, c.Region != ""
 	case keyCurrentTime:
-		return k.time().UTC().Format("2006-01-02T15:04:05Z"), true
+		return k.time().UTC().Format(keyTime), true
 	case keyEpochTime:
 		return strconv.FormatInt(k.time().Unix(), 10), true
 	case keySecureTransport:
 		return strconv.FormatBool(from.tls), from.known
 	case keySourceIP:
 		return from.ip, from.ip != ""
+	case keyTokenIssueTime:
+		return c.Issued.UTC().Format(keyTime), !c.Issued.IsZero()
+	case keyMultiFactorAuthPresent: // of temporary credentials only, none of which were given for a second factor
+		return "false", !c.Issued.IsZero()
+	case keySourceIdentity:
+		return c.SourceIdentity, c.SourceIdentity != ""
+	case keyFederatedProvider:
+		return c.Provider, c.Provider != "" && c.Role != ""
 	case keyUserAgent:
 		return from.userAgent, from.userAgent != ""
 	}

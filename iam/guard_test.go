@@ -286,3 +286,69 @@ func TestDenial(t *testing.T) {
 		t.Errorf("the caller reads %q", f.Message)
 	}
 }
+
+// A guardrail bounds everyone in the account, its root too, and gives nothing.
+// Source: https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps.html
+func TestGuardrail(t *testing.T) {
+	ctx := t.Context()
+	d, _ := alice(t, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"bedrock:*","Resource":"*"}}`)
+	_, err := d.CreateUser(ctx, account, "bob")
+	must(t, err)
+	must(t, d.EnsureRoot(ctx, "999999999999", "", ""))
+	g := iam.NewGuard(iam.GuardConfig{})
+	check := func(when string, want map[string]string) {
+		t.Helper()
+		for _, c := range append(d.Principals(account, "us-east-1"), d.Principals("999999999999", "us-east-1")...) {
+			for action, words := range map[string]string{"bedrock:InvokeModel": "", "bedrock:DeleteInferenceProfile": ""} {
+				if w, ok := want[c.ARN+" "+action]; ok {
+					words = w
+				}
+				err := g.Check(ctx, "id", &c, []iam.Access{{Action: action, Resource: "*"}})
+				switch {
+				case words == "" && err != nil, words != "" && err == nil:
+					t.Errorf("%s: %s %s: %v, want %q", when, c.ARN, action, err, words)
+				case err != nil && !strings.HasSuffix(fault.From(err).Message, words):
+					t.Errorf("%s: %s %s: %v, want %q", when, c.ARN, action, err, words)
+				}
+			}
+		}
+	}
+	const (
+		root, user, bob = "arn:aws:iam::123456789012:root ", "arn:aws:iam::123456789012:user/alice ", "arn:aws:iam::123456789012:user/bob "
+		call, remove    = "bedrock:InvokeModel", "bedrock:DeleteInferenceProfile"
+		noIdentity      = "because no identity-based policy allows the "
+		denied          = "with an explicit deny in a service control policy"
+		notAllowed      = "because no service control policy allows the "
+	)
+	bobs := func(want map[string]string) map[string]string {
+		for _, action := range []string{call, remove} {
+			if _, ok := want[bob+action]; !ok {
+				want[bob+action] = noIdentity + action + " action"
+			}
+		}
+		return want
+	}
+	check("without one", bobs(map[string]string{}))
+	must(t, d.PutGuardrail(ctx, account, "no-deletion", `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"bedrock:Delete*","Resource":"*"}}`))
+	check("deny", bobs(map[string]string{root + remove: denied, user + remove: denied, bob + remove: denied}))
+	must(t, d.DeleteGuardrail(ctx, account, iam.FullAccess))
+	check("without FullAWSAccess", map[string]string{
+		root + call: notAllowed + call + " action", user + call: notAllowed + call + " action", bob + call: notAllowed + call + " action",
+		root + remove: denied, user + remove: denied, bob + remove: denied,
+	})
+	must(t, d.PutGuardrail(ctx, account, "no-deletion", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"bedrock:Invoke*","Resource":"*","Condition":{"StringEquals":{"aws:PrincipalType":["Account","User"]}}}}`))
+	check("allow list", bobs(map[string]string{root + remove: notAllowed + remove + " action", user + remove: notAllowed + remove + " action", bob + remove: notAllowed + remove + " action"}))
+	must(t, d.DeleteGuardrail(ctx, account, "no-deletion"))
+	check("gone", bobs(map[string]string{}))
+
+	for i := range iam.MaxGuardrails - 1 { // and FullAWSAccess
+		must(t, d.PutGuardrail(ctx, account, fmt.Sprint("g", i), allowAll))
+	}
+	wantFault(t, d.PutGuardrail(ctx, account, "more", allowAll), fault.QuotaExceeded, "An account can have up to 5 service control policies.")
+	must(t, d.PutGuardrail(ctx, account, "g0", allowAll))
+	wantFault(t, d.DeleteGuardrail(ctx, account, "more"), fault.NotFound, "The service control policy with name more cannot be found.")
+	wantFault(t, d.PutGuardrail(ctx, "888888888888", "g0", allowAll), fault.NotFound, "The account 888888888888 cannot be found.")
+	if err := d.PutGuardrail(ctx, account, "g0", `{"Version":"2012-10-17","Statement":{"Effect":"Alow","Action":"*","Resource":"*"}}`); !fault.Is(err, fault.MalformedPolicy) {
+		t.Errorf("%v", err)
+	}
+}

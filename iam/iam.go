@@ -14,24 +14,35 @@ import (
 // hidden in a context.
 type Caller struct {
 	Account     string // 12 digits
-	ARN         string // arn:aws:iam::000000000000:user/alice, or ...:root
-	ID          string // the principal's unique id: AIDA... for a user, the account for root
-	UserName    string // "" for root
-	Root        bool   // the account's root: allowed everything in its own account
+	ARN         string // arn:aws:iam::000000000000:user/alice, ...:root, or of a role's session arn:aws:sts::000000000000:assumed-role/ROLE/SESSION
+	ID          string // the principal's unique id: AIDA... for a user, AROA...:SESSION for a role's session, the account for root
+	UserName    string // "" for root and for roles
+	Root        bool   // the account's root: allowed everything in its own account that a guardrail allows
 	AccessKeyID string // of a long-term API key its id, of a short-term one that of the access key that signed it
 	Region      string // from the signature's scope: the source Region of the call; of a long-term API key see Config.Region and Locate
 	Service     string // from the signature's scope: "bedrock", "ce", "sts"; of an API key "bedrock"
 
+	// Of temporary credentials.
+	Issued         time.Time // when they were given; zero of an access key
+	Role           string    // of a role's session, the role's ARN
+	SessionName    string    // likewise
+	SourceIdentity string    // likewise: who is behind it, if that was said
+	Provider       string    // of who came with the token of an identity provider: its ARN
+
 	BearerTokenType string // ShortTerm or LongTerm for who came with an API key, else ""
 
-	set    *policy.Set // what it may do, as of authentication; nil for root
+	set    *policy.Set // what it may do, as of authentication; nil for root without a guardrail
 	tags   []principalTag
+	passed []Tag  // of the tags those that go on into the next role's session
 	open   bool   // Region is only the default: see Locate
 	origin origin // what the request itself said when it was authenticated
 }
 
 // SourceIP is the address that the request came from, "" where it is not known.
 func (c *Caller) SourceIP() string { return c.origin.ip }
+
+// Unbounded reports whether the caller may do everything in its own account: who asks many things of a Guard need ask only one.
+func (c *Caller) Unbounded() bool { return c.Root && c.set == nil }
 
 // Access is one thing to be allowed: an action on a resource, with the context keys that only the request's domain
 // knows. Guard.Check adds the keys that come with the caller and the request itself (aws:PrincipalArn,
@@ -40,6 +51,7 @@ type Access struct {
 	Action   string
 	Resource string
 	Context  policy.Context
+	Trust    *policy.Policy // the trust policy of the role that Resource is, which may be another account's; nil of anything else
 }
 
 // Decision is one answer of Guard.Check, as it is recorded.
@@ -163,6 +175,14 @@ type Attachment struct {
 	Policy string // its ARN
 }
 
+// Guardrail is a policy that bounds everyone in an account, its root too: what AWS Organizations calls a service control policy.
+type Guardrail struct {
+	Account   string
+	Name      string
+	Document  string // as it was given
+	UpdatedAt time.Time
+}
+
 // Rows is what a Store holds. Lists are sorted by their keys, which are the fields named here.
 type Rows struct {
 	Accounts    []Account       // ID
@@ -174,6 +194,7 @@ type Rows struct {
 	Managed     []ManagedPolicy // ID
 	Versions    []PolicyVersion // Policy, Number
 	Attachments []Attachment    // Owner, Policy
+	Guardrails  []Guardrail     // Account, Name
 }
 
 // State is everything a Store holds, as of one revision.

@@ -301,3 +301,50 @@ func policySize(document string) int {
 	}
 	return n
 }
+
+// FullAccess is the guardrail that allows everything, so that others need only say what is denied. It comes with the first of an
+// account and can be deleted: then only what the others allow is allowed.
+const FullAccess = "FullAWSAccess"
+
+// MaxGuardrails is the policies that may bound an account. AWS attaches at most five to an account, and to each unit above it.
+// Source: https://docs.aws.amazon.com/organizations/latest/userguide/orgs_reference_limits.html
+const (
+	MaxGuardrails    = 5
+	maxGuardrailSize = 10240 // without white space
+)
+
+// PutGuardrail bounds an account by a policy, in place of one of the same name. The first brings FullAccess with it.
+func (d *Directory) PutGuardrail(ctx context.Context, account, name, document string) error {
+	if err := checkName("name", name, maxPolicyNameSize); err != nil {
+		return err
+	}
+	if err := checkDocument(name, document); err != nil {
+		return err
+	}
+	if policySize(document) > maxGuardrailSize {
+		return fault.New(fault.QuotaExceeded, "Cannot exceed quota for the size of a service control policy: %d", maxGuardrailSize)
+	}
+	return d.change(ctx, account, func(o *Roster) (Changes, error) {
+		have := o.Guardrails()
+		put := []Guardrail{{Account: account, Name: name, Document: document, UpdatedAt: d.now()}}
+		if len(have) == 0 && name != FullAccess {
+			put = append(put, Guardrail{account, FullAccess, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`, d.now()})
+		}
+		if len(have) >= MaxGuardrails && !slices.ContainsFunc(have, func(g Guardrail) bool { return g.Name == name }) {
+			return Changes{}, fault.New(fault.QuotaExceeded, "An account can have up to %d service control policies.", MaxGuardrails)
+		}
+		return Changes{Put: Rows{Guardrails: put}}, nil
+	})
+}
+
+// DeleteGuardrail takes a policy away that bounds an account. After the last one nothing bounds it.
+func (d *Directory) DeleteGuardrail(ctx context.Context, account, name string) error {
+	return d.change(ctx, account, func(o *Roster) (Changes, error) {
+		for _, g := range o.Guardrails() {
+			if g.Name == name {
+				return Changes{Delete: Rows{Guardrails: []Guardrail{g}}}, nil
+			}
+		}
+		return Changes{}, fault.New(fault.NotFound, "The service control policy with name %s cannot be found.", name)
+	})
+}

@@ -29,6 +29,8 @@ type Roster struct {
 	arns     map[string]*ManagedPolicy
 	versions map[string][]*PolicyVersion // by the policy's id, by number
 	used     map[string]*usage           // by ARN
+
+	guardrails []Guardrail // by name
 }
 
 type entityName struct {
@@ -102,6 +104,11 @@ func (r *Rows) rosters() map[string]*Roster {
 			o.usage(a.Policy).attached = append(o.usage(a.Policy).attached, o.ids[a.Owner])
 		}
 	}
+	for _, g := range r.Guardrails {
+		if o := all[g.Account]; o != nil {
+			o.guardrails = append(o.guardrails, g)
+		}
+	}
 	for _, o := range all {
 		slices.SortFunc(o.entities, byName)
 		for _, lists := range []map[string][]*Entity{o.groups, o.members} {
@@ -131,6 +138,9 @@ func (o *Roster) usage(arn string) *usage {
 	}
 	return o.used[arn]
 }
+
+// Guardrails returns the policies that bound the account, by name. None bound nothing.
+func (o *Roster) Guardrails() []Guardrail { return o.guardrails }
 
 // CreatedAt returns when the account was made.
 func (o *Roster) CreatedAt() time.Time { return o.created }

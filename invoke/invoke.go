@@ -327,7 +327,7 @@ func (v *Invoker) unresolved(ctx context.Context, c *Call, err error) error {
 
 // authorize asks for the profile and for every model ARN behind it, the way AWS does, in a service tier unless that is "".
 func (v *Invoker) authorize(ctx context.Context, c *Call, id string, route *profile.Route, tier string) error {
-	if c.Caller.Root {
+	if c.Caller.Unbounded() {
 		return v.Guard.Check(ctx, id, c.Caller, []iam.Access{{Action: c.action(), Resource: route.ARN}})
 	}
 	guardrail := c.guardrail(route.Source)

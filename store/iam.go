@@ -111,6 +111,15 @@ var (
 		func(rows *sql.Rows, a *iam.Attachment) error { return rows.Scan(&a.Owner, &a.Policy) },
 		func(a *iam.Attachment) ([]any, error) { return []any{a.Owner, a.Policy}, nil },
 	}
+	iamGuardrails = iamTable[iam.Guardrail]{
+		"iam_guardrail", []string{"account", "name"}, []string{"document", "updated_at"},
+		func(rows *sql.Rows, g *iam.Guardrail) error {
+			return rows.Scan(&g.Account, &g.Name, &g.Document, (*millis)(&g.UpdatedAt))
+		},
+		func(g *iam.Guardrail) ([]any, error) {
+			return []any{g.Account, g.Name, g.Document, g.UpdatedAt.UnixMilli()}, nil
+		},
+	}
 )
 
 var iamKeyUses = iamTable[iam.KeyUse]{
@@ -239,6 +248,7 @@ func (s *Store) Principals(ctx context.Context) (*iam.State, error) {
 		func() (err error) { st.Managed, err = iamManaged.load(ctx, tx); return err },
 		func() (err error) { st.Versions, err = iamVersions.load(ctx, tx); return err },
 		func() (err error) { st.Attachments, err = iamAttachments.load(ctx, tx); return err },
+		func() (err error) { st.Guardrails, err = iamGuardrails.load(ctx, tx); return err },
 	} {
 		if err == nil {
 			err = load()
@@ -266,6 +276,7 @@ func (s *Store) ChangePrincipals(ctx context.Context, revision int64, c iam.Chan
 		}
 		// What refers to other rows is deleted before them and put after them.
 		for _, do := range []func() error{
+			func() error { return iamGuardrails.delete(ctx, tx, c.Delete.Guardrails) },
 			func() error { return iamAttachments.delete(ctx, tx, c.Delete.Attachments) },
 			func() error { return iamVersions.delete(ctx, tx, c.Delete.Versions) },
 			func() error { return iamManaged.delete(ctx, tx, c.Delete.Managed) },
@@ -283,6 +294,7 @@ func (s *Store) ChangePrincipals(ctx context.Context, revision int64, c iam.Chan
 			func() error { return iamManaged.put(ctx, tx, c.Put.Managed) },
 			func() error { return iamVersions.put(ctx, tx, c.Put.Versions) },
 			func() error { return iamAttachments.put(ctx, tx, c.Put.Attachments) },
+			func() error { return iamGuardrails.put(ctx, tx, c.Put.Guardrails) },
 		} {
 			if err := do(); err != nil {
 				return err

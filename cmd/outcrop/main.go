@@ -100,7 +100,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), usersCommand(), keysCommand(), callsCommand(), routesCommand(), explainCommand(), verifyCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), routesCommand(), explainCommand(), verifyCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand())
 	tellUsage(root)
 	// --data "$UNSET" means another folder than the default one.
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {

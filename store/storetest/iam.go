@@ -36,10 +36,14 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 	attached := iam.Attachment{Owner: alice.ID, Policy: managed.ARN()}
 	attached2 := iam.Attachment{Owner: role.ID, Policy: "arn:aws:iam::aws:policy/AdministratorAccess"}
 
+	guardrail := iam.Guardrail{Account: account, Name: "a", Document: "{}", UpdatedAt: at}
+	guardrail2 := iam.Guardrail{Account: account, Name: "b", Document: "{ }", UpdatedAt: at}
+
 	full := iam.Changes{Put: iam.Rows{
 		Accounts: []iam.Account{account1}, Entities: []iam.Entity{role, bob, group, alice}, Members: []iam.Member{member},
 		Keys: []iam.AccessKey{rootKey, aliceKey}, Bearers: []iam.BearerKey{bearer2, bearer}, Inline: []iam.InlinePolicy{deny, allow},
 		Managed: []iam.ManagedPolicy{managed}, Versions: []iam.PolicyVersion{v10, v3}, Attachments: []iam.Attachment{attached2, attached},
+		Guardrails: []iam.Guardrail{guardrail2, guardrail},
 	}}
 	load := func(t *testing.T, s iam.Store) *iam.State {
 		t.Helper()
@@ -81,6 +85,7 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 			Accounts: []iam.Account{account1}, Entities: []iam.Entity{group, alice, bob, role}, Members: []iam.Member{member},
 			Keys: []iam.AccessKey{aliceKey, rootKey}, Bearers: []iam.BearerKey{bearer, bearer2}, Inline: []iam.InlinePolicy{allow, deny},
 			Managed: []iam.ManagedPolicy{managed}, Versions: []iam.PolicyVersion{v3, v10}, Attachments: []iam.Attachment{attached, attached2},
+			Guardrails: []iam.Guardrail{guardrail, guardrail2},
 		}}
 		if !reflect.DeepEqual(st, want) {
 			t.Errorf("got  %+v\nwant %+v", st, want)
@@ -90,21 +95,24 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 	t.Run("PutReplaces", func(t *testing.T) {
 		s := open(t)
 		change(t, s, full)
-		e, k, b, p, m, v := alice, aliceKey, bearer, allow, managed, v3
+		e, k, b, p, m, v, g := alice, aliceKey, bearer, allow, managed, v3, guardrail
 		e.Name, e.Path, e.Boundary, e.Tags = "Alicia", "/", "", nil // everything stays with who gets another name
 		k.Active, k.Secret = true, []byte("other")
 		b.Active, b.ExpiresAt = false, time.Time{}
 		p.Document, p.UpdatedAt = "{ }", at.Add(time.Hour)
 		m.Default, m.Tags = 10, nil
 		v.Document = "{  }"
+		g.Document, g.UpdatedAt = "{  }", at.Add(time.Hour)
 		st := change(t, s, iam.Changes{Put: iam.Rows{
 			Entities: []iam.Entity{e}, Members: []iam.Member{member}, Keys: []iam.AccessKey{k}, Bearers: []iam.BearerKey{b}, Inline: []iam.InlinePolicy{p},
 			Managed: []iam.ManagedPolicy{m}, Versions: []iam.PolicyVersion{v}, Attachments: []iam.Attachment{attached},
+			Guardrails: []iam.Guardrail{g},
 		}})
 		want := iam.Rows{
 			Accounts: []iam.Account{account1}, Entities: []iam.Entity{group, e, bob, role}, Members: []iam.Member{member},
 			Keys: []iam.AccessKey{k, rootKey}, Bearers: []iam.BearerKey{b, bearer2}, Inline: []iam.InlinePolicy{p, deny},
 			Managed: []iam.ManagedPolicy{m}, Versions: []iam.PolicyVersion{v, v10}, Attachments: []iam.Attachment{attached, attached2},
+			Guardrails: []iam.Guardrail{g, guardrail2},
 		}
 		if !reflect.DeepEqual(st.Rows, want) {
 			t.Errorf("got  %+v\nwant %+v", st.Rows, want)
@@ -120,12 +128,13 @@ func IAM(t *testing.T, open func(*testing.T) iam.Store) {
 				Keys: []iam.AccessKey{{ID: aliceKey.ID}, {ID: "AKIANOSUCH"}}, Bearers: []iam.BearerKey{{ID: bearer.ID}, {ID: bearer2.ID}},
 				Inline:  []iam.InlinePolicy{{Owner: alice.ID, Name: "allow"}, {Owner: alice.ID, Name: "deny"}},
 				Managed: []iam.ManagedPolicy{{ID: managed.ID}}, Versions: []iam.PolicyVersion{{Policy: managed.ID, Number: 3}, {Policy: managed.ID, Number: 10}},
-				Attachments: []iam.Attachment{attached},
+				Attachments: []iam.Attachment{attached}, Guardrails: []iam.Guardrail{{Account: account, Name: "a"}, {Account: account, Name: "nosuch"}},
 			},
 			Put: iam.Rows{Keys: []iam.AccessKey{aliceKey}},
 		})
 		want := iam.Rows{
 			Accounts: []iam.Account{account1}, Entities: []iam.Entity{group, bob, role}, Keys: []iam.AccessKey{aliceKey, rootKey}, Attachments: []iam.Attachment{attached2},
+			Guardrails: []iam.Guardrail{guardrail2},
 		}
 		if !reflect.DeepEqual(st.Rows, want) {
 			t.Errorf("got  %+v\nwant %+v", st.Rows, want)
