@@ -55,6 +55,13 @@ const (
 	MalformedPolicy // a policy document that the language does not take
 	InvalidInput    // each member is well-formed, but not what they say together, or of what there is
 
+	// Temporary credentials; see STS.
+	PackedPolicy         // the policies and tags of a session are too large together
+	InvalidIdentityToken // an identity provider's token that is not valid
+	ExpiredIdentityToken // one that was valid once
+	RejectedClaim        // one that is valid, but not meant for this server
+	ProviderUnreachable  // the identity provider's keys cannot be read now
+
 	numKinds
 )
 
@@ -68,6 +75,8 @@ var names = [numKinds]string{
 	InvalidAPIKey:    "invalid_api_key",
 	InvalidNextToken: "invalid_next_token", LimitExceeded: "limit_exceeded", DataUnavailable: "data_unavailable",
 	InUse: "in_use", Stale: "stale", MalformedPolicy: "malformed_policy", InvalidInput: "invalid_input",
+	PackedPolicy: "packed_policy", InvalidIdentityToken: "invalid_identity_token", ExpiredIdentityToken: "expired_identity_token",
+	RejectedClaim: "rejected_claim", ProviderUnreachable: "provider_unreachable",
 }
 
 // String returns the kind's name as it stands in logs and in the ledger's reasons, for example "not_found".

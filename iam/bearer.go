@@ -110,10 +110,10 @@ func (a *Authenticator) holds(k *apiKey) bool {
 }
 
 // callerOf is who brings k in r.
-func (k *apiKey) callerOf(r *http.Request) Caller {
+func (k *apiKey) callerOf(from origin) Caller {
 	c := *k.caller
 	c.Region, c.Service, c.BearerTokenType, c.open = k.region, "bedrock", k.kind, k.open
-	c.origin = originOf(r)
+	c.origin = from
 	return c
 }
 
@@ -179,7 +179,7 @@ func (s *snapshot) longTerm(alias string, hash []byte) *longTermKey {
 // presigned is the parameters of a short-term key that mean something here.
 type presigned struct {
 	action, algorithm, credential, date, expires, signedHeaders, signature string
-	token                                                                  bool   // there is a session token
+	token                                                                  string // of a session
 	signed                                                                 string // the query without its signature
 }
 
@@ -207,7 +207,7 @@ func parsePresigned(query string) (p presigned, ok bool) {
 		case "X-Amz-Signature":
 			to = &p.signature
 		case "X-Amz-Security-Token":
-			p.token = true
+			to = &p.token
 		}
 		if to != nil {
 			decoded, err := url.QueryUnescape(value)
@@ -257,18 +257,26 @@ func (a *Authenticator) shortTerm(ctx context.Context, encoded string) (*apiKey,
 	if err != nil || sc.service != "bedrock" {
 		return nil, errInvalidKey
 	}
-	key, err := a.dir.credential(ctx, sc.keyID)
-	if err != nil {
+	key, err := a.dir.credential(ctx, sc.keyID, p.token)
+	switch {
+	case fault.Is(err, fault.UnrecognizedClient):
+		return nil, errInvalidKey
+	case fault.Is(err, fault.ExpiredToken): // the key ends with its session
+		return nil, errExpiredKey
+	case err != nil:
 		return nil, err
 	}
 	if key == nil || !key.active || !key.verifyPresigned(&p, &sc, at) {
 		return nil, errInvalidKey
 	}
-	// There are no sessions: nobody was given a token. Nor is a key taken that begins to count later.
-	if p.token || at.time.Sub(a.dir.clock()) > maxSkew {
+	if at.time.Sub(a.dir.clock()) > maxSkew { // no key is taken that begins to count later
 		return nil, errInvalidKey
 	}
-	return &apiKey{caller: &key.caller, kind: ShortTerm, region: sc.region, expires: at.time.Add(lifetime)}, nil
+	expires := at.time.Add(lifetime)
+	if !key.expires.IsZero() && key.expires.Before(expires) {
+		expires = key.expires
+	}
+	return &apiKey{caller: &key.caller, kind: ShortTerm, region: sc.region, expires: expires}, nil
 }
 
 // emptyHash is the SHA-256 of the empty body that a short-term key signs.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,10 @@ type Config struct {
 	// Region is that of calls which name none: those with a long-term API key, to a host that names none either.
 	// "" is us-east-1.
 	Region string
+
+	// TrustedProxies are the addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto count for aws:SourceIp and
+	// aws:SecureTransport.
+	TrustedProxies []netip.Prefix
 }
 
 // Directory is the accounts, users, keys and policies of an installation: served from memory, changed in the store.
@@ -37,9 +42,12 @@ type Directory struct {
 	log    *slog.Logger
 	region string
 
+	proxies []netip.Prefix
+
 	storedUses map[string]KeyUse // as they were when the store was opened
 	usesSaved  time.Time         // see SaveUses
 
+	opened   openedSessions
 	current  atomic.Pointer[snapshot]
 	changing sync.Mutex // see apply
 
@@ -83,12 +91,13 @@ type credential struct {
 	active  bool
 	secret  string
 	signing signingKeys
-	used    *lastUse
+	used    *lastUse  // nil of temporary credentials
+	expires time.Time // of temporary credentials
 }
 
 // Open loads the store. It fails when a secret cannot be opened: the wrong key file is noticed at start.
 func Open(ctx context.Context, cfg Config) (*Directory, error) {
-	d := &Directory{store: cfg.Store, sealer: cfg.Sealer, clock: cfg.Clock, log: cfg.Logger, region: cfg.Region}
+	d := &Directory{store: cfg.Store, sealer: cfg.Sealer, clock: cfg.Clock, log: cfg.Logger, region: cfg.Region, proxies: cfg.TrustedProxies}
 	if d.region == "" {
 		d.region = "us-east-1"
 	}
@@ -301,8 +310,12 @@ func rootARN(account string) string { return "arn:aws:iam::" + account + ":root"
 
 // credential finds an access key. An unknown id may have been made a moment ago by another process: then it looks at
 // the store, together with everybody else who asks at that time and no sooner than recheckEvery after the last look,
-// so that strangers cost the database next to nothing. It returns nil for an id that there is not.
-func (d *Directory) credential(ctx context.Context, id string) (*credential, error) {
+// so that strangers cost the database next to nothing. It returns nil for an id that there is not. What came with a session
+// token is a session's: temporary credentials have ids of their own, and no other has a token.
+func (d *Directory) credential(ctx context.Context, id, token string) (*credential, error) {
+	if token != "" {
+		return d.sessionCredential(ctx, id, token)
+	}
 	if c := d.current.Load().keys[id]; c != nil {
 		return c, nil
 	}

@@ -126,7 +126,7 @@ func (d *Directory) EnsureRoot(ctx context.Context, account, id, secret string) 
 		}
 		root := Credentials{ID: id, Secret: secret}
 		if id == "" {
-			root = newCredentials()
+			root = newCredentials("AKIA")
 		}
 		for _, k := range st.Keys {
 			if k.Account == account && k.Owner == "" && k.ID != root.ID {
@@ -224,7 +224,7 @@ func (e *Entity) idOrRoot() string {
 
 // CreateAccessKey makes an access key for a user, or for root where user is "". Its secret is not shown again.
 func (d *Directory) CreateAccessKey(ctx context.Context, account, user string) (Credentials, error) {
-	cred := newCredentials()
+	cred := newCredentials("AKIA")
 	err := d.change(ctx, account, func(o *Roster) (Changes, error) {
 		u, err := o.owner(user)
 		if err != nil {
@@ -402,10 +402,11 @@ func newID(prefix string, n int) string {
 	return prefix + base32.StdEncoding.EncodeToString(b)[:n]
 }
 
-func newCredentials() Credentials {
+// newCredentials makes an access key, whose id begins with prefix.
+func newCredentials(prefix string) Credentials {
 	b := make([]byte, 30) // 40 characters
 	rand.Read(b)
-	return Credentials{ID: newID("AKIA", 16), Secret: base64.StdEncoding.EncodeToString(b)}
+	return Credentials{ID: newID(prefix, 16), Secret: base64.StdEncoding.EncodeToString(b)}
 }
 
 // checkName takes [\w+=,.@-]+ up to max characters. Source:

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -17,7 +19,10 @@ import (
 
 // Sealer keeps secrets unreadable at rest: AES-256-GCM under the key of a key file. SigV4 needs the secret itself, so
 // it cannot be hashed.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	aead     cipher.AEAD
+	sessions cipher.AEAD // under a key of its own
+}
 
 const (
 	keySize    = 32
@@ -46,15 +51,24 @@ func OpenSealer(path string, create bool) (*Sealer, error) {
 }
 
 func newSealer(key []byte) (*Sealer, error) {
+	aead, err := newAEAD(key)
+	if err != nil {
+		return nil, err
+	}
+	derived, err := hkdf.Key(sha256.New, key, nil, "outcrop session tokens", keySize)
+	if err != nil {
+		return nil, err
+	}
+	sessions, err := newAEAD(derived)
+	return &Sealer{aead, sessions}, err
+}
+
+func newAEAD(key []byte) (cipher.AEAD, error) {
 	block, err := aes.NewCipher(key)
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCM(block)
-	if err != nil {
-		return nil, err
-	}
-	return &Sealer{aead: aead}, nil
+	return cipher.NewGCM(block)
 }
 
 func readKeyFile(path string) ([]byte, error) {
@@ -127,4 +141,22 @@ func (s *Sealer) Open(sealed []byte, owner string) (string, error) {
 		return "", fmt.Errorf("the secret of %s cannot be opened: the key file is not the one it was sealed with, or the stored secret is damaged", owner)
 	}
 	return string(secret), nil
+}
+
+// sealSession encrypts what a session token says, for one access key id.
+func (s *Sealer) sealSession(plain []byte, id string) []byte {
+	n := s.sessions.NonceSize()
+	out := make([]byte, 1+n, 1+n+len(plain)+s.sessions.Overhead())
+	out[0] = sealFormat
+	rand.Read(out[1:])
+	return s.sessions.Seal(out, out[1:], plain, []byte(id))
+}
+
+// openSession decrypts what sealSession made.
+func (s *Sealer) openSession(sealed []byte, id string) ([]byte, error) {
+	n := 1 + s.sessions.NonceSize()
+	if len(sealed) < n || sealed[0] != sealFormat {
+		return nil, errors.New("not a session token of this version")
+	}
+	return s.sessions.Open(nil, sealed[1:n], sealed[n:], []byte(id))
 }

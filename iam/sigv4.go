@@ -1,7 +1,6 @@
 package iam
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -11,6 +10,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -60,7 +61,7 @@ func (a *Authenticator) authenticate(r *http.Request, said Claim, body []byte) (
 	switch { // a body may take minutes, in which a key may be taken away
 	case said.key != nil:
 		if err = a.inTime(said.date); err == nil {
-			err = a.findKey(r.Context(), &said)
+			err = a.findKey(r, &said)
 		}
 	case said.bearer == nil || !a.holds(said.bearer):
 		said, err = a.claim(r)
@@ -69,20 +70,23 @@ func (a *Authenticator) authenticate(r *http.Request, said Claim, body []byte) (
 		return Caller{}, err
 	}
 	if said.bearer != nil {
-		return said.bearer.callerOf(r), nil
+		return said.bearer.callerOf(a.originOf(r)), nil
 	}
 	signing, ok := said.key.verify(r, body, &said.authorization, &said.scope, said.date)
 	if !ok {
 		return Caller{}, fault.New(fault.InvalidSignature, msgMismatch)
 	}
-	if len(r.Header["X-Amz-Security-Token"]) > 0 {
-		// There are no sessions: nobody was given a token.
-		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidToken)
-	}
 	c := said.key.caller
 	c.Region, c.Service = signing.region, signing.service
-	said.key.used.note(said.date.time, c.Service, c.Region)
-	c.origin = originOf(r)
+	if said.key.used != nil {
+		said.key.used.note(said.date.time, c.Service, c.Region)
+	}
+	if c.Service == "iam" && !c.Issued.IsZero() && c.Role == "" {
+		// "You cannot call any IAM API operations unless MFA authentication information is included in the request."
+		// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
+		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidToken)
+	}
+	c.origin = a.originOf(r)
 	return c, nil
 }
 
@@ -113,7 +117,7 @@ const keyIDAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 // account where there is such a key, the Region of the signature's scope, and where r came from; it has no ARN and may do
 // nothing.
 func (a *Authenticator) Claimed(r *http.Request) Caller {
-	who := Caller{origin: originOf(r)}
+	who := Caller{origin: a.originOf(r)}
 	if values := r.Header["Authorization"]; len(values) == 1 {
 		said, _ := parseAuthorization(values[0], r.Header)
 		sc, _ := parseCredential(said.credential, stamp{text: "00000000"}) // whatever the day
@@ -170,13 +174,22 @@ func (a *Authenticator) claim(r *http.Request) (c Claim, err error) {
 	if c.scope, err = parseCredential(c.credential, c.date); err != nil {
 		return c, err
 	}
-	return c, a.findKey(r.Context(), &c)
+	return c, a.findKey(r, &c)
 }
 
-// findKey takes the key that c names as it is now.
-func (a *Authenticator) findKey(ctx context.Context, c *Claim) error {
+// findKey takes the key that c, the claim of r, names as it is now.
+func (a *Authenticator) findKey(r *http.Request, c *Claim) error {
+	tokens := r.Header["X-Amz-Security-Token"]
+	token := ""
+	switch len(tokens) {
+	case 0:
+	case 1:
+		token = tokens[0]
+	default:
+		return fault.New(fault.UnrecognizedClient, msgInvalidToken)
+	}
 	var err error
-	if c.key, err = a.dir.credential(ctx, c.scope.keyID); err != nil {
+	if c.key, err = a.dir.credential(r.Context(), c.scope.keyID, token); err != nil {
 		return err
 	}
 	if c.key == nil || !c.key.active {
@@ -554,7 +567,8 @@ type origin struct {
 	known     bool
 }
 
-func originOf(r *http.Request) origin {
+// originOf reads what r says. Of what proxies say only that of Config.TrustedProxies counts.
+func (a *Authenticator) originOf(r *http.Request) origin {
 	o := origin{tls: r.TLS != nil, known: true}
 	if host, _, err := net.SplitHostPort(r.RemoteAddr); err == nil {
 		o.ip = host
@@ -562,5 +576,44 @@ func originOf(r *http.Request) origin {
 	if v := r.Header["User-Agent"]; len(v) > 0 {
 		o.userAgent = v[0]
 	}
+	if trusted := a.dir.proxies; len(trusted) > 0 && isTrusted(trusted, o.ip) {
+		o.throughProxy(trusted, r.Header)
+	}
 	return o
+}
+
+// throughProxy takes what a trusted proxy says of who it speaks for. Each proxy adds to the end of X-Forwarded-For whom it heard:
+// the last who is no trusted proxy is who called, whatever stands before.
+func (o *origin) throughProxy(trusted []netip.Prefix, h http.Header) {
+	if v := h["X-Forwarded-Proto"]; len(v) > 0 {
+		first, _, _ := strings.Cut(v[len(v)-1], ",")
+		o.tls = strings.EqualFold(strings.TrimSpace(first), "https")
+	}
+	heard := strings.Join(h["X-Forwarded-For"], ",")
+	for heard != "" && isTrusted(trusted, o.ip) {
+		last := heard
+		if i := strings.LastIndexByte(heard, ','); i >= 0 {
+			last, heard = heard[i+1:], heard[:i]
+		} else {
+			heard = ""
+		}
+		last = strings.TrimSpace(last)
+		if host, err := netip.ParseAddrPort(last); err == nil { // some add the port
+			last = host.Addr().String()
+		}
+		addr, err := netip.ParseAddr(strings.Trim(last, "[]"))
+		if err != nil {
+			return
+		}
+		o.ip = addr.Unmap().WithZone("").String()
+	}
+}
+
+func isTrusted(trusted []netip.Prefix, ip string) bool {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil {
+		return false
+	}
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
 }

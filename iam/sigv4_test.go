@@ -344,7 +344,7 @@ func TestAuthenticateTampered(t *testing.T) {
 	for _, v := range vs.Cases {
 		for name, change := range changes {
 			c := vs.get(t, v.Name)
-			if !change(c) {
+			if c.Token || !change(c) { // a token that nobody gave out is found before the signature
 				continue
 			}
 			t.Run(v.Name+"/"+name, func(t *testing.T) {
@@ -433,7 +433,7 @@ func TestAuthenticateErrors(t *testing.T) {
 				t.Errorf("a caller beside the error: %+v", c)
 			}
 			// Before the body has come, everything shows but what the signature decides.
-			if said, err := a.Precheck(v.request(t)); tt.message == mismatch || tt.name == "token that nobody gave out" {
+			if said, err := a.Precheck(v.request(t)); tt.message == mismatch {
 				if err != nil {
 					t.Errorf("the precheck says %v", err)
 				}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -46,6 +47,10 @@ type Config struct {
 		CertFile string `yaml:"cert_file"`
 		KeyFile  string `yaml:"key_file"`
 	} `yaml:"tls"`
+
+	// Proxies in front of this server, as addresses or networks (10.0.0.0/8), whose X-Forwarded-For and X-Forwarded-Proto are
+	// believed: policies ask aws:SourceIp and aws:SecureTransport. Default: none.
+	TrustedProxies []string `yaml:"trusted_proxies,omitempty"`
 
 	Log struct {
 		// debug, info, warn or error. One line a request is written at info.
@@ -450,6 +455,9 @@ func (c *Config) check() error {
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		return errors.New("tls: cert_file and key_file go together")
 	}
+	if _, err := c.trustedProxies(); err != nil {
+		return err
+	}
 	switch c.Log.Level {
 	case "debug", "info", "warn", "error":
 	default:
@@ -488,6 +496,22 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+// trustedProxies reads TrustedProxies.
+func (c *Config) trustedProxies() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for i, s := range c.TrustedProxies {
+		p, err := netip.ParsePrefix(s)
+		if addr, notNet := netip.ParseAddr(s); notNet == nil {
+			p, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
+		if err != nil || p.Addr().Zone() != "" {
+			return nil, fmt.Errorf("trusted_proxies[%d]: %q is neither an address nor a network such as 10.0.0.0/8", i, s)
+		}
+		out = append(out, p.Masked())
+	}
+	return out, nil
 }
 
 func (u *UpstreamConfig) check() error {

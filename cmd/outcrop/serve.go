@@ -91,7 +91,11 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err != nil {
 		return s, err
 	}
-	if s.people, err = iam.Open(ctx, iam.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log, Region: c.Region}); err != nil {
+	proxies, err := c.trustedProxies()
+	if err != nil {
+		return s, err
+	}
+	if s.people, err = iam.Open(ctx, iam.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log, Region: c.Region, TrustedProxies: proxies}); err != nil {
 		return s, err
 	}
 	s.later(func() error {
