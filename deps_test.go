@@ -62,7 +62,7 @@ var arrows = map[string][]string{
 	"api/iam":            {"wire", "iam", "policy", "fault"},
 	"api/openai":         {"wire", "invoke", "upstream", "profile", "catalog", "iam", "dialect/openai", "converse", "fault"},
 	"api/outcrop":        {"wire", "invoke", "profile", "catalog", "iam", "arn", "fault"},
-	"api/sts":            {"wire", "fault"},
+	"api/sts":            {"wire", "iam", "fault"},
 	"cmd/outcrop":        {"*"},
 }
 

@@ -156,7 +156,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
 			accessanalyzer.New(), bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), cloudtrail.New(s.store), costexplorer.New(s.store, time.Now),
-			iamapi.New(s.people), sts.New(),
+			iamapi.New(s.people), sts.New(s.people),
 			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
 			outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
 		},
