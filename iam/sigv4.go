@@ -90,6 +90,12 @@ func (a *Authenticator) authenticate(r *http.Request, said Claim, body []byte) (
 	return c, nil
 }
 
+// Anonymous is who sends r without credentials: nobody, of whom is known where r came from. What has no scope is in
+// Config.Region.
+func (a *Authenticator) Anonymous(r *http.Request) Caller {
+	return Caller{Region: a.dir.region, origin: a.originOf(r)}
+}
+
 // Precheck finds every fault of r's credentials that shows before its body has been read: none at all, an
 // Authorization header that cannot be read, a clock too far off, a key that there is not or that is switched off. What
 // passes is not authenticated yet; Authenticate takes what was found, so that it is found once.

@@ -111,6 +111,7 @@ type Row struct {
 	Action  string // the IAM action: "bedrock:GetInferenceProfile"; required
 	Checked string // who decides instead of wire, and why: "invoke" (the package that calls Guard.Check itself, because what is accessed is known only there), "nobody: AWS allows it always"; "" means that wire does
 	Data    bool   // of the data plane: its calls are recorded as Config.RecordData says, and what they carry never is
+	Open    bool   // AWSQuery: who calls need not be known; Checked says who decides instead
 	MaxBody int64  // bound of the request's body in bytes; 0 is 1 MiB
 }
 

@@ -129,6 +129,8 @@ func (f *front) add(t *table, op *Op) (key string, err error) {
 		return "", errors.New("no IAM action")
 	case op.Checked != "" && op.access:
 		return "", fmt.Errorf("an access function, although %q decides", op.Checked)
+	case op.Open && (op.Checked == "" || f.Protocol != AWSQuery):
+		return "", errors.New("an open row is of the query protocol, and says who checks it")
 	case op.Status != 0 && (op.Status < 200 || op.Status > 299):
 		return "", fmt.Errorf("status %d is no success", op.Status)
 	}

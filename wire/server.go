@@ -33,7 +33,7 @@ type Guard interface {
 	Check(ctx context.Context, requestID string, c *iam.Caller, access []iam.Access) error
 }
 
-// Config is what a Server is made of; everything is required but the Recorder.
+// Config is what a Server is made of; everything is required but the Recorder and what is said to be nil.
 type Config struct {
 	Services      []*Service
 	Authenticator Authenticator
@@ -46,6 +46,9 @@ type Config struct {
 
 	// Claimed tells for the record who a caller said to be who could not prove it; nil knows nothing.
 	Claimed func(*http.Request) iam.Caller
+
+	// Anonymous is the caller of a request without credentials, to a Row that is Open. nil serves no such row.
+	Anonymous func(*http.Request) iam.Caller
 }
 
 // Server serves Services on one endpoint. It is an http.Handler.
@@ -59,6 +62,7 @@ type Server struct {
 	recorder   Recorder
 	recordData bool
 	claimed    func(*http.Request) iam.Caller
+	anonymous  func(*http.Request) iam.Caller
 
 	intake intake
 }
@@ -72,7 +76,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wire: %w", err)
 	}
-	s := &Server{table: t, auth: cfg.Authenticator, guard: cfg.Guard, now: cfg.Clock, log: cfg.Logger, recorder: cfg.Recorder, recordData: cfg.RecordData, claimed: cfg.Claimed}
+	s := &Server{table: t, auth: cfg.Authenticator, guard: cfg.Guard, now: cfg.Clock, log: cfg.Logger, recorder: cfg.Recorder, recordData: cfg.RecordData, claimed: cfg.Claimed, anonymous: cfg.Anonymous}
 	s.intake = intake{patience: bodyPatience, drain: drainPatience, budget: bodyBudget, arriving: map[*exchange]struct{}{}}
 	return s, nil
 }
@@ -125,7 +129,8 @@ func (x *exchange) serve() error {
 		f.takeKey(x.request.Header)
 	}
 	var said iam.Claim
-	if x.unread {
+	unsigned := x.isUnsigned()
+	if x.unread && !unsigned {
 		// Strangers are sent away before they can make the server hold what they send.
 		var err error
 		if said, err = x.server.auth.Precheck(x.request); err != nil {
@@ -156,7 +161,9 @@ func (x *exchange) serve() error {
 			}
 		}()
 	}
-	if x.Caller, err = x.server.auth.Authenticate(x.request, said, x.body, x.ID); err != nil {
+	if unsigned && x.op.Open {
+		x.Caller = x.server.anonymous(x.request)
+	} else if x.Caller, err = x.server.auth.Authenticate(x.request, said, x.body, x.ID); err != nil {
 		x.stranger = true
 		return err
 	}
@@ -171,6 +178,15 @@ func (x *exchange) serve() error {
 		return fault.New(fault.InvalidSignature, "Credential should be scoped to correct service: '%s'.", x.service.SigningName)
 	}
 	return x.op.serve(x)
+}
+
+// isUnsigned reports whether x is a small form without credentials: which operation it asks for, and whether that takes it, is
+// known when it has been read.
+func (x *exchange) isUnsigned() bool {
+	const small = 64 << 10
+	r := x.request
+	return x.server.anonymous != nil && x.service == unknownQuery && len(r.Header["Authorization"]) == 0 && r.ContentLength >= 0 && r.ContentLength <= small &&
+		!strings.Contains(r.URL.RawQuery, "X-Amz-")
 }
 
 // end logs the request event, after it has answered a panic as an internal error.

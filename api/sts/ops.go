@@ -9,9 +9,9 @@ import (
 	"outcrop/wire"
 )
 
-// New returns the service.
-func New(people *iam.Directory) *wire.Service {
-	a := &api{people}
+// New returns the service. It asks guard itself where who calls is known only from a token that issuers prove.
+func New(people *iam.Directory, guard wire.Guard, issuers *iam.Issuers) *wire.Service {
+	a := &api{people, guard, issuers}
 	return &wire.Service{
 		Name: "sts", SigningName: "sts", Protocol: wire.AWSQuery,
 		Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
@@ -26,6 +26,10 @@ func New(people *iam.Directory) *wire.Service {
 			}, nil, getCallerIdentity),
 			wire.Handle(wire.Row{Name: "AssumeRole", Action: assumeRole}, a.mayAssume, a.assume),
 			wire.Handle(wire.Row{
+				Name: "AssumeRoleWithWebIdentity", Action: assumeWithWebIdentity, Open: true, MaxBody: 64 << 10,
+				Checked: "api/sts: the caller is known from the token",
+			}, nil, a.assumeWithWebIdentity),
+			wire.Handle(wire.Row{
 				Name: "GetSessionToken", Action: "sts:GetSessionToken",
 				// "No permissions are required for users to perform this operation."
 				// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getsessiontoken.html
@@ -36,9 +40,16 @@ func New(people *iam.Directory) *wire.Service {
 	}
 }
 
-type api struct{ people *iam.Directory }
+type api struct {
+	people  *iam.Directory
+	guard   wire.Guard
+	issuers *iam.Issuers
+}
 
-const assumeRole = "sts:AssumeRole"
+const (
+	assumeRole            = "sts:AssumeRole"
+	assumeWithWebIdentity = "sts:AssumeRoleWithWebIdentity"
+)
 
 func getCallerIdentity(_ context.Context, c *wire.Call, _ *getCallerIdentityInput) (*getCallerIdentityOutput, error) {
 	return &getCallerIdentityOutput{Arn: c.Caller.ARN, UserID: c.Caller.ID, Account: c.Caller.Account}, nil
@@ -59,6 +70,30 @@ func (a *api) assume(_ context.Context, c *wire.Call, in *assumeRoleInput) (*ass
 	return &assumeRoleOutput{
 		Credentials: credentialsOf(got), AssumedRoleUser: assumedRoleUser{Arn: got.ARN, AssumedRoleID: got.CallerID},
 		PackedPolicySize: got.Packed, SourceIdentity: got.SourceIdentity,
+	}, nil
+}
+
+func (a *api) assumeWithWebIdentity(ctx context.Context, c *wire.Call, in *assumeWithWebIdentityInput) (*assumeWithWebIdentityOutput, error) {
+	id, err := a.issuers.Verify(ctx, in.WebIdentityToken)
+	if err != nil {
+		return nil, err
+	}
+	c.Caller = id.Caller(c.Caller, in.RoleArn)
+	r := in.request(id)
+	access, err := a.people.MayAssume(&c.Caller, assumeWithWebIdentity, r, id.Claims())
+	if err != nil {
+		return nil, err
+	}
+	if err := a.guard.Check(ctx, c.ID, &c.Caller, access); err != nil {
+		return nil, err
+	}
+	got, err := a.people.AssumeRole(&c.Caller, r)
+	if err != nil {
+		return nil, err
+	}
+	return &assumeWithWebIdentityOutput{
+		Credentials: credentialsOf(got), SubjectFromWebIdentityToken: id.Subject, AssumedRoleUser: assumedRoleUser{Arn: got.ARN, AssumedRoleID: got.CallerID},
+		PackedPolicySize: got.Packed, Provider: c.Caller.Provider, Audience: id.Audience, SourceIdentity: got.SourceIdentity,
 	}, nil
 }
 

@@ -36,7 +36,7 @@ func TestGetCallerIdentity(t *testing.T) {
 		{iam.Caller{Account: "000000000000", ARN: "arn:aws:iam::000000000000:root", ID: "000000000000", Root: true}, [3]string{"arn:aws:iam::000000000000:root", "000000000000", "000000000000"}},
 		{iam.Caller{Account: "111122223333", ARN: "arn:aws:iam::111122223333:user/alice", ID: "AIDAEXAMPLE"}, [3]string{"arn:aws:iam::111122223333:user/alice", "AIDAEXAMPLE", "111122223333"}},
 	} {
-		s, err := wire.NewServer(wire.Config{Services: []*wire.Service{New(nil)}, Authenticator: caller(c.caller), Guard: caller{}, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})
+		s, err := wire.NewServer(wire.Config{Services: []*wire.Service{New(nil, nil, nil)}, Authenticator: caller(c.caller), Guard: caller{}, Clock: time.Now, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -82,6 +82,29 @@ type assumeRoleOutput struct {
 	SourceIdentity   string          `json:"SourceIdentity,omitzero"`
 }
 
+type assumeWithWebIdentityInput struct {
+	roleInput
+	WebIdentityToken string  `json:"WebIdentityToken" required:"true" min:"4" max:"20000" sensitive:"true"`
+	ProviderID       *string `json:"ProviderId" min:"4" max:"2048"` // of OAuth 2.0 access tokens, of which none are taken
+	Policy           string  `json:"Policy" min:"1" max:"2048" pattern:"^[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+$"`
+}
+
+func (in *assumeWithWebIdentityInput) request(id *iam.Identity) *iam.AssumeRequest {
+	out := in.roleInput.request()
+	out.Policy, out.Tags, out.Transitive, out.SourceIdentity = in.Policy, id.Tags, id.Transitive, id.SourceIdentity
+	return out
+}
+
+type assumeWithWebIdentityOutput struct {
+	Credentials                 credentials     `json:"Credentials"`
+	SubjectFromWebIdentityToken string          `json:"SubjectFromWebIdentityToken"`
+	AssumedRoleUser             assumedRoleUser `json:"AssumedRoleUser"`
+	PackedPolicySize            *int            `json:"PackedPolicySize"`
+	Provider                    string          `json:"Provider"`
+	Audience                    string          `json:"Audience"`
+	SourceIdentity              string          `json:"SourceIdentity,omitzero"`
+}
+
 type credentials struct {
 	AccessKeyID     string    `json:"AccessKeyId"`
 	SecretAccessKey string    `json:"SecretAccessKey"`

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"outcrop/catalog"
+	"outcrop/iam"
 	"outcrop/routing"
 	upstreamclient "outcrop/upstream/client"
 	"outcrop/upstream/simulated"
@@ -51,6 +52,9 @@ type Config struct {
 	// Proxies in front of this server, as addresses or networks (10.0.0.0/8), whose X-Forwarded-For and X-Forwarded-Proto are
 	// believed: policies ask aws:SourceIp and aws:SecureTransport. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies,omitempty"`
+
+	// Identity providers (OpenID Connect) whose tokens are good for AssumeRoleWithWebIdentity: docs/sts.md.
+	OIDCIssuers []OIDCIssuerConfig `yaml:"oidc_issuers,omitempty"`
 
 	Log struct {
 		// debug, info, warn or error. One line a request is written at info.
@@ -99,6 +103,36 @@ type AuditConfig struct {
 	Retention time.Duration `yaml:"retention"`
 	// A file that gets each event as a line of JSON, besides the database. It may be moved away at any time. Default: none.
 	File string `yaml:"file,omitempty"`
+}
+
+// OIDCIssuerConfig is one identity provider. Roles name it in their trust policies as
+// arn:aws:iam::ACCOUNT:oidc-provider/URL, the URL without https://.
+type OIDCIssuerConfig struct {
+	// What its tokens call it: the claim iss.
+	URL string `yaml:"url"`
+
+	// Whom its tokens are for: the claim aud, one of these.
+	Audiences []string `yaml:"audiences"`
+
+	// The file of its public keys, a JWKS; it is read again when there is a key that it had not. Default: they are read from
+	// the provider, which is found by its URL, and must be reachable over https.
+	JWKSFile string `yaml:"jwks_file,omitempty"`
+
+	// Authorities to trust in the place of the system's when the provider is asked; PEM.
+	CAFile string `yaml:"ca_file,omitempty"`
+}
+
+// issuers makes the identity providers.
+func (c *Config) issuers() (*iam.Issuers, error) {
+	var configs []iam.IssuerConfig
+	for _, o := range c.OIDCIssuers {
+		configs = append(configs, iam.IssuerConfig(o))
+	}
+	is, err := iam.NewIssuers(configs, time.Now)
+	if err != nil {
+		return nil, fmt.Errorf("oidc_issuers: %w", err)
+	}
+	return is, nil
 }
 
 // GeographyConfig is one geography: a system-defined profile NAME.MODEL for each of its models.

@@ -101,7 +101,7 @@ func TestPolicyLintShows(t *testing.T) {
 func TestActionsKnown(t *testing.T) {
 	n := 0
 	for _, s := range []*wire.Service{
-		bedrock.New(nil, nil), bedrockruntime.New(&invoke.Invoker{}), costexplorer.New(nil, nil), iamapi.New(nil), sts.New(nil), accessanalyzer.New(),
+		bedrock.New(nil, nil), bedrockruntime.New(&invoke.Invoker{}), costexplorer.New(nil, nil), iamapi.New(nil), sts.New(nil, nil, nil), accessanalyzer.New(),
 		outcropapi.New(outcropapi.Config{}),
 	} {
 		for _, op := range s.Ops {

@@ -142,6 +142,10 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		defer cancel()
 		return s.ledger.Close(ctx)
 	})
+	issuers, err := c.issuers()
+	if err != nil {
+		return s, err
+	}
 	table := routing.New(c.Routing.routing(), time.Now())
 	policy, err := routing.ParsePolicy(c.Routing.Policy)
 	if err != nil {
@@ -156,12 +160,12 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
 			accessanalyzer.New(), bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), cloudtrail.New(s.store), costexplorer.New(s.store, time.Now),
-			iamapi.New(s.people), sts.New(s.people),
+			iamapi.New(s.people), sts.New(s.people, guard, issuers),
 			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
 			outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
 		},
 		Authenticator: authenticator, Guard: guard, Clock: time.Now, Logger: s.log,
-		Recorder: record, RecordData: c.Audit.DataEvents == "all", Claimed: authenticator.Claimed,
+		Recorder: record, RecordData: c.Audit.DataEvents == "all", Claimed: authenticator.Claimed, Anonymous: authenticator.Anonymous,
 	})
 	if err != nil {
 		return s, err
