@@ -325,15 +325,13 @@ func (v *Invoker) unresolved(ctx context.Context, c *Call, err error) error {
 	return err
 }
 
-// authorize asks for the profile and for every model ARN behind it, the way AWS does, in a service tier unless that is "".
+// authorize asks for what Access says, in a service tier unless that is "".
 func (v *Invoker) authorize(ctx context.Context, c *Call, id string, route *profile.Route, tier string) error {
 	if c.Caller.Unbounded() {
 		return v.Guard.Check(ctx, id, c.Caller, []iam.Access{{Action: c.action(), Resource: route.ARN}})
 	}
-	guardrail := c.guardrail(route.Source)
-	access := make([]iam.Access, len(route.Authorize))
-	for i, res := range route.Authorize {
-		access[i] = iam.Access{Action: c.action(), Resource: res.ARN, Context: res.Context}
+	guardrail, access := c.guardrail(route.Source), v.Access(route, c.action())
+	for i := range access {
 		if tier != "" || guardrail != "" {
 			access[i].Context = maps.Clone(access[i].Context)
 		}

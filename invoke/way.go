@@ -3,6 +3,7 @@ package invoke
 import (
 	"cmp"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"outcrop/converse"
 	"outcrop/fault"
+	"outcrop/iam"
+	"outcrop/policy"
 	"outcrop/profile"
 	"outcrop/routing"
 	"outcrop/upstream"
@@ -30,6 +33,7 @@ type way struct {
 	candidates []candidate
 	set        *routing.Set
 	built      time.Time
+	context    []policy.Context // of each of the route's resources, for who asks whether a call is allowed
 }
 
 // provider is the only way from a call to what answers it, and so where residency is kept: nothing is asked in a Region
@@ -102,6 +106,17 @@ func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
 		}
 	}
 	w.set = routing.NewSet(p, members)
+	var names []string
+	for _, c := range w.candidates {
+		if !slices.Contains(names, c.Name) {
+			names = append(names, c.Name)
+		}
+	}
+	for _, r := range route.Authorize {
+		with := maps.Clone(policy.Context(r.Context))
+		with["outcrop:Upstream"] = names
+		w.context = append(w.context, with)
+	}
 	return w
 }
 
@@ -121,6 +136,17 @@ func (v *Invoker) serves(route *profile.Route, u *upstream.Upstream, t profile.T
 		}
 	}
 	return name, len(regions) > 0
+}
+
+// Access is what must be allowed to who calls the route's model by action: the profile and every model ARN behind it, the way
+// AWS asks. Its contexts are shared: who adds to one clones it.
+func (v *Invoker) Access(route *profile.Route, action string) []iam.Access {
+	w := v.way(route, v.Clock())
+	access := make([]iam.Access, len(route.Authorize))
+	for i := range access {
+		access[i] = iam.Access{Action: action, Resource: route.Authorize[i].ARN, Context: w.context[i]}
+	}
+	return access
 }
 
 // named reports whether another upstream than u serves t and names its model in so many words, while u serves it as it serves

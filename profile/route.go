@@ -137,7 +137,7 @@ func (s *Service) modelRoute(region, id string) (*Route, error) {
 	model := arn.FoundationModel(region, id)
 	r := &Route{
 		Model: m, Scope: catalog.InRegion, Source: region, ARN: model,
-		Targets: []Target{{region, id}}, Authorize: []Resource{{ARN: model, Region: region, Context: conditionKeys(nil, &Resource{Region: region}, false)}},
+		Targets: []Target{{region, id}}, Authorize: []Resource{{ARN: model, Region: region, Context: conditionKeys(nil, m, []string{region}, &Resource{Region: region}, false)}},
 	}
 	s.keep(k, r)
 	return r, nil
@@ -185,16 +185,21 @@ func newRoute(p *Profile, m *catalog.Model, destinations []string) *Route {
 	if p.Geo == catalog.Global {
 		r.Authorize = append(r.Authorize, Resource{ARN: arn.FoundationModel("", m.ID), Region: "unspecified"})
 	}
+	var regions []string
+	for _, t := range r.Targets {
+		regions = append(regions, t.Region)
+	}
 	for i := range r.Authorize {
-		r.Authorize[i].Context = conditionKeys(p, &r.Authorize[i], i == 0)
+		r.Authorize[i].Context = conditionKeys(p, m, regions, &r.Authorize[i], i == 0)
 	}
 	return r
 }
 
-// conditionKeys are what policies may ask of r, behind the profile p (nil for a bare model). Source:
+// conditionKeys are what policies may ask of r, behind the profile p (nil for a bare model), of calls of m that may be served in
+// regions. Source, but for the keys outcrop:..., which AWS has not:
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonbedrock.html
-func conditionKeys(p *Profile, r *Resource, itself bool) map[string][]string {
-	keys := map[string][]string{"aws:RequestedRegion": {r.Region}}
+func conditionKeys(p *Profile, m *catalog.Model, regions []string, r *Resource, itself bool) map[string][]string {
+	keys := map[string][]string{"aws:RequestedRegion": {r.Region}, "outcrop:DestinationRegion": regions, "outcrop:ModelProvider": {m.Provider}}
 	if p != nil {
 		keys["bedrock:InferenceProfileArn"] = []string{p.ARN}
 		if itself {

@@ -269,6 +269,7 @@ func TestExceptions(t *testing.T) {
 		fault.Serialization, fault.UnknownOperation, fault.MissingToken, fault.IncompleteSignature, fault.InvalidSignature, fault.UnrecognizedClient, fault.ExpiredToken, fault.InvalidAPIKey,
 		fault.ModelError, fault.ModelTimeout, fault.ModelNotReady, fault.ModelStream, fault.InvalidNextToken, fault.LimitExceeded, fault.DataUnavailable,
 		fault.InUse, fault.Stale, fault.MalformedPolicy, fault.InvalidInput,
+		fault.PackedPolicy, fault.InvalidIdentityToken, fault.ExpiredIdentityToken, fault.RejectedClaim, fault.ProviderUnreachable,
 	}
 	used := map[string]bool{}
 	for _, k := range fault.Kinds() {

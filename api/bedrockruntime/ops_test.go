@@ -32,6 +32,7 @@ func TestExceptions(t *testing.T) {
 	elsewhere := map[fault.Kind]bool{ // of the control plane, of Cost Explorer and of IAM
 		fault.TooManyTags: true, fault.InvalidNextToken: true, fault.LimitExceeded: true, fault.DataUnavailable: true,
 		fault.InUse: true, fault.Stale: true, fault.MalformedPolicy: true, fault.InvalidInput: true,
+		fault.PackedPolicy: true, fault.InvalidIdentityToken: true, fault.ExpiredIdentityToken: true, fault.RejectedClaim: true, fault.ProviderUnreachable: true,
 	}
 	for _, k := range fault.Kinds() {
 		e, ok := exceptions.Of(k)

@@ -175,12 +175,8 @@ func (a *api) may(ctx context.Context, id string, who *iam.Caller, route *profil
 		action string
 		to     *Permission
 	}{{"bedrock:InvokeModel", &out.Invoke}, {"bedrock:InvokeModelWithResponseStream", &out.Stream}} {
-		access := make([]iam.Access, len(route.Authorize))
-		for i, r := range route.Authorize {
-			access[i] = iam.Access{Action: of.action, Resource: r.ARN, Context: r.Context}
-		}
 		of.to.Allowed = true
-		if err := a.ask.Check(ctx, id, who, access); err != nil {
+		if err := a.ask.Check(ctx, id, who, a.Invoker.Access(route, of.action)); err != nil {
 			*of.to = Permission{Why: fault.From(err).Message}
 		}
 	}
