@@ -64,6 +64,8 @@ var arrows = map[string][]string{
 	"api/outcrop":        {"wire", "invoke", "profile", "catalog", "iam", "arn", "fault"},
 	"api/sts":            {"wire", "iam", "fault"},
 	"cmd/outcrop":        {"*"},
+
+	"api/resourcegroupstaggingapi": {"wire", "profile", "iam", "arn", "fault"},
 }
 
 // outside says which packages alone may import a package that shapes what it touches.

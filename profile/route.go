@@ -203,10 +203,33 @@ func conditionKeys(p *Profile, m *catalog.Model, regions []string, r *Resource, 
 	if p != nil {
 		keys["bedrock:InferenceProfileArn"] = []string{p.ARN}
 		if itself {
-			for _, t := range p.Tags {
-				keys["aws:ResourceTag/"+t.Key] = []string{t.Value}
-			}
+			maps.Copy(keys, p.ConditionKeys())
 		}
 	}
+	return keys
+}
+
+// ConditionKeys are what policies may ask of a profile itself: its tags, of application profiles.
+func (p *Profile) ConditionKeys() map[string][]string {
+	if p.Type != Application {
+		return nil
+	}
+	keys := make(map[string][]string, len(p.Tags))
+	for _, t := range p.Tags {
+		keys["aws:ResourceTag/"+t.Key] = []string{t.Value}
+	}
+	return keys
+}
+
+// RequestKeys are what policies may ask of a request that gives a profile tags.
+func RequestKeys(tags []Tag) map[string][]string {
+	if len(tags) == 0 {
+		return nil
+	}
+	keys, names := make(map[string][]string, len(tags)+1), make([]string, len(tags))
+	for i, t := range tags {
+		keys["aws:RequestTag/"+t.Key], names[i] = []string{t.Value}, t.Key
+	}
+	keys["aws:TagKeys"] = names
 	return keys
 }

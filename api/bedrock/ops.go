@@ -49,7 +49,7 @@ type api struct {
 
 func (a *api) accessCreate(c *wire.Call, in *createInferenceProfileInput) ([]iam.Access, error) {
 	c.Caller.Locate(*in.ModelSource.CopyFrom)
-	with := requestTags(in.Tags)
+	with := profile.RequestKeys(tagsOf(in.Tags))
 	profiles := arn.ApplicationProfile(c.Caller.Region, c.Caller.Account, "*")
 	access := []iam.Access{{Resource: profiles, Context: with}}
 	// Another account's ARN is no valid source, which create says.
@@ -68,7 +68,7 @@ func (a *api) accessProfile(c *wire.Call, in *identifierInput) ([]iam.Access, er
 
 func (a *api) accessTag(c *wire.Call, in *tagResourceInput) ([]iam.Access, error) {
 	access := a.named(c, *in.ARN)
-	access.Context = merge(access.Context, requestTags(in.Tags))
+	access.Context = merge(access.Context, profile.RequestKeys(tagsOf(in.Tags)))
 	return []iam.Access{access}, nil
 }
 
@@ -96,14 +96,8 @@ func (a *api) named(c *wire.Call, identifier string) iam.Access {
 	c.Caller.Locate(identifier)
 	p, err := a.profiles.Get(c.Caller.Account, c.Caller.Region, identifier)
 	switch {
-	case err == nil && p.Type == profile.Application:
-		with := make(policy.Context, len(p.Tags))
-		for _, t := range p.Tags {
-			with["aws:ResourceTag/"+t.Key] = []string{t.Value}
-		}
-		return iam.Access{Resource: p.ARN, Context: with}
 	case err == nil:
-		return iam.Access{Resource: p.ARN}
+		return iam.Access{Resource: p.ARN, Context: p.ConditionKeys()}
 	case strings.HasPrefix(identifier, "arn:"):
 		return iam.Access{Resource: identifier}
 	}
@@ -111,20 +105,6 @@ func (a *api) named(c *wire.Call, identifier string) iam.Access {
 		return iam.Access{Resource: arn.SystemProfile(c.Caller.Region, c.Caller.Account, identifier)}
 	}
 	return iam.Access{Resource: arn.ApplicationProfile(c.Caller.Region, c.Caller.Account, identifier)}
-}
-
-func requestTags(tags []tagInput) policy.Context {
-	if len(tags) == 0 {
-		return nil
-	}
-	with := make(policy.Context, len(tags)+1)
-	keys := make([]string, len(tags))
-	for i, t := range tags {
-		with["aws:RequestTag/"+*t.Key] = []string{*t.Value}
-		keys[i] = *t.Key
-	}
-	with["aws:TagKeys"] = keys
-	return with
 }
 
 func merge(a, b policy.Context) policy.Context {

@@ -24,6 +24,7 @@ import (
 	iamapi "outcrop/api/iam"
 	openaiapi "outcrop/api/openai"
 	outcropapi "outcrop/api/outcrop"
+	tagging "outcrop/api/resourcegroupstaggingapi"
 	"outcrop/api/sts"
 	"outcrop/audit"
 	"outcrop/cost"
@@ -160,7 +161,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	s.services, err = wire.NewServer(wire.Config{
 		Services: []*wire.Service{
 			accessanalyzer.New(), bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), cloudtrail.New(s.store), costexplorer.New(s.store, time.Now),
-			iamapi.New(s.people), sts.New(s.people, guard, issuers),
+			iamapi.New(s.people), sts.New(s.people, guard, issuers), tagging.New(s.profiles, guard),
 			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
 			outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
 		},
