@@ -225,6 +225,12 @@ func TestIdentity(t *testing.T) {
 		{iam.Caller{Account: account, ARN: "arn:aws:sts::111122223333:assumed-role/ci/build-7", ID: "AROA1:build-7", AccessKeyID: "ASIA1"},
 			`{"type":"AssumedRole","principalId":"AROA1:build-7","arn":"arn:aws:sts::111122223333:assumed-role/ci/build-7","accountId":"111122223333","accessKeyId":"ASIA1",` +
 				`"sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROA1","arn":"arn:aws:iam::111122223333:role/ci","accountId":"111122223333","userName":"ci"}}}`, "build-7"},
+		{iam.Caller{Account: account, ARN: "arn:aws:sts::111122223333:assumed-role/ci/build-7", ID: "AROA1:build-7", AccessKeyID: "ASIA1", Role: "arn:aws:iam::111122223333:role/team/ci", Issued: time.Date(2026, 11, 23, 11, 35, 12, 0, time.UTC), SourceIdentity: "alice"},
+			`{"type":"AssumedRole","principalId":"AROA1:build-7","arn":"arn:aws:sts::111122223333:assumed-role/ci/build-7","accountId":"111122223333","accessKeyId":"ASIA1",` +
+				`"sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROA1","arn":"arn:aws:iam::111122223333:role/team/ci","accountId":"111122223333","userName":"ci"},` +
+				`"attributes":{"creationDate":"2026-11-23T11:35:12Z","mfaAuthenticated":"false"},"sourceIdentity":"alice"}}`, "build-7"},
+		{iam.Caller{Account: account, Provider: "arn:aws:iam::111122223333:oidc-provider/a.example", UserName: "repo:x"},
+			`{"type":"WebIdentityUser","principalId":"arn:aws:iam::111122223333:oidc-provider/a.example:repo:x","userName":"repo:x","identityProvider":"arn:aws:iam::111122223333:oidc-provider/a.example"}`, "repo:x"},
 		{iam.Caller{Account: account, AccessKeyID: "AKIA1"}, `{"type":"Unknown","accountId":"111122223333","accessKeyId":"AKIA1"}`, ""},
 		{iam.Caller{}, `{"type":"Unknown"}`, ""},
 	} {

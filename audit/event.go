@@ -48,18 +48,28 @@ type Event struct {
 // Identity is who called. Source:
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
 type Identity struct {
-	Type           string          `json:"type"` // Root, IAMUser, AssumedRole; Unknown for who could not prove to be anybody
+	Type           string          `json:"type"` // Root, IAMUser, AssumedRole, WebIdentityUser; Unknown for who could not prove to be anybody
 	PrincipalID    string          `json:"principalId,omitempty"`
 	ARN            string          `json:"arn,omitempty"`
 	AccountID      string          `json:"accountId,omitempty"`
 	AccessKeyID    string          `json:"accessKeyId,omitempty"` // of Unknown: the one that was named
 	UserName       string          `json:"userName,omitempty"`
 	SessionContext *SessionContext `json:"sessionContext,omitempty"`
+
+	IdentityProvider string `json:"identityProvider,omitempty"` // of WebIdentityUser
 }
 
 // SessionContext is what a session is of.
 type SessionContext struct {
-	Issuer SessionIssuer `json:"sessionIssuer"`
+	Issuer         *SessionIssuer     `json:"sessionIssuer,omitempty"` // of a role's
+	Attributes     *SessionAttributes `json:"attributes,omitempty"`
+	SourceIdentity string             `json:"sourceIdentity,omitempty"`
+}
+
+// SessionAttributes is how a session began.
+type SessionAttributes struct {
+	CreationDate     time.Time `json:"creationDate"`
+	MFAAuthenticated string    `json:"mfaAuthenticated"` // "false"
 }
 
 // SessionIssuer is the role of a session.
@@ -112,6 +122,9 @@ func IdentityOf(c *iam.Caller) Identity {
 	who, err := arn.Parse(c.ARN)
 	kind, session := who.Split()
 	switch {
+	case err != nil && c.Provider != "":
+		id.Type, id.UserName, id.IdentityProvider = "WebIdentityUser", c.UserName, c.Provider
+		id.PrincipalID, id.AccountID = c.Provider+":"+c.UserName, ""
 	case err != nil:
 		id.Type = "Unknown"
 	case c.Root:
@@ -120,10 +133,20 @@ func IdentityOf(c *iam.Caller) Identity {
 		id.Type = "AssumedRole"
 		role, _, _ := strings.Cut(session, "/")
 		roleID, _, _ := strings.Cut(c.ID, ":")
-		is := arn.ARN{Partition: who.Partition, Service: "iam", Account: c.Account, Resource: "role/" + role}
-		id.SessionContext = &SessionContext{SessionIssuer{Type: "Role", PrincipalID: roleID, ARN: is.String(), AccountID: c.Account, UserName: role}}
+		is := c.Role
+		if is == "" {
+			is = arn.ARN{Partition: who.Partition, Service: "iam", Account: c.Account, Resource: "role/" + role}.String()
+		}
+		id.SessionContext = &SessionContext{Issuer: &SessionIssuer{Type: "Role", PrincipalID: roleID, ARN: is, AccountID: c.Account, UserName: role}}
 	default:
 		id.Type, id.UserName = "IAMUser", c.UserName
+	}
+	if !c.Issued.IsZero() {
+		if id.SessionContext == nil {
+			id.SessionContext = &SessionContext{}
+		}
+		id.SessionContext.Attributes = &SessionAttributes{CreationDate: c.Issued, MFAAuthenticated: "false"}
+		id.SessionContext.SourceIdentity = c.SourceIdentity
 	}
 	return id
 }

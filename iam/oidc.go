@@ -301,7 +301,9 @@ func (k *fileKeys) VerifySignature(_ context.Context, token string) ([]byte, err
 	return nil, errors.New("it is signed by none of the issuer's keys")
 }
 
-func (k *fileKeys) unreachable(err error) bool { return strings.Contains(err.Error(), errUnreachable.Error()) }
+func (k *fileKeys) unreachable(err error) bool {
+	return strings.Contains(err.Error(), errUnreachable.Error())
+}
 
 // remoteKeys are the keys that the provider serves. They are kept, and read again when a token is by none of them.
 type remoteKeys struct {

@@ -318,6 +318,14 @@ func (d *Directory) role(roleARN string) (o *Roster, role *Entity) {
 	return o, role
 }
 
+// AccountOf returns the account that an ARN is in, "" where there is no such account here.
+func (d *Directory) AccountOf(name string) string {
+	if a, err := arn.Parse(name); err == nil && d.Served(a.Account) != nil {
+		return a.Account
+	}
+	return ""
+}
+
 // MayAssume is what c must be allowed to assume a role: action, which is sts:AssumeRole or sts:AssumeRoleWithWebIdentity, and with
 // tags or a source identity those too. A role that there is not asks for the same and is given to nobody. more, which may be nil,
 // is added to the context.

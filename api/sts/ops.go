@@ -79,6 +79,7 @@ func (a *api) assumeWithWebIdentity(ctx context.Context, c *wire.Call, in *assum
 		return nil, err
 	}
 	c.Caller = id.Caller(c.Caller, in.RoleArn)
+	defer func() { c.Caller.Account = a.people.AccountOf(in.RoleArn) }() // whose record tells of the call
 	r := in.request(id)
 	access, err := a.people.MayAssume(&c.Caller, assumeWithWebIdentity, r, id.Claims())
 	if err != nil {
