@@ -272,7 +272,7 @@ func (k *fileKeys) VerifySignature(_ context.Context, token string) ([]byte, err
 	for _, a := range signingAlgorithms {
 		algorithms = append(algorithms, jose.SignatureAlgorithm(a))
 	}
-	jws, err := jose.ParseSigned(token, algorithms)
+	jws, err := jose.ParseSignedCompact(token, algorithms)
 	if err != nil {
 		return nil, err
 	}

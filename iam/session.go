@@ -37,8 +37,10 @@ const (
 	maxSessionPolicies = 10
 
 	maxPacked = 4096 // bytes that a session's policies and tags take up, packed: what AWS tells a percentage of
-	maxToken  = 8192 // of a session token as it is sent
 )
+
+// MaxToken is the longest that a session token may be, as it is sent.
+const MaxToken = 8192
 
 const msgExpiredToken = "The security token included in the request is expired"
 
@@ -117,7 +119,7 @@ func (s *session) seal(sealer *Sealer, id string, packed []byte) (string, error)
 
 // openSession reads a token. What has been sealed here is well-formed: ok is false for everything that has not.
 func openSession(sealer *Sealer, id, token string) (s *session, ok bool) {
-	if len(token) > maxToken {
+	if len(token) > MaxToken {
 		return nil, false
 	}
 	sealed, err := base64.StdEncoding.DecodeString(token)

@@ -131,7 +131,8 @@ func TestAssumeRole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *got.AssumedRoleUser.Arn != "arn:aws:sts::123456789012:assumed-role/caller/s1" || !strings.HasSuffix(*got.AssumedRoleUser.AssumedRoleId, ":s1") || got.PackedPolicySize == nil ||
+	if *got.AssumedRoleUser.Arn != "arn:aws:sts::123456789012:assumed-role/caller/s1" || !strings.HasSuffix(*got.AssumedRoleUser.AssumedRoleId, ":s1") || got.PackedPolicySize == nil || //nolint:staticcheck // clients that read it are there
+		int(*got.SessionTokenSize) != len(*got.Credentials.SessionToken) || *got.SessionTokenUtilization < 1 || *got.SessionTokenUtilization > 100 ||
 		got.Credentials.Expiration.Sub(r.now) > 15*time.Minute || got.Credentials.Expiration.Sub(r.now) < 14*time.Minute || got.SourceIdentity != nil {
 		t.Errorf("%+v", got)
 	}
@@ -268,7 +269,7 @@ func TestAssumeRoleWithWebIdentity(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *got.SubjectFromWebIdentityToken != "system:serviceaccount:ml:caller" || *got.Audience != "sts.amazonaws.com" || *got.Provider != "arn:aws:iam::123456789012:oidc-provider/cluster.local" ||
-		*got.AssumedRoleUser.Arn != "arn:aws:sts::123456789012:assumed-role/caller/pod-1" || got.PackedPolicySize != nil {
+		*got.AssumedRoleUser.Arn != "arn:aws:sts::123456789012:assumed-role/caller/pod-1" || got.PackedPolicySize != nil { //nolint:staticcheck // clients that read it are there
 		t.Errorf("%+v", got)
 	}
 	me, err := r.with(got.Credentials).GetCallerIdentity(ctx, nil)

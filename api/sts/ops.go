@@ -69,7 +69,7 @@ func (a *api) assume(_ context.Context, c *wire.Call, in *assumeRoleInput) (*ass
 	}
 	return &assumeRoleOutput{
 		Credentials: credentialsOf(got), AssumedRoleUser: assumedRoleUser{Arn: got.ARN, AssumedRoleID: got.CallerID},
-		PackedPolicySize: got.Packed, SourceIdentity: got.SourceIdentity,
+		PackedPolicySize: got.Packed, tokenSize: sizeOf(got), SourceIdentity: got.SourceIdentity,
 	}, nil
 }
 
@@ -94,7 +94,7 @@ func (a *api) assumeWithWebIdentity(ctx context.Context, c *wire.Call, in *assum
 	}
 	return &assumeWithWebIdentityOutput{
 		Credentials: credentialsOf(got), SubjectFromWebIdentityToken: id.Subject, AssumedRoleUser: assumedRoleUser{Arn: got.ARN, AssumedRoleID: got.CallerID},
-		PackedPolicySize: got.Packed, Provider: c.Caller.Provider, Audience: id.Audience, SourceIdentity: got.SourceIdentity,
+		PackedPolicySize: got.Packed, tokenSize: sizeOf(got), Provider: c.Caller.Provider, Audience: id.Audience, SourceIdentity: got.SourceIdentity,
 	}, nil
 }
 
@@ -106,7 +106,7 @@ func (a *api) sessionToken(_ context.Context, c *wire.Call, in *getSessionTokenI
 	if err != nil {
 		return nil, err
 	}
-	return &getSessionTokenOutput{credentialsOf(got)}, nil
+	return &getSessionTokenOutput{credentialsOf(got), sizeOf(got)}, nil
 }
 
 func (a *api) keyInfo(ctx context.Context, c *wire.Call, in *getAccessKeyInfoInput) (*getAccessKeyInfoOutput, error) {

@@ -79,7 +79,8 @@ type assumeRoleOutput struct {
 	Credentials      credentials     `json:"Credentials"`
 	AssumedRoleUser  assumedRoleUser `json:"AssumedRoleUser"`
 	PackedPolicySize *int            `json:"PackedPolicySize"`
-	SourceIdentity   string          `json:"SourceIdentity,omitzero"`
+	tokenSize
+	SourceIdentity string `json:"SourceIdentity,omitzero"`
 }
 
 type assumeWithWebIdentityInput struct {
@@ -100,9 +101,10 @@ type assumeWithWebIdentityOutput struct {
 	SubjectFromWebIdentityToken string          `json:"SubjectFromWebIdentityToken"`
 	AssumedRoleUser             assumedRoleUser `json:"AssumedRoleUser"`
 	PackedPolicySize            *int            `json:"PackedPolicySize"`
-	Provider                    string          `json:"Provider"`
-	Audience                    string          `json:"Audience"`
-	SourceIdentity              string          `json:"SourceIdentity,omitzero"`
+	tokenSize
+	Provider       string `json:"Provider"`
+	Audience       string `json:"Audience"`
+	SourceIdentity string `json:"SourceIdentity,omitzero"`
 }
 
 type credentials struct {
@@ -114,6 +116,16 @@ type credentials struct {
 
 func credentialsOf(c *iam.SessionCredentials) credentials {
 	return credentials{AccessKeyID: c.ID, SecretAccessKey: c.Secret, SessionToken: c.Token, Expiration: c.Expires}
+}
+
+// tokenSize is what a session token takes up, which newer models tell in the place of PackedPolicySize.
+type tokenSize struct {
+	SessionTokenSize        int `json:"SessionTokenSize"`        // bytes
+	SessionTokenUtilization int `json:"SessionTokenUtilization"` // percent
+}
+
+func sizeOf(c *iam.SessionCredentials) tokenSize {
+	return tokenSize{len(c.Token), (100*len(c.Token) + iam.MaxToken - 1) / iam.MaxToken}
 }
 
 type assumedRoleUser struct {
@@ -128,6 +140,7 @@ type getSessionTokenInput struct {
 
 type getSessionTokenOutput struct {
 	Credentials credentials `json:"Credentials"`
+	tokenSize
 }
 
 type getAccessKeyInfoInput struct {
