@@ -317,7 +317,7 @@ func (k *contextKeys) value(i int) (value string, ok bool) {
 		}
 		return "User", true
 	case keyUsername:
-		return c.UserName, c.UserName != ""
+		return c.UserName, c.UserName != "" && c.Account != "" // a user of ours, no subject of a token
 	case keyRequestedRegion:
 		return c.Region, c.Region != ""
 	case keyCurrentTime:

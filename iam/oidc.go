@@ -217,8 +217,9 @@ func textsOf(v any) (texts []string) {
 func (id *Identity) Claims() policy.Context { return id.claims }
 
 // Caller is who calls with the token, asking for the role of that ARN: somebody without an account, whom only the role's trust
-// policy can allow anything. c is what is known of the request itself.
+// policy can allow anything. Of c only what it says of the request itself counts: who signed it besides is nothing to the role.
 func (id *Identity) Caller(c Caller, role string) Caller {
+	c = Caller{Region: c.Region, Service: c.Service, origin: c.origin}
 	account := ""
 	if parts := strings.SplitN(role, ":", 6); len(parts) == 6 {
 		account = parts[4]

@@ -302,12 +302,13 @@ func TestWebIdentity(t *testing.T) {
 			"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession","sts:SetSourceIdentity"],"Condition":` + condition + `}}`
 	}
 	good := claimsAt(p.server.URL, w.now)
+	var signer iam.Caller
 	assume := func(role string, claims map[string]any) (*iam.SessionCredentials, error) {
 		t.Helper()
 		id, err := is.Verify(t.Context(), p.token("one", claims))
 		must(t, err)
 		r := &iam.AssumeRequest{Role: "arn:aws:iam::123456789012:role/" + role, Session: "run", Tags: id.Tags, Transitive: id.Transitive, SourceIdentity: id.SourceIdentity}
-		c := id.Caller(iam.Caller{}, r.Role)
+		c := id.Caller(signer, r.Role)
 		access, err := w.MayAssume(&c, "sts:AssumeRoleWithWebIdentity", r, id.Claims())
 		must(t, err)
 		if err := w.guard.Check(t.Context(), "id", &c, access); err != nil {
@@ -324,7 +325,22 @@ func TestWebIdentity(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 	must(t, w.may(&c, "bedrock:InvokeModel", "*", nil))
-	for _, role := range []string{"prod", "team/caller", "nosuch"} {
+	// Who signs the call with other credentials is nobody else for that, and the subject of a token is no user's name.
+	w.role("alices", "/", `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:user/alice"},"Action":["sts:AssumeRole","sts:AssumeRoleWithWebIdentity"]}}`, allowAll)
+	w.role("named", "/", trust(`{"StringLike":{"aws:username":"*"}}`), allowAll)
+	w.role("unnamed", "/", trust(`{"Null":{"aws:username":"true","aws:PrincipalArn":"true","aws:PrincipalAccount":"true","aws:userid":"true"}}`), allowAll)
+	signer = w.alice
+	for _, role := range []string{"ci", "unnamed"} {
+		if _, err := assume(role, good); err != nil {
+			t.Errorf("signed, %s: %v", role, err)
+		}
+	}
+	for _, role := range []string{"alices", "named"} {
+		_, err := assume(role, good)
+		wantFault(t, err, fault.AccessDenied, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+	}
+	signer = iam.Caller{}
+	for _, role := range []string{"prod", "team/caller", "nosuch", "named"} {
 		_, err := assume(role, good)
 		wantFault(t, err, fault.AccessDenied, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
 	}
