@@ -59,7 +59,7 @@ const (
 	PackedPolicy         // the policies and tags of a session are too large together
 	InvalidIdentityToken // an identity provider's token that is not valid
 	ExpiredIdentityToken // one that was valid once
-	RejectedClaim        // one that is valid, but not meant for this server
+	RejectedClaim        // one that is valid, but says what cannot be taken
 	ProviderUnreachable  // the identity provider's keys cannot be read now
 
 	numKinds

@@ -1,6 +1,7 @@
 package iam
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -28,7 +30,7 @@ import (
 // IssuerConfig is an OpenID Connect identity provider whose tokens AssumeRoleWithWebIdentity takes.
 type IssuerConfig struct {
 	URL       string   // the claim iss of its tokens, letter by letter: https://token.actions.githubusercontent.com
-	Audiences []string // a token must be for one of these: its claim aud
+	Audiences []string // a token must be for one of these: its claim azp, where it has that, else aud
 	JWKSFile  string   // its public keys, a JWKS; "" reads them from the provider, found as OpenID Connect Discovery says
 	CAFile    string   // PEM: the authorities that its server's certificate may be from; "" is the system's
 }
@@ -56,7 +58,7 @@ type Identity struct {
 	Issuer         string // the claim iss
 	Provider       string // as trust policies name it: the issuer without https://; of Google accounts.google.com too
 	Subject        string
-	Audience       string // that of the token which is the issuer's
+	Audience       string // whom the token is for: its claim azp, else that of aud which is configured
 	Tags           []Tag  // of the session, which the token may have
 	Transitive     []string
 	SourceIdentity string
@@ -156,7 +158,15 @@ func (is *Issuers) Verify(ctx context.Context, token string) (*Identity, error) 
 	if err := proved.Claims(&claims); err != nil {
 		return nil, invalid(err, "The ID Token provided is not valid.")
 	}
-	at := slices.IndexFunc(i.Audiences, func(a string) bool { return slices.Contains(proved.Audience, a) })
+	_, provider, _ := strings.Cut(said.Issuer, "://")
+	meant := proved.Audience
+	party, _ := claims["azp"].(string)
+	if party != "" { // where there are both, it is taken for aud: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc.html
+		if meant = []string{party}; provider == google {
+			meant = append(meant, proved.Audience...)
+		}
+	}
+	at := slices.IndexFunc(i.Audiences, func(a string) bool { return slices.Contains(meant, a) })
 	switch {
 	case proved.Subject == "":
 		return nil, invalid(nil, "Missing a required claim: sub")
@@ -165,16 +175,32 @@ func (is *Issuers) Verify(ctx context.Context, token string) (*Identity, error) 
 	case at < 0:
 		return nil, invalid(nil, "Incorrect token audience")
 	}
-	id := &Identity{Issuer: said.Issuer, Subject: proved.Subject, Audience: i.Audiences[at]}
-	_, id.Provider, _ = strings.Cut(said.Issuer, "://")
-	id.read(claims)
+	id := &Identity{Issuer: said.Issuer, Provider: provider, Subject: proved.Subject, Audience: cmp.Or(party, i.Audiences[at])}
+	if err := id.read(claims); err != nil {
+		return nil, err
+	}
+	if provider == google {
+		id.claims[provider+":oaud"] = proved.Audience
+	}
 	return id, nil
 }
+
+// google needs no provider to be made, and is named by its name. Its tokens are for the service account that azp names; what aud
+// says is the condition key oaud.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html (OIDC federation)
+const google = "accounts.google.com"
+
+// What tags and source identities may be made of. Sources: the models of AWS's STS for AssumeRole, which takes both
+var (
+	tagKey         = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{1,128}$`)
+	tagValue       = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+\-@]{0,256}$`)
+	sourceIdentity = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`)
+)
 
 // read takes the claims that become condition keys, of text or lists of text, and those that AWS gives a meaning of their own.
 // Sources: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html (OIDC federation) and
 // .../id_session-tags.html (session tags in tokens)
-func (id *Identity) read(claims map[string]any) {
+func (id *Identity) read(claims map[string]any) error {
 	const own = "https://aws.amazon.com/"
 	id.claims = policy.Context{}
 	for name, v := range claims {
@@ -186,17 +212,37 @@ func (id *Identity) read(claims map[string]any) {
 		}
 	}
 	id.claims[id.Provider+":aud"] = []string{id.Audience}
-	id.SourceIdentity, _ = claims[own+"source_identity"].(string)
-	if tags, ok := claims[own+"tags"].(map[string]any); ok {
-		principal, _ := tags["principal_tags"].(map[string]any)
-		for key, v := range principal {
-			if texts := textsOf(v); len(texts) > 0 {
-				id.Tags = append(id.Tags, Tag{key, texts[0]})
-			}
-		}
-		slices.SortFunc(id.Tags, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
-		id.Transitive = textsOf(tags["transitive_tag_keys"])
+	rejected := func(claim string) error {
+		return fault.New(fault.RejectedClaim, "The claim %s%s of the token is not valid.", own, claim)
 	}
+	if v, ok := claims[own+"source_identity"]; ok {
+		id.SourceIdentity, _ = v.(string)
+		if !sourceIdentity.MatchString(id.SourceIdentity) {
+			return rejected("source_identity")
+		}
+	}
+	said, ok := claims[own+"tags"]
+	if !ok {
+		return nil
+	}
+	tags, _ := said.(map[string]any)
+	principal, ok := tags["principal_tags"].(map[string]any)
+	for key, v := range principal {
+		if list, isList := v.([]any); isList && len(list) == 1 {
+			v = list[0]
+		}
+		value, isText := v.(string)
+		ok = ok && isText && tagKey.MatchString(key) && tagValue.MatchString(value)
+		id.Tags = append(id.Tags, Tag{key, value})
+	}
+	if !ok {
+		return rejected("tags")
+	}
+	slices.SortFunc(id.Tags, func(a, b Tag) int { return strings.Compare(a.Key, b.Key) })
+	if transitive, ok := tags["transitive_tag_keys"]; ok {
+		id.Transitive = textsOf(transitive)
+	}
+	return nil
 }
 
 // textsOf returns a claim that is text, or a list of text.
@@ -225,7 +271,7 @@ func (id *Identity) Caller(c Caller, role string) Caller {
 		account = parts[4]
 	}
 	c.UserName, c.Provider = id.Subject, "arn:aws:iam::"+account+":oidc-provider/"+id.Provider
-	if id.Provider == "accounts.google.com" { // it needs none to be made, and is named by its name
+	if id.Provider == google {
 		c.Provider = id.Provider
 	}
 	return c

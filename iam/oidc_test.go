@@ -154,6 +154,12 @@ func TestIssuers(t *testing.T) {
 			}
 		}
 	}
+	// A token with an authorized party is for that one.
+	party := with("azp", "other")
+	id, err := is.Verify(ctx, p.token("one", party))
+	if err != nil || id.Audience != "other" || !slices.Equal(id.Claims()[host+":aud"], []string{"other"}) {
+		t.Errorf("an authorized party: %+v %v", id, err)
+	}
 	forged := strings.Split(p.token("one", good), ".")
 	other := strings.Split(p.token("one", with("sub", "someone else")), ".")
 	for _, tt := range []struct {
@@ -169,6 +175,7 @@ func TestIssuers(t *testing.T) {
 		{"another issuer", p.token("one", with("iss", "https://example.com")), fault.InvalidIdentityToken},
 		{"almost the issuer", p.token("one", with("iss", p.server.URL+"/")), fault.InvalidIdentityToken},
 		{"another audience", p.token("one", with("aud", "x")), fault.InvalidIdentityToken},
+		{"another authorized party", p.token("one", with("azp", "x")), fault.InvalidIdentityToken},
 		{"no audience", p.token("one", with("aud", nil)), fault.InvalidIdentityToken},
 		{"no subject", p.token("one", with("sub", nil)), fault.InvalidIdentityToken},
 		{"no time of issue", p.token("one", with("iat", nil)), fault.InvalidIdentityToken},
@@ -258,6 +265,32 @@ func TestIssuerFile(t *testing.T) {
 	}
 }
 
+// Google's tokens are for a service account, and say in aud for what.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html (OIDC federation)
+func TestIssuerGoogle(t *testing.T) {
+	p := newProvider(t)
+	p.addRSA("one")
+	file := filepath.Join(t.TempDir(), "keys.json")
+	must(t, os.WriteFile(file, p.jwks(), 0o600))
+	now := time.Now()
+	const issuer = "https://accounts.google.com"
+	for _, audience := range []string{"sts.amazonaws.com", "1234"} {
+		is, err := iam.NewIssuers([]iam.IssuerConfig{{URL: issuer, Audiences: []string{audience}, JWKSFile: file}}, func() time.Time { return now })
+		must(t, err)
+		claims := claimsAt(issuer, now)
+		claims["azp"] = "1234"
+		id, err := is.Verify(t.Context(), p.token("one", claims))
+		must(t, err)
+		c := id.Claims()
+		if got := fmt.Sprint(c["accounts.google.com:aud"], c["accounts.google.com:oaud"]); got != "[1234] [sts.amazonaws.com]" || id.Audience != "1234" {
+			t.Errorf("%s: %s %+v", audience, got, id)
+		}
+		if who := id.Caller(iam.Caller{}, roleARN); who.Provider != "accounts.google.com" {
+			t.Errorf("%+v", who)
+		}
+	}
+}
+
 func TestIssuerConfig(t *testing.T) {
 	dir := t.TempDir()
 	bad, private := filepath.Join(dir, "bad"), filepath.Join(dir, "private")
@@ -343,6 +376,26 @@ func TestWebIdentity(t *testing.T) {
 	for _, role := range []string{"prod", "team/caller", "nosuch", "named"} {
 		_, err := assume(role, good)
 		wantFault(t, err, fault.AccessDenied, "Not authorized to perform sts:AssumeRoleWithWebIdentity")
+	}
+
+	for claim, values := range map[string][]any{
+		"https://aws.amazon.com/source_identity": {"", "a b", "x", strings.Repeat("x", 65), 7, nil, []string{"octocat"}},
+		"https://aws.amazon.com/tags": {
+			nil, "team", map[string]any{}, map[string]any{"principal_tags": "team"},
+			map[string]any{"principal_tags": map[string]any{"team": []string{"growth", "ops"}}}, map[string]any{"principal_tags": map[string]any{"team": []string{}}},
+			map[string]any{"principal_tags": map[string]any{"team": 7}}, map[string]any{"principal_tags": map[string]any{"team": []any{nil}}},
+			map[string]any{"principal_tags": map[string]any{"": "growth"}}, map[string]any{"principal_tags": map[string]any{"te*m": "growth"}},
+			map[string]any{"principal_tags": map[string]any{"team": "a\nb"}}, map[string]any{"principal_tags": map[string]any{"team": strings.Repeat("x", 257)}},
+			map[string]any{"principal_tags": map[string]any{strings.Repeat("x", 129): "growth"}},
+		},
+	} {
+		for _, v := range values {
+			bad := maps.Clone(good)
+			bad[claim] = v
+			if id, err := is.Verify(t.Context(), p.token("one", bad)); !fault.Is(err, fault.RejectedClaim) || id != nil {
+				t.Errorf("%s %v: %v %v", claim, v, id, err)
+			}
+		}
 	}
 
 	tagged := maps.Clone(good)

@@ -111,7 +111,7 @@ type OIDCIssuerConfig struct {
 	// What its tokens call it: the claim iss.
 	URL string `yaml:"url"`
 
-	// Whom its tokens are for: the claim aud, one of these.
+	// Whom its tokens are for, one of these: the claim azp where they have one, else aud.
 	Audiences []string `yaml:"audiences"`
 
 	// The file of its public keys, a JWKS; it is read again when there is a key that it had not. Default: they are read from
