@@ -72,8 +72,11 @@ var signingAlgorithms = []string{oidc.RS256, oidc.RS384, oidc.RS512, oidc.PS256,
 const (
 	fetchTimeout  = 5 * time.Second
 	fetchEvery    = time.Second // at most: whoever sends tokens with unknown keys makes the provider be asked
-	maxFetched    = 1 << 20     // bytes of an answer
-	maxTokenClaim = 1 << 10     // a claim that is longer is no condition key
+	keepFetched   = time.Hour   // the longest that keys count which a provider may have taken back
+	keepRead      = time.Minute // likewise, of a file
+	maxRedirects  = 5
+	maxFetched    = 1 << 20 // bytes of an answer
+	maxTokenClaim = 1 << 10 // a claim that is longer is no condition key
 )
 
 // NewIssuers reads the files that the configuration names; providers are asked when the first token comes. clock is nil for
@@ -89,7 +92,7 @@ func NewIssuers(configs []IssuerConfig, clock func() time.Time) (*Issuers, error
 		switch {
 		case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "":
 			return nil, fmt.Errorf("%q is not the URL of an issuer", c.URL)
-		case u.Scheme != "https" && c.JWKSFile == "" && !(u.Scheme == "http" && isLoopback(u.Hostname())):
+		case c.JWKSFile == "" && !unforged(u):
 			return nil, fmt.Errorf("%s: keys are read over https only; or give its jwks_file", c.URL)
 		case len(c.Audiences) == 0 || slices.Contains(c.Audiences, ""):
 			return nil, fmt.Errorf("%s: audiences are missing", c.URL)
@@ -114,9 +117,10 @@ func NewIssuers(configs []IssuerConfig, clock func() time.Time) (*Issuers, error
 	return is, nil
 }
 
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// unforged reports whether nobody on the way can change what u answers.
+func unforged(u *url.URL) bool {
+	ip := net.ParseIP(u.Hostname())
+	return u.Scheme == "https" || u.Scheme == "http" && (u.Hostname() == "localhost" || ip != nil && ip.IsLoopback())
 }
 
 // Verify says who token is about. Its errors are faults of the kinds for identity tokens, in AWS's words where they are known.
@@ -277,7 +281,7 @@ func (id *Identity) Caller(c Caller, role string) Caller {
 	return c
 }
 
-// fileKeys are the keys of a file, which is read again when a token is by none of them.
+// fileKeys are the keys of a file, which is read again when a token is by none of them, and when it was read long ago.
 type fileKeys struct {
 	path  string
 	clock func() time.Time
@@ -325,6 +329,11 @@ func (k *fileKeys) VerifySignature(_ context.Context, token string) ([]byte, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.clock().Sub(k.last) >= keepRead {
+		if err := k.read(); err != nil {
+			return nil, fmt.Errorf("%w: %w", errUnreachable, err)
+		}
+	}
 	for again := range 2 {
 		if again == 1 {
 			if k.clock().Sub(k.last) < fetchEvery {
@@ -352,7 +361,7 @@ func (k *fileKeys) unreachable(err error) bool {
 	return strings.Contains(err.Error(), errUnreachable.Error())
 }
 
-// remoteKeys are the keys that the provider serves. They are kept, and read again when a token is by none of them.
+// remoteKeys are the keys that the provider serves. They are kept for a while, and read again when a token is by none of them.
 type remoteKeys struct {
 	issuer string
 	client *http.Client
@@ -360,8 +369,8 @@ type remoteKeys struct {
 
 	mu    sync.Mutex
 	set   *oidc.RemoteKeySet // nil until the provider has been found
-	tried time.Time          // when it was asked for anything last
-	asked error              // what came of that
+	tried time.Time          // when it was looked for last
+	asked error              // what came of asking it last
 }
 
 // errUnreachable says that it is not the token's fault.
@@ -380,7 +389,7 @@ func (k *remoteKeys) VerifySignature(ctx context.Context, token string) ([]byte,
 func (k *remoteKeys) keys(ctx context.Context) (*oidc.RemoteKeySet, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.set != nil {
+	if k.set != nil && k.clock().Sub(k.tried) < keepFetched {
 		return k.set, nil
 	}
 	if k.asked != nil && k.clock().Sub(k.tried) < fetchEvery {
@@ -394,10 +403,12 @@ func (k *remoteKeys) keys(ctx context.Context) (*oidc.RemoteKeySet, error) {
 	if err == nil {
 		err = provider.Claims(&found)
 	}
-	if err == nil && found.JWKS == "" {
-		err = errors.New("it names no jwks_uri")
+	if err == nil {
+		if u, bad := url.Parse(found.JWKS); bad != nil || !unforged(u) {
+			err = fmt.Errorf("its jwks_uri %q is not one of https", printable(found.JWKS))
+		}
 	}
-	k.tried, k.asked = k.clock(), nil
+	k.set, k.tried, k.asked = nil, k.clock(), nil
 	if err != nil {
 		k.asked = fmt.Errorf("%w: %w", errUnreachable, err)
 		return nil, k.asked
@@ -467,7 +478,13 @@ func fetcher(caFile string) (*http.Client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
-	return &http.Client{Transport: bounded{transport}, Timeout: fetchTimeout}, nil
+	follow := func(r *http.Request, via []*http.Request) error {
+		if len(via) > maxRedirects || !unforged(r.URL) {
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	return &http.Client{Transport: bounded{transport}, Timeout: fetchTimeout, CheckRedirect: follow}, nil
 }
 
 type bounded struct{ next http.RoundTripper }

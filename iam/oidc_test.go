@@ -1,6 +1,8 @@
 package iam_test
 
 import (
+	"cmp"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -31,6 +34,8 @@ type provider struct {
 	server  *httptest.Server
 	keys    atomic.Pointer[jose.JSONWebKeySet] // what it serves
 	fetches atomic.Int64
+	keysAt  string // the jwks_uri; "" is its own
+	moved   string // where discovery is redirected to; "" is nowhere
 	broken  atomic.Bool
 	private map[string]any // by key id
 }
@@ -44,7 +49,12 @@ func newProvider(t testing.TB) *provider {
 			http.Error(w, "no", http.StatusInternalServerError)
 			return
 		}
-		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q,"id_token_signing_alg_values_supported":["RS256"]}`, p.server.URL, p.server.URL+"/keys")
+		if p.moved != "" {
+			w.Header().Set("Location", p.moved)
+			w.WriteHeader(http.StatusFound)
+			return
+		}
+		fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q,"id_token_signing_alg_values_supported":["RS256"]}`, p.server.URL, cmp.Or(p.keysAt, p.server.URL+"/keys"))
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
 		p.fetches.Add(1)
@@ -231,6 +241,80 @@ func TestIssuerAway(t *testing.T) {
 	now = now.Add(2 * time.Second)
 	if _, err := is.Verify(t.Context(), token); err != nil {
 		t.Error(err)
+	}
+}
+
+// Keys that came over http could be anybody's.
+func TestIssuerOverHTTP(t *testing.T) {
+	for name, change := range map[string]func(*provider){
+		"keys":      func(p *provider) { p.keysAt = "http://keys.example.com/keys" },
+		"no keys":   func(p *provider) { p.keysAt = "keys" },
+		"discovery": func(p *provider) { p.moved = "http://keys.example.com/.well-known/openid-configuration" },
+		"loop":      func(p *provider) { p.moved = p.server.URL + "/.well-known/openid-configuration" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newProvider(t)
+			p.addRSA("one")
+			change(p)
+			// What answers at keys.example.com says what the provider itself says.
+			forger := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/keys" {
+					w.Write(p.jwks())
+					return
+				}
+				fmt.Fprintf(w, `{"issuer":%q,"jwks_uri":%q}`, p.server.URL, p.server.URL+"/keys")
+			}))
+			defer forger.Close()
+			transport := http.DefaultTransport.(*http.Transport)
+			dial := transport.DialContext
+			defer func() { transport.DialContext = dial }()
+			transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if addr == "keys.example.com:80" {
+					addr = forger.Listener.Addr().String()
+				}
+				return dial(ctx, network, addr)
+			}
+			is, err := iam.NewIssuers([]iam.IssuerConfig{{URL: p.server.URL, Audiences: []string{"sts.amazonaws.com"}, CAFile: p.ca()}}, nil)
+			must(t, err)
+			if id, err := is.Verify(t.Context(), p.token("one", claimsAt(p.server.URL, time.Now()))); !fault.Is(err, fault.ProviderUnreachable) || id != nil {
+				t.Errorf("%v %v", id, err)
+			}
+		})
+	}
+}
+
+// A key that the provider has taken back counts for a while only, whoever calls.
+func TestIssuerTakesBack(t *testing.T) {
+	p := newProvider(t)
+	p.addRSA("one")
+	p.addRSA("two")
+	file := filepath.Join(t.TempDir(), "keys.json")
+	must(t, os.WriteFile(file, p.jwks(), 0o600))
+	now := time.Now()
+	is, err := iam.NewIssuers([]iam.IssuerConfig{
+		{URL: p.server.URL, Audiences: []string{"sts.amazonaws.com"}, CAFile: p.ca()}, {URL: "https://cluster.local", Audiences: []string{"sts.amazonaws.com"}, JWKSFile: file},
+	}, func() time.Time { return now })
+	must(t, err)
+	verify := func(key, issuer string) error {
+		_, err := is.Verify(t.Context(), p.token(key, claimsAt(issuer, now)))
+		return err
+	}
+	for _, issuer := range []string{p.server.URL, "https://cluster.local"} {
+		must(t, verify("one", issuer))
+	}
+	kept := jose.JSONWebKeySet{Keys: p.keys.Load().Keys[1:]}
+	p.keys.Store(&kept)
+	must(t, os.WriteFile(file, p.jwks(), 0o600))
+	now = now.Add(time.Minute)
+	wantFault(t, verify("one", "https://cluster.local"), fault.InvalidIdentityToken, "The ID Token provided is not valid.")
+	must(t, verify("two", "https://cluster.local"))
+	must(t, verify("one", p.server.URL))
+	now = now.Add(time.Hour)
+	wantFault(t, verify("one", p.server.URL), fault.InvalidIdentityToken, "The ID Token provided is not valid.")
+	must(t, verify("two", p.server.URL))
+	must(t, os.Remove(file))
+	if err := verify("two", "https://cluster.local"); !fault.Is(err, fault.ProviderUnreachable) {
+		t.Errorf("without its file: %v", err)
 	}
 }
 
