@@ -73,6 +73,7 @@ type recheck struct {
 
 // snapshot is a State made ready for authentication. It never changes.
 type snapshot struct {
+	edition  *edition // its own
 	state    *State
 	keys     map[string]*credential
 	bearers  map[string]*longTermKey // by alias
@@ -82,6 +83,9 @@ type snapshot struct {
 	// What users and roles may do, by their ids; and root, by its account's, where a guardrail bounds it.
 	sets map[string]*policy.Set
 }
+
+// An edition tells one snapshot from every other without keeping it.
+type edition struct{ _ byte }
 
 type policyKey struct{ name, document string }
 
@@ -169,7 +173,7 @@ func (d *Directory) load(ctx context.Context) error {
 // prepare makes a snapshot of st. Policies that are in the last one are not parsed again.
 func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 	s := &snapshot{
-		state: st, keys: make(map[string]*credential, len(st.Keys)), bearers: make(map[string]*longTermKey, len(st.Bearers)),
+		edition: new(edition), state: st, keys: make(map[string]*credential, len(st.Keys)), bearers: make(map[string]*longTermKey, len(st.Bearers)),
 		rosters: st.rosters(), policies: make(map[policyKey]*policy.Policy, len(st.Inline)+len(st.Versions)), sets: make(map[string]*policy.Set, len(st.Entities)),
 	}
 	for _, o := range s.rosters {

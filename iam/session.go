@@ -79,6 +79,8 @@ type session struct {
 	SourceIdentity string     `json:"s,omitzero"`
 	Provider       string     `json:"p,omitzero"`
 	bounds         `json:"-"` // packed, behind the rest
+
+	size int // bytes of all that, unpacked, once it has been read
 }
 
 // bounds is the part of a session that the caller may make large.
@@ -141,6 +143,7 @@ func openSession(sealer *Sealer, id, token string) (s *session, ok bool) {
 	}
 	const most = 128 << 10 // far above what the limits of AssumeRequest leave room for
 	text, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(rest[n:])), most))
+	s.size = len(plain) + len(text)
 	return s, err == nil && json.Unmarshal(text, &s.bounds) == nil
 }
 
@@ -153,21 +156,25 @@ type openedSession struct {
 	made      atomic.Pointer[sessionCredential]
 }
 
-// A sessionCredential is a session as of one snapshot.
+// A sessionCredential is a session as of one snapshot. Of that it keeps no more than it needs: many sessions, each last used at
+// another time, would keep as many states of everything.
 type sessionCredential struct {
-	from *snapshot
+	from *edition
 	*credential
 }
 
-// openedSessions are the sessions that were used last: two generations of them, each bounded by the length of its tokens, to
-// which what is kept of a session is in proportion.
+// openedSessions are the sessions that were used last: two generations of them, each bounded by its sessions' cost.
 type openedSessions struct {
 	mu         sync.RWMutex
 	young, old map[string]*openedSession // by token
-	size       int                       // of young
+	size       int                       // the cost of young
 }
 
-const maxOpenedSize = 4 << 20
+const maxOpenedSize = 16 << 20
+
+// cost is what s takes up in memory, more or less: its token; what that says as it was read, as a policy and as condition keys,
+// which is far more than the token where tags repeat themselves; and its signing keys.
+func (s *openedSession) cost() int { return len(s.token) + 4*s.size + 2<<10 }
 
 func (o *openedSessions) find(token string) *openedSession {
 	o.mu.RLock()
@@ -188,11 +195,12 @@ func (o *openedSessions) add(s *openedSession) {
 	if o.young[s.token] != nil {
 		return
 	}
-	if o.young == nil || o.size+len(s.token) > maxOpenedSize {
+	cost := s.cost()
+	if o.young == nil || o.size+cost > maxOpenedSize {
 		o.young, o.old, o.size = map[string]*openedSession{}, o.young, 0
 	}
 	o.young[s.token] = s
-	o.size += len(s.token)
+	o.size += cost
 }
 
 // sessionCredential finds the credential of an access key id that came with a session token.
@@ -220,7 +228,7 @@ func (d *Directory) sessionCredential(ctx context.Context, id, token string) (*c
 		return nil, fault.New(fault.ExpiredToken, msgExpiredToken)
 	}
 	now := d.current.Load()
-	if made := s.made.Load(); made != nil && made.from == now {
+	if made := s.made.Load(); made != nil && made.from == now.edition {
 		return made.credential, nil
 	}
 	c := now.session(s)
@@ -233,7 +241,7 @@ func (d *Directory) sessionCredential(ctx context.Context, id, token string) (*c
 			return nil, fault.New(fault.UnrecognizedClient, msgInvalidToken)
 		}
 	}
-	s.made.Store(&sessionCredential{now, c})
+	s.made.Store(&sessionCredential{now.edition, c})
 	return c, nil
 }
 
