@@ -119,6 +119,10 @@ func (x *exchange) recordFailure(ft *fault.Error, ex Exception, message string) 
 		if x.server.claimed != nil {
 			*who = x.server.claimed(x.request)
 		}
+	case x.op != nil && x.op.Open && x.Caller.ARN == "":
+		if class = audit.Stranger; ft.Kind == fault.Internal { // anybody may ask, as often as he likes
+			return
+		}
 	case x.op == nil || x.Caller.Account == "":
 		return // a call of nothing, or of nobody yet
 	case ft.Kind == fault.AccessDenied, ft.Kind == fault.InvalidSignature, ft.Kind == fault.MissingToken: // the latter two of a scope that is another service's

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -263,6 +264,52 @@ func (w *writes) Write(b []byte) (int, error) { w.n++; return len(b), nil }
 
 // TestRecordFails: while nothing can be recorded nothing is changed; a change that could not be recorded is not told as if
 // it was; a refusal stands, and what only reads goes on.
+// Of an operation that needs no credentials everybody who is refused is a stranger, whose record is bounded: whoever has a token of
+// a public identity provider may ask as often as he likes.
+func TestRecordOpen(t *testing.T) {
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"denied":   {fault.New(fault.AccessDenied, "Not authorized to perform sts:AssumeRoleWithWebIdentity"), "AccessDenied 000000000000"},
+		"invalid":  {fault.New(fault.Validation, "no"), "ValidationException "},
+		"internal": {errors.New("ours"), ""},
+		"well":     {nil, "durable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := &notebook{}
+			open := func(_ context.Context, c *Call, _ *struct{}) (*struct{}, error) {
+				if tt.err == nil || fault.Is(tt.err, fault.AccessDenied) {
+					c.Caller.Account = "000000000000"
+				}
+				return nil, tt.err
+			}
+			s, err := NewServer(Config{
+				Services:      []*Service{{Name: "sts", SigningName: "sts", Protocol: AWSQuery, Version: "1", Namespace: "n", Exception: restService("x", "").Exception, Ops: []Op{Handle(Row{Name: "Assume", Action: "sts:Assume", Open: true, Checked: "the handler"}, nil, open)}}},
+				Authenticator: gate{}, Guard: gate{}, Clock: time.Now, Logger: slog.New(slog.DiscardHandler), Recorder: n,
+				Anonymous: func(*http.Request) iam.Caller { return iam.Caller{Region: "us-east-1"} },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("Action=Assume&Version=1"))
+			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+			s.ServeHTTP(httptest.NewRecorder(), r)
+			got := ""
+			for _, p := range n.pages {
+				if p.class == audit.Stranger {
+					got += p.ErrorCode + " " + p.RecipientAccountID
+				} else if p.class == audit.Durable && p.ErrorCode == "" {
+					got += "durable"
+				}
+			}
+			if got != tt.want {
+				t.Errorf("recorded %q, want %q: %+v", got, tt.want, n.pages)
+			}
+		})
+	}
+}
+
 func TestRecordFails(t *testing.T) {
 	down := &fault.Error{Kind: fault.Unavailable, Message: "The audit record cannot be written. Try again later.", RetryAfter: time.Second}
 	for _, c := range []struct {
