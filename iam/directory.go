@@ -224,6 +224,9 @@ var everything = literalPolicies(policy.Parse, `{"Version":"2012-10-17","Stateme
 // nothing is what allows nothing and denies nothing: where a policy cannot be read, it stands for the whole layer.
 var nothing = literalPolicies(policy.Parse, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotAction":"*","Resource":"*"}}`)
 
+// refusal is what denies everything: where a policy of a caller cannot be read, also what a role's trust policy would give.
+var refusal = literalPolicies(policy.Parse, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"*","Resource":"*"}}`)
+
 // literalPolicies reads a document that stands in the code.
 func literalPolicies(parse func(string, []byte) (*policy.Policy, error), document string) []*policy.Policy {
 	p, err := parse("", []byte(document))
@@ -279,8 +282,8 @@ func (p *parser) guardrail(o *Roster) (layer []*policy.Policy) {
 	return layer
 }
 
-// set collects the policies of e, its groups' too. Where one cannot be read e has none, since part of the policies may allow what
-// the rest denies.
+// set collects the policies of e, its groups' too. Where one cannot be read e is denied everything, since part of the policies may
+// allow what the rest denies.
 func (p *parser) set(o *Roster, e *Entity) *policy.Set {
 	set, whose := &policy.Set{}, e.ARN()
 	for _, from := range append([]*Entity{e}, o.Groups(e)...) {
@@ -295,7 +298,7 @@ func (p *parser) set(o *Roster, e *Entity) *policy.Set {
 		set.Boundary = []*policy.Policy{p.managed(o, whose, e.Boundary)}
 	}
 	if slices.Contains(set.Identity, nil) || slices.Contains(set.Boundary, nil) {
-		return &policy.Set{}
+		return &policy.Set{Identity: refusal}
 	}
 	return set
 }

@@ -278,8 +278,8 @@ func (s *snapshot) session(of *openedSession) *credential {
 		for _, name := range of.Policies {
 			set.Session = append(set.Session, s.sessionPolicy(o, name))
 		}
-		if slices.Contains(set.Session, nil) { // one that is gone: the session is left with nothing
-			set = policy.Set{Guardrail: set.Guardrail}
+		if slices.Contains(set.Session, nil) { // one that is gone may have denied anything
+			set.Session = refusal
 		}
 		caller.set = &set
 	}

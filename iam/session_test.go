@@ -438,6 +438,46 @@ func TestSessionPolicies(t *testing.T) {
 	}
 }
 
+// Where a policy of a caller's is gone or cannot be read, what it would deny is not known: a trust policy that names the caller is
+// not enough then.
+func TestTrustOfUnreadable(t *testing.T) {
+	const future = `{"Version":"2030-01-01"}`
+	ctx := t.Context()
+	trusts := func(principal string) string {
+		return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"` + principal + `"},"Action":"sts:AssumeRole"}}`
+	}
+	target := iam.AssumeRequest{Role: "arn:aws:iam::123456789012:role/target", Session: "s2"}
+	t.Run("session", func(t *testing.T) {
+		w := newWorld(t)
+		managed, err := w.CreatePolicy(ctx, iam.ManagedPolicy{Account: account, Name: "calls", Path: "/"}, `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"sts:*","Resource":"*"}}`)
+		must(t, err)
+		w.role("target", "/", trusts("arn:aws:sts::123456789012:assumed-role/caller/s1"), allowAll)
+		got, err := w.assume(&w.alice, iam.AssumeRequest{Role: roleARN, Session: "s1", Policies: []string{managed.ARN()}})
+		must(t, err)
+		must(t, w.DeletePolicy(ctx, account, managed.ARN()))
+		c := w.is(got)
+		if _, err := w.assume(&c, target); !fault.Is(err, fault.AccessDenied) {
+			t.Errorf("without its policy the session may do more: %v", err)
+		}
+	})
+	t.Run("user", func(t *testing.T) {
+		w := newWorld(t)
+		w.role("target", "/", trusts(w.alice.ARN), allowAll)
+		_, err := w.assume(&w.alice, target)
+		must(t, err)
+		key, err := w.CreateAccessKey(ctx, account, "alice")
+		must(t, err)
+		st, err := w.store.Principals(ctx)
+		must(t, err)
+		must(t, w.store.ChangePrincipals(ctx, st.Revision, iam.Changes{Put: iam.Rows{Inline: []iam.InlinePolicy{{Owner: w.alice.ID, Name: "new", Document: future}}}}))
+		must(t, w.Refresh(ctx))
+		c := w.is(&iam.SessionCredentials{Credentials: key})
+		if _, err := w.assume(&c, target); !fault.Is(err, fault.AccessDenied) {
+			t.Errorf("with a policy that cannot be read: %v", err)
+		}
+	})
+}
+
 // Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
 func TestGetSessionToken(t *testing.T) {
 	w := newWorld(t)
