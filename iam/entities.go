@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"outcrop/fault"
+	"outcrop/policy"
 )
 
 // The quotas of IAM. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -147,21 +148,51 @@ func (d *Directory) edit(ctx context.Context, account string, kind Kind, name st
 }
 
 // MoveEntity gives a user or a group another name, another path, or both; "" leaves what there is. Everything that it has stays
-// with it.
+// with it, and the trust policies that name it go on to.
 func (d *Directory) MoveEntity(ctx context.Context, account string, kind Kind, name, newName, newPath string) error {
-	_, err := d.edit(ctx, account, kind, name, func(o *Roster, e *Entity) error {
+	return d.apply(ctx, func(s *snapshot) (Changes, error) {
+		o := s.rosters[account]
+		if o == nil {
+			return Changes{}, noAccount(account)
+		}
+		e, err := o.Entity(kind, name)
+		if err != nil {
+			return Changes{}, err
+		}
+		moved := *e
 		if newName != "" {
 			if other, err := o.Entity(kind, newName); err == nil && other.ID != e.ID {
-				return nameTaken(kind, newName)
+				return Changes{}, nameTaken(kind, newName)
 			}
-			e.Name = newName
+			moved.Name = newName
 		}
 		if newPath != "" {
-			e.Path = newPath
+			moved.Path = newPath
 		}
-		return e.check()
+		return Changes{Put: Rows{Entities: append(s.trusting(e, moved.ARN()), moved)}}, moved.check()
 	})
-	return err
+}
+
+// trusting returns the roles of all accounts whose trust policies name e by its ARN, as they are when they name it by another ARN
+// or by its id. As in AWS a trust policy means whoever had the name when it was written, and nobody who gets it later.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html (IAM user principals)
+func (s *snapshot) trusting(e *Entity, name string) (changed []Entity) {
+	if e.Kind == GroupKind {
+		return nil
+	}
+	for _, o := range s.rosters {
+		for _, role := range o.entities {
+			if role.Kind != RoleKind || role.ID == e.ID {
+				continue
+			}
+			if trust := policy.RenamePrincipal(role.Trust, e.ARN(), name); trust != role.Trust {
+				other := *role
+				other.Trust = trust
+				changed = append(changed, other)
+			}
+		}
+	}
+	return changed
 }
 
 // UpdateRole gives a role another description, another longest session, or both; nil leaves what there is.
@@ -284,9 +315,14 @@ func (d *Directory) DeleteUser(ctx context.Context, account, name string) error 
 	return d.DeleteEntity(ctx, account, UserKind, name)
 }
 
-// DeleteEntity deletes an entity that has nothing any more: no keys, policies, groups or members.
+// DeleteEntity deletes an entity that has nothing any more: no keys, policies, groups or members. Trust policies that name it do so
+// by its id then, which nobody will have again.
 func (d *Directory) DeleteEntity(ctx context.Context, account string, kind Kind, name string) error {
-	return d.change(ctx, account, func(o *Roster) (Changes, error) {
+	return d.apply(ctx, func(s *snapshot) (Changes, error) {
+		o := s.rosters[account]
+		if o == nil {
+			return Changes{}, noAccount(account)
+		}
 		e, err := o.Entity(kind, name)
 		if err != nil {
 			return Changes{}, err
@@ -307,6 +343,6 @@ func (d *Directory) DeleteEntity(ctx context.Context, account string, kind Kind,
 		if first != "" {
 			return Changes{}, fault.New(fault.InUse, "Cannot delete entity, must %s.", first)
 		}
-		return Changes{Delete: Rows{Entities: []Entity{*e}}}, nil
+		return Changes{Delete: Rows{Entities: []Entity{*e}}, Put: Rows{Entities: s.trusting(e, e.ID)}}, nil
 	})
 }

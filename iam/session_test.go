@@ -286,6 +286,83 @@ func TestTrust(t *testing.T) {
 	wantFault(t, err, fault.AccessDenied, "Roles may not be assumed by root accounts.")
 }
 
+// A trust policy means whoever had a name when it was written, by whatever name he goes later, and nobody who gets the name.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html: "that ARN transforms to the
+// user's unique principal ID when you save the policy. This helps mitigate the risk of someone escalating their privileges by
+// removing and recreating the user."
+func TestTrustOfRecreated(t *testing.T) {
+	const other = "999999999999"
+	for _, in := range []string{account, other} {
+		t.Run(in, func(t *testing.T) {
+			w := newWorld(t)
+			ctx := t.Context()
+			must(t, w.EnsureRoot(ctx, other, "", ""))
+			bob := func(name string) iam.Caller {
+				_, err := w.CreateUser(ctx, in, name)
+				must(t, err)
+				must(t, w.PutUserPolicy(ctx, in, name, "all", []byte(allowAll)))
+				key, err := w.CreateAccessKey(ctx, in, name)
+				must(t, err)
+				return w.is(&iam.SessionCredentials{Credentials: key})
+			}
+			trusted := bob("bob")
+			w.role("target", "/", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["arn:aws:iam::`+in+`:user/bob"]},"Action":"sts:AssumeRole"}]}`, allowAll)
+			r := iam.AssumeRequest{Role: "arn:aws:iam::123456789012:role/target", Session: "s1"}
+			_, err := w.assume(&trusted, r)
+			must(t, err)
+
+			must(t, w.MoveEntity(ctx, in, iam.UserKind, "bob", "robert", "/x/"))
+			second := bob("bob")
+			if _, err := w.assume(&second, r); !fault.Is(err, fault.AccessDenied) {
+				t.Errorf("who got the name of who was renamed: %v", err)
+			}
+			key, err := w.CreateAccessKey(ctx, in, "robert")
+			must(t, err)
+			trusted = w.is(&iam.SessionCredentials{Credentials: key})
+			_, err = w.assume(&trusted, r)
+			must(t, err)
+
+			o, err := w.Roster(ctx, in)
+			must(t, err)
+			robert, err := o.Entity(iam.UserKind, "robert")
+			must(t, err)
+			for _, k := range o.Keys(robert) {
+				must(t, w.DeleteAccessKey(ctx, in, "robert", k.ID))
+			}
+			must(t, w.DeleteInline(ctx, in, iam.UserKind, "robert", "all"))
+			must(t, w.DeleteUser(ctx, in, "robert"))
+			third := bob("robert")
+			must(t, w.MoveEntity(ctx, in, iam.UserKind, "robert", "", "/x/"))
+			if _, err := w.assume(&third, r); !fault.Is(err, fault.AccessDenied) {
+				t.Errorf("who got the name of who was deleted: %v", err)
+			}
+			o, err = w.Roster(ctx, account)
+			must(t, err)
+			role, err := o.Entity(iam.RoleKind, "target")
+			must(t, err)
+			if want := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":["` + trusted.ID + `"]},"Action":"sts:AssumeRole"}]}`; role.Trust != want {
+				t.Errorf("the trust policy is %s, want %s", role.Trust, want)
+			}
+		})
+	}
+
+	// A role that trusts itself goes; its name is another's then.
+	w := newWorld(t)
+	ctx := t.Context()
+	self := `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:role/a"},"Action":"sts:AssumeRole"}}`
+	w.role("a", "/", self, allowAll)
+	w.role("b", "/", self, allowAll)
+	must(t, w.DeleteInline(ctx, account, iam.RoleKind, "a", "may"))
+	must(t, w.DeleteEntity(ctx, account, iam.RoleKind, "a"))
+	w.role("a", "/", trustAccount, allowAll)
+	got, err := w.assume(&w.alice, iam.AssumeRequest{Role: "arn:aws:iam::123456789012:role/a", Session: "s1"})
+	must(t, err)
+	c := w.is(got)
+	if _, err := w.assume(&c, iam.AssumeRequest{Role: "arn:aws:iam::123456789012:role/b", Session: "s1"}); !fault.Is(err, fault.AccessDenied) {
+		t.Errorf("who got the name of a role that was deleted: %v", err)
+	}
+}
+
 // TestSessionTags: those of the session come before the role's, and the transitive ones go on.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_session-tags.html
 func TestSessionTags(t *testing.T) {

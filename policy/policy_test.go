@@ -765,3 +765,23 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestRenamePrincipal(t *testing.T) {
+	const bob, id = "arn:aws:iam::123456789012:user/bob", "AIDAQQQQQQQQQQQQQQQQQ"
+	for _, tt := range []struct{ document, want string }{
+		{`{"Statement":{"Principal":{"AWS":"` + bob + `"}}}`, `{"Statement":{"Principal":{"AWS":"` + id + `"}}}`},
+		{`{ "Statement" : [ {}, {"NotPrincipal":{"AWS":["*", "` + bob + `" ,"` + bob + `2"]} } ] }`, `{ "Statement" : [ {}, {"NotPrincipal":{"AWS":["*", "` + id + `" ,"` + bob + `2"]} } ] }`},
+		{`{"Statement":[{"Principal":{"AWS":"arn:aws:iam::123456789012:user\/bo\u0062"}},{"Principal":{"AWS":"` + bob + `"}}]}`, `{"Statement":[{"Principal":{"AWS":"` + id + `"}},{"Principal":{"AWS":"` + id + `"}}]}`},
+		{`{"Statement":{"Principal":{"Federated":"` + bob + `"},"Condition":{"ArnEquals":{"aws:PrincipalArn":"` + bob + `"}}},"Principal":{"AWS":"` + bob + `"}}`, ""},
+		{`{"Id":"` + bob + `","Statement":{"Sid":"` + bob + `","Principal":"*"}}`, ""},
+		{`{"Statement":{"Principal":{"AWS":"` + bob + `"}`, ""},
+		{"", ""},
+	} {
+		if tt.want == "" {
+			tt.want = tt.document
+		}
+		if got := policy.RenamePrincipal(tt.document, bob, id); got != tt.want {
+			t.Errorf("%s\nis  %s\nwant %s", tt.document, got, tt.want)
+		}
+	}
+}

@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"io"
 	"slices"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // principals is a Principal or NotPrincipal element.
@@ -109,4 +112,46 @@ func (p *principals) addAWS(value string) bool {
 
 func isAccount(s string) bool {
 	return len(s) == 12 && strings.Trim(s, "0123456789") == ""
+}
+
+// RenamePrincipal returns document with every "AWS" principal that is from, in Principal and NotPrincipal, as to: ARNs or unique
+// ids. All else stays letter by letter; of what is no JSON everything does.
+func RenamePrincipal(document, from, to string) string {
+	quoted, err := jsontext.AppendQuote(nil, to)
+	if err != nil {
+		return document
+	}
+	var out []byte
+	done := 0 // of document
+	dec := jsontext.NewDecoder(strings.NewReader(document))
+	for {
+		switch dec.PeekKind() {
+		case '"':
+			value, err := dec.ReadValue()
+			if err != nil {
+				return document
+			}
+			if s, err := jsontext.AppendUnquote(nil, value); err == nil && string(s) == from && isPrincipal(string(dec.StackPointer())) {
+				end := int(dec.InputOffset())
+				out, done = append(append(out, document[done:end-len(value)]...), quoted...), end
+			}
+		default:
+			if _, err := dec.ReadToken(); err == io.EOF {
+				return string(append(out, document[done:]...))
+			} else if err != nil {
+				return document
+			}
+		}
+	}
+}
+
+// isPrincipal reports whether a principal stands at a place in a document: /Statement/1/Principal/AWS/0, where neither of the
+// numbers need be.
+func isPrincipal(pointer string) bool {
+	rest, ok := strings.CutPrefix(pointer, "/Statement/")
+	if first, more, _ := strings.Cut(rest, "/"); strings.Trim(first, "0123456789") == "" {
+		rest = more
+	}
+	list, at, _ := strings.Cut(rest, "/AWS")
+	return ok && (list == "Principal" || list == "NotPrincipal") && strings.Trim(at, "/0123456789") == ""
 }
