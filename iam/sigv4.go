@@ -591,9 +591,8 @@ func (a *Authenticator) originOf(r *http.Request) origin {
 // throughProxy takes what a trusted proxy says of who it speaks for. Each proxy adds to the end of X-Forwarded-For whom it heard:
 // the last who is no trusted proxy is who called, whatever stands before.
 func (o *origin) throughProxy(trusted []netip.Prefix, h http.Header) {
-	if v := h["X-Forwarded-Proto"]; len(v) > 0 {
-		first, _, _ := strings.Cut(v[len(v)-1], ",")
-		o.tls = strings.EqualFold(strings.TrimSpace(first), "https")
+	if v := h["X-Forwarded-Proto"]; len(v) > 0 { // of several some may be the caller's own: all must be secure
+		o.tls = !slices.ContainsFunc(strings.Split(strings.Join(v, ","), ","), func(s string) bool { return !strings.EqualFold(strings.TrimSpace(s), "https") })
 	}
 	heard := strings.Join(h["X-Forwarded-For"], ",")
 	for heard != "" && isTrusted(trusted, o.ip) {
