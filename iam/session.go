@@ -346,15 +346,15 @@ func (d *Directory) MayAssume(c *Caller, action string, r *AssumeRequest, more p
 	if c.Root {
 		return nil, fault.New(fault.AccessDenied, "Roles may not be assumed by root accounts.")
 	}
-	with := policy.Context{"sts:RoleSessionName": {r.Session}}
+	with := policy.Context{
+		"sts:RoleSessionName": {r.Session},
+		"sts:DurationSeconds": {strconv.FormatInt(int64(cmp.Or(r.Duration, defaultSession)/time.Second), 10)}, // what it will be, said or not
+	}
 	for k, v := range more {
 		with[k] = v
 	}
 	if r.ExternalID != "" {
 		with["sts:ExternalId"] = []string{r.ExternalID}
-	}
-	if r.Duration != 0 {
-		with["sts:DurationSeconds"] = []string{strconv.FormatInt(int64(r.Duration/time.Second), 10)}
 	}
 	tags, err := c.sessionTags(r)
 	if err != nil {

@@ -250,6 +250,9 @@ func TestTrust(t *testing.T) {
 		{"source identity that the trust policy does not take", account, assume, trust(theo, alone, ""), iam.AssumeRequest{SourceIdentity: "bob"}, false, "sts:SetSourceIdentity"},
 		{"session name", account, assume, trust(theo, alone, `,"Condition":{"StringLike":{"sts:RoleSessionName":"${aws:username}"}}`), iam.AssumeRequest{Session: "bob"}, true, ""},
 		{"another session name", account, assume, trust(theo, alone, `,"Condition":{"StringLike":{"sts:RoleSessionName":"${aws:username}"}}`), iam.AssumeRequest{Session: "eve"}, false, "sts:AssumeRole"},
+		{"as long as may be", account, assume, trust(theo, alone, `,"Condition":{"NumericLessThanEquals":{"sts:DurationSeconds":"900"}}`), iam.AssumeRequest{Duration: 15 * time.Minute}, true, ""},
+		{"longer, said", account, assume, trust(theo, alone, `,"Condition":{"NumericLessThanEqualsIfExists":{"sts:DurationSeconds":"900"}}`), iam.AssumeRequest{Duration: time.Hour}, false, "sts:AssumeRole"},
+		{"longer, not said", account, assume, trust(theo, alone, `,"Condition":{"NumericLessThanEqualsIfExists":{"sts:DurationSeconds":"900"}}`), iam.AssumeRequest{}, false, "sts:AssumeRole"},
 		{"no such role", account, assume, "", iam.AssumeRequest{}, false, "sts:AssumeRole"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -668,6 +671,8 @@ func TestTrustedProxies(t *testing.T) {
 		{"one proxy", "10.1.2.3:1", []string{"198.51.100.1"}, "https", "198.51.100.1", true},
 		{"what the caller himself put before", "10.1.2.3:1", []string{"10.9.9.9, 198.51.100.1"}, "http", "198.51.100.1", false},
 		{"two proxies", "10.1.2.3:1", []string{"1.1.1.1, 198.51.100.1", "192.0.2.1"}, "https", "198.51.100.1", true},
+		{"two secure proxies", "10.1.2.3:1", []string{"198.51.100.1, 192.0.2.1"}, "https, HTTPS", "198.51.100.1", true},
+		{"what the caller himself says of the protocol", "10.1.2.3:1", []string{"198.51.100.1"}, "https, http", "198.51.100.1", false},
 		{"a caller among the proxies", "10.1.2.3:1", []string{"10.7.7.7"}, "", "10.7.7.7", false},
 		{"with a port", "10.1.2.3:1", []string{"198.51.100.1:1234"}, "", "198.51.100.1", false},
 		{"IPv6", "[2001:db8::1]:1", []string{"2a00:1450::5"}, "", "2a00:1450::5", false},
