@@ -24,7 +24,7 @@ import (
 
 // Temporary credentials are kept nowhere: the session token is all there is to know of a session, sealed under a key of the
 // key file and tied to its access key id. What a session may do is looked up when it is used, by the unique id of its role or
-// user: when that is gone, the session is.
+// user: when that is gone, the session is; that of root, which never goes, when the access key is that it asked with.
 
 // The limits of sessions. Sources: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html,
 // .../API_GetSessionToken.html and https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -73,6 +73,7 @@ type session struct {
 	Secret         string     `json:"k"`
 	Account        string     `json:"a"`
 	Owner          string     `json:"o,omitzero"` // Entity.ID of the role or the user; "" is root
+	RootKey        string     `json:"r,omitzero"` // the access key that root asked with: root itself never goes
 	Name           string     `json:"n,omitzero"` // of a role's session
 	Issued         int64      `json:"i"`          // seconds since 1970
 	Expires        int64      `json:"e"`          // likewise
@@ -249,6 +250,9 @@ func (d *Directory) sessionCredential(ctx context.Context, id, token string) (*c
 func (s *snapshot) session(of *openedSession) *credential {
 	o := s.rosters[of.Account]
 	if o == nil || of.Owner != "" && o.ids[of.Owner] == nil {
+		return nil
+	}
+	if key := s.keys[of.RootKey]; of.Owner == "" && (key == nil || !key.active || !key.caller.Root || key.caller.Account != of.Account) {
 		return nil
 	}
 	caller := s.callerOf(o, o.ids[of.Owner])
@@ -502,12 +506,12 @@ func (d *Directory) GetSessionToken(c *Caller, duration time.Duration) (*Session
 	if !c.Issued.IsZero() {
 		return nil, fault.New(fault.AccessDenied, "Cannot call GetSessionToken with session credentials")
 	}
-	owner := c.ID
+	s := &session{Account: c.Account, Owner: c.ID}
 	duration = cmp.Or(duration, defaultUserSession)
 	if c.Root {
-		owner, duration = "", min(duration, maxRootSession)
+		s.Owner, s.RootKey, duration = "", c.AccessKeyID, min(duration, maxRootSession)
 	}
-	out, err := d.issue(&session{Account: c.Account, Owner: owner}, duration)
+	out, err := d.issue(s, duration)
 	if err != nil {
 		return nil, err
 	}

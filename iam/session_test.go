@@ -578,12 +578,36 @@ func TestGetSessionToken(t *testing.T) {
 	_, err = w.assume(&c, iam.AssumeRequest{Role: roleARN, Session: "s1", Duration: 2 * time.Hour}) // it is no chain
 	must(t, err)
 
-	root := w.Principals(account, "us-east-1")[0]
+	// A user's goes on without the access key, as in AWS, and ends with the user.
+	ctx := t.Context()
+	must(t, w.SetAccessKeyStatus(ctx, account, "alice", w.alice.AccessKeyID, false))
+	w.is(got)
+	must(t, w.DeleteAccessKey(ctx, account, "alice", w.alice.AccessKeyID))
+	w.is(got)
+	must(t, w.DeleteInline(ctx, account, iam.UserKind, "alice", "all"))
+	must(t, w.DeleteUser(ctx, account, "alice"))
+	_, err = w.CreateUser(ctx, account, "alice")
+	must(t, err)
+	_, err = w.authenticate(got)
+	wantFault(t, err, fault.UnrecognizedClient, "The security token included in the request is invalid.")
+
+	// Root never goes, so its session ends with its access key.
+	key, err := w.CreateAccessKey(ctx, account, "")
+	must(t, err)
+	root := w.is(&iam.SessionCredentials{Credentials: key})
 	got, err = w.GetSessionToken(&root, 12*time.Hour)
 	must(t, err)
 	if c := w.is(got); !c.Root || got.Expires != w.now.Add(time.Hour) {
 		t.Errorf("%+v until %v", c, got.Expires)
 	}
+	must(t, w.SetAccessKeyStatus(ctx, account, "", key.ID, false))
+	_, err = w.authenticate(got)
+	wantFault(t, err, fault.UnrecognizedClient, "The security token included in the request is invalid.")
+	must(t, w.SetAccessKeyStatus(ctx, account, "", key.ID, true))
+	w.is(got)
+	must(t, w.DeleteAccessKey(ctx, account, "", key.ID))
+	_, err = w.authenticate(got)
+	wantFault(t, err, fault.UnrecognizedClient, "The security token included in the request is invalid.")
 }
 
 // TestSessionContext: the keys that come with a session.
