@@ -86,6 +86,7 @@ func NewIssuers(configs []IssuerConfig, clock func() time.Time) (*Issuers, error
 		clock = time.Now
 	}
 	is := &Issuers{clock: clock, byURL: map[string]*issuer{}}
+	providers := map[string]bool{}
 	for _, c := range configs {
 		i := &issuer{IssuerConfig: c}
 		u, err := url.Parse(c.URL)
@@ -96,7 +97,7 @@ func NewIssuers(configs []IssuerConfig, clock func() time.Time) (*Issuers, error
 			return nil, fmt.Errorf("%s: keys are read over https only; or give its jwks_file", c.URL)
 		case len(c.Audiences) == 0 || slices.Contains(c.Audiences, ""):
 			return nil, fmt.Errorf("%s: audiences are missing", c.URL)
-		case is.byURL[c.URL] != nil:
+		case providers[u.Host+u.Path]: // which is all that roles call it by
 			return nil, fmt.Errorf("%s stands twice", c.URL)
 		case c.JWKSFile != "":
 			keys := &fileKeys{path: c.JWKSFile, clock: clock}
@@ -112,7 +113,7 @@ func NewIssuers(configs []IssuerConfig, clock func() time.Time) (*Issuers, error
 			i.keys = &remoteKeys{issuer: c.URL, client: client, clock: clock}
 		}
 		i.verifier = oidc.NewVerifier(c.URL, i.keys, &oidc.Config{SkipClientIDCheck: true, SupportedSigningAlgs: signingAlgorithms, Now: clock})
-		is.byURL[c.URL] = i
+		is.byURL[c.URL], providers[u.Host+u.Path] = i, true
 	}
 	return is, nil
 }

@@ -384,6 +384,10 @@ func TestIssuerConfig(t *testing.T) {
 	text, err := json.Marshal(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k, KeyID: "k"}}})
 	must(t, err)
 	must(t, os.WriteFile(private, text, 0o600))
+	good := filepath.Join(dir, "good")
+	text, err = json.Marshal(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: k.Public(), KeyID: "k"}}})
+	must(t, err)
+	must(t, os.WriteFile(good, text, 0o600))
 	aud := []string{"a"}
 	for _, tt := range []struct {
 		configs []iam.IssuerConfig
@@ -394,6 +398,7 @@ func TestIssuerConfig(t *testing.T) {
 		{[]iam.IssuerConfig{{URL: "http://a", Audiences: aud}}, "keys are read over https only"},
 		{[]iam.IssuerConfig{{URL: "https://a"}}, "audiences are missing"},
 		{[]iam.IssuerConfig{{URL: "https://a", Audiences: aud}, {URL: "https://a", Audiences: aud}}, "stands twice"},
+		{[]iam.IssuerConfig{{URL: "https://a", Audiences: aud}, {URL: "http://a", Audiences: aud, JWKSFile: good}}, "stands twice"},
 		{[]iam.IssuerConfig{{URL: "https://a", Audiences: aud, JWKSFile: filepath.Join(dir, "nosuch")}}, "no such file"},
 		{[]iam.IssuerConfig{{URL: "https://a", Audiences: aud, JWKSFile: bad}}, "has no keys"},
 		{[]iam.IssuerConfig{{URL: "https://a", Audiences: aud, JWKSFile: private}}, "is not a public key"},
