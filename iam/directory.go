@@ -82,6 +82,14 @@ type snapshot struct {
 
 	// What users and roles may do, by their ids; and root, by its account's, where a guardrail bounds it.
 	sets map[string]*policy.Set
+
+	trusts map[string]trust // who may assume roles, by their ids
+}
+
+// A trust is a role's trust policy. It is read before anybody asks, so that no answer takes longer for a role that there is.
+type trust struct {
+	document string
+	policy   *policy.Policy
 }
 
 // An edition tells one snapshot from every other without keeping it.
@@ -175,6 +183,7 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 	s := &snapshot{
 		edition: new(edition), state: st, keys: make(map[string]*credential, len(st.Keys)), bearers: make(map[string]*longTermKey, len(st.Bearers)),
 		rosters: st.rosters(), policies: make(map[policyKey]*policy.Policy, len(st.Inline)+len(st.Versions)), sets: make(map[string]*policy.Set, len(st.Entities)),
+		trusts: make(map[string]trust),
 	}
 	for _, o := range s.rosters {
 		p := &parser{d, s, last}
@@ -186,6 +195,9 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 			if e.Kind != GroupKind {
 				s.sets[e.ID] = p.set(o, e)
 				s.sets[e.ID].Guardrail = guardrail
+			}
+			if e.Kind == RoleKind {
+				s.trusts[e.ID] = p.trust(e)
 			}
 		}
 	}
@@ -258,6 +270,21 @@ func (p *parser) parse(whose, name, document string) *policy.Policy {
 	}
 	p.s.policies[key] = parsed
 	return parsed
+}
+
+// trust reads who may assume a role: nobody, where that cannot be read.
+func (p *parser) trust(role *Entity) trust {
+	if p.last != nil {
+		if t, ok := p.last.trusts[role.ID]; ok && t.document == role.Trust {
+			return t
+		}
+	}
+	parsed, err := policy.ParseTrust(role.Name, []byte(role.Trust))
+	if err != nil {
+		p.dir.log.Error("a trust policy cannot be read; nobody may assume its role", "role", role.ARN(), "error", err)
+		parsed = nobody
+	}
+	return trust{role.Trust, parsed}
 }
 
 // managed reads the version that counts of a managed policy, nil where there is none that can be read.

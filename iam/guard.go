@@ -145,8 +145,12 @@ func (c *Caller) trusted(a *Access, req *policy.Request, foreign bool) policy.De
 	with.Resource = []*policy.Policy{a.Trust}
 	req.Principal = c.principal()
 	d := with.Decide(req)
-	if d.Effect == policy.Allow && foreign && c.Account != "" {
+	switch {
+	case !foreign || c.Account == "":
+	case d.Effect == policy.Allow:
 		d = own.Decide(req)
+	case d.Layer == policy.Resource: // whether there is such a policy, and what it says, is not told to another account's record
+		d = policy.Decision{Layer: policy.Resource, Statement: -1}
 	}
 	return d
 }

@@ -317,13 +317,13 @@ func sessionARN(role *Entity, name string) string {
 // nobody is a trust policy that nobody is named by: that of a role that there is not.
 var nobody = literalPolicies(policy.ParseTrust, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"Federated":"nobody"},"Action":"sts:AssumeRole"}}`)[0]
 
-// role finds the role of an ARN as it is served at this moment, nil where there is none.
-func (d *Directory) role(roleARN string) (o *Roster, role *Entity) {
+// role finds the role of an ARN, nil where there is none.
+func (s *snapshot) role(roleARN string) (o *Roster, role *Entity) {
 	a, err := arn.Parse(roleARN)
 	if err != nil {
 		return nil, nil
 	}
-	if o = d.Served(a.Account); o == nil {
+	if o = s.rosters[a.Account]; o == nil {
 		return nil, nil
 	}
 	if role, err = o.Find(roleARN); err != nil || role.Kind != RoleKind {
@@ -382,16 +382,12 @@ func (d *Directory) MayAssume(c *Caller, action string, r *AssumeRequest, more p
 	if identity != "" {
 		with["sts:SourceIdentity"] = []string{identity}
 	}
-	trust := nobody
-	if _, role := d.role(r.Role); role != nil {
+	trust, now := nobody, d.current.Load()
+	if _, role := now.role(r.Role); role != nil {
 		for _, t := range role.Tags {
 			with["aws:ResourceTag/"+t.Key], with["iam:ResourceTag/"+t.Key] = []string{t.Value}, []string{t.Value}
 		}
-		if p, err := policy.ParseTrust(role.Name, []byte(role.Trust)); err == nil {
-			trust = p
-		} else {
-			d.log.Error("a trust policy cannot be read; nobody may assume its role", "role", role.ARN(), "error", err)
-		}
+		trust = now.trusts[role.ID].policy
 	}
 	access := []Access{{Action: action, Resource: r.Role, Context: with, Trust: trust}}
 	if len(tags) > 0 {
@@ -438,7 +434,7 @@ func (c *Caller) sourceIdentity(r *AssumeRequest) (string, error) {
 
 // AssumeRole gives temporary credentials of a role to c, who has been allowed what MayAssume says.
 func (d *Directory) AssumeRole(c *Caller, r *AssumeRequest) (*SessionCredentials, error) {
-	o, role := d.role(r.Role)
+	o, role := d.current.Load().role(r.Role)
 	if role == nil { // gone since it was allowed
 		return nil, fault.New(fault.AccessDenied, "User: %s is not authorized to perform: sts:AssumeRole on resource: %s", c.ARN, r.Role)
 	}

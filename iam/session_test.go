@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -287,6 +288,52 @@ func TestTrust(t *testing.T) {
 	root := w.Principals(account, "us-east-1")[0]
 	_, err := w.assume(&root, iam.AssumeRequest{Role: roleARN, Session: "s1"})
 	wantFault(t, err, fault.AccessDenied, "Roles may not be assumed by root accounts.")
+}
+
+// What another account's trust policy says, and whether there is one, is not to be told from a refusal, nor from its record.
+func TestTrustTellsNothing(t *testing.T) {
+	const other = "999999999999"
+	w := newWorld(t)
+	ctx := t.Context()
+	must(t, w.EnsureRoot(ctx, other, "", ""))
+	_, err := w.CreateUser(ctx, other, "bob")
+	must(t, err)
+	must(t, w.PutUserPolicy(ctx, other, "bob", "all", []byte(allowAll)))
+	key, err := w.CreateAccessKey(ctx, other, "bob")
+	must(t, err)
+	bob := w.is(&iam.SessionCredentials{Credentials: key})
+	w.role("denies", "/", `{"Version":"2012-10-17","Statement":[{"Sid":"secret","Effect":"Deny","Principal":"*","Action":"sts:AssumeRole"},{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}]}`, allowAll)
+	w.role("unreadable", "/", trustAccount, allowAll)
+	st, err := w.store.Principals(ctx)
+	must(t, err)
+	for _, e := range st.Entities {
+		if e.Name == "unreadable" {
+			e.Trust = `{"Version":"2030-01-01"}`
+			must(t, w.store.ChangePrincipals(ctx, st.Revision, iam.Changes{Put: iam.Rows{Entities: []iam.Entity{e}}}))
+		}
+	}
+	must(t, w.Refresh(ctx))
+	refusal := func(c *iam.Caller, role string) policy.Decision {
+		t.Helper()
+		_, err := w.assume(c, iam.AssumeRequest{Role: "arn:aws:iam::123456789012:role/" + role, Session: "s1"})
+		d, ok := errors.AsType[*iam.Denial](err)
+		if !ok {
+			t.Fatalf("%s: %v", role, err)
+		}
+		return d.Decision
+	}
+	want := refusal(&bob, "nosuch")
+	for _, role := range []string{"denies", "unreadable", "team/caller"} {
+		if got := refusal(&bob, role); got != want {
+			t.Errorf("%s: %+v, of a role that there is not %+v", role, got, want)
+		}
+	}
+	if got := refusal(&w.alice, "denies"); got.Effect != policy.ExplicitDeny || got.Sid != "secret" { // her own account's
+		t.Errorf("%+v", got)
+	}
+	if got := refusal(&w.alice, "unreadable"); got.Effect != policy.ImplicitDeny {
+		t.Errorf("%+v", got)
+	}
 }
 
 // A trust policy means whoever had a name when it was written, by whatever name he goes later, and nobody who gets the name.
