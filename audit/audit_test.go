@@ -707,7 +707,7 @@ func TestStrangers(t *testing.T) {
 	knock("198.51.100.1", 1000)
 	knock("198.51.100.2", 3)
 	for i := range 700 {
-		knock(fmt.Sprint("192.0.2.", i), 1)
+		knock(fmt.Sprintf("192.0.%d.%d", i/256, i%256), 1)
 	}
 	r.pass(time.Minute)
 	knock("198.51.100.1", 1)
@@ -774,6 +774,43 @@ func TestStrangersOfAnHour(t *testing.T) {
 	closeLog(t, l)
 	if got, want := r.head().Last, int64(hours*2000+100+60); got != want {
 		t.Errorf("recorded %d, want %d", got, want)
+	}
+}
+
+// Strangers of whom nothing is recorded are counted, in the next stranger's event or in one of their own: then none is lost, and
+// that one comes when the log ends at the latest.
+func TestOmit(t *testing.T) {
+	r := newRig(t)
+	l := r.open(r.config())
+	for range 1000 {
+		l.Omit()
+	}
+	e := event("knock")
+	e.UserIdentity, e.RecipientAccountID, e.SourceIP, e.Resources = audit.Identity{Type: "Unknown"}, "", "192.0.2.1", nil
+	if err := l.Record(t.Context(), e, audit.Stranger); err != nil {
+		t.Fatal(err)
+	}
+	l.Omit()
+	closeLog(t, l)
+	var got []string
+	err := r.store.ReadEvents(t.Context(), func(tr *audit.Trail) error {
+		for rec, err := range tr.Records {
+			if err != nil {
+				return err
+			}
+			var e audit.Event
+			if err := json.Unmarshal(rec.Event, &e); err != nil {
+				return err
+			}
+			got = append(got, fmt.Sprint(e.Name, " ", e.UserIdentity.Type, " ", e.ErrorCode, " ", e.Additional.NotRecorded))
+		}
+		return nil
+	})
+	if want := []string{"knock Unknown  1000", "Unknown Unknown ThrottlingException 1"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v: %q, want %q", err, got, want)
+	}
+	if err := r.verify(nil); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -109,7 +109,7 @@ func (l *Log) Ready() error {
 func (l *Log) Record(ctx context.Context, e *Event, class Class) error {
 	now := l.cfg.Clock().UTC()
 	if class == Stranger {
-		left, ok := l.strangers.admit(now, e.SourceIP)
+		left, ok := l.strangers.admit(now, iam.SourceOf(e.SourceIP))
 		if !ok {
 			return nil
 		}
@@ -142,6 +142,32 @@ func (l *Log) Record(ctx context.Context, e *Event, class Class) error {
 		}
 	case <-timeout.C:
 		return errUnrecorded
+	}
+}
+
+// Omit counts a stranger of whom no event is recorded.
+func (l *Log) Omit() { l.strangers.omit(l.cfg.Clock()) }
+
+// tellOmitted records how many strangers were left out in minutes that are over, or with all until now, where no event of another
+// stranger has told it.
+func (l *Log) tellOmitted(all bool) {
+	now := l.cfg.Clock().UTC()
+	n := l.strangers.omitted(now, all)
+	if n == 0 {
+		return
+	}
+	e := &Event{
+		UserIdentity: IdentityOf(&iam.Caller{}), Source: "unknown.amazonaws.com", Name: "Unknown", ErrorCode: "ThrottlingException", ErrorMessage: "Rate exceeded",
+		Additional: Additional{NotRecorded: n},
+	}
+	r, err := e.record(now)
+	if err == nil {
+		none := make(chan time.Time)
+		close(none) // the writer cannot wait for room that it makes itself
+		err = l.enqueue(&entry{record: *r}, none)
+	}
+	if err != nil {
+		l.strangers.putBack(n)
 	}
 }
 
@@ -182,6 +208,7 @@ func (l *Log) wake() {
 
 // Close writes what waits, or tries it once more, and ends the Log. Waiting for that ends with ctx.
 func (l *Log) Close(ctx context.Context) error {
+	l.tellOmitted(true)
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
@@ -203,6 +230,8 @@ func (l *Log) run() {
 	defer close(l.done)
 	tick := time.NewTicker(dropEvery)
 	defer tick.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
 	old := true // there may be records to drop
 	for {
 		l.mu.Lock()
@@ -219,6 +248,8 @@ func (l *Log) run() {
 		select {
 		case <-tick.C:
 			old = true
+		case <-minute.C:
+			l.tellOmitted(false)
 		default:
 		}
 		if old {
@@ -231,6 +262,8 @@ func (l *Log) run() {
 		case <-l.work:
 		case <-tick.C:
 			old = true
+		case <-minute.C:
+			l.tellOmitted(false)
 		}
 	}
 }
@@ -405,7 +438,7 @@ type strangers struct {
 type knocks struct {
 	begin   time.Time
 	all     int
-	sources map[string]int
+	sources map[iam.Source]int
 }
 
 // How many are recorded. The hour's are what bounds the disk: 2,000 an hour, kept for 90 days, are some gigabytes.
@@ -415,7 +448,7 @@ const (
 )
 
 // admit says whether to record a stranger from source, and with it how many were not since the last time.
-func (s *strangers) admit(now time.Time, source string) (notRecorded int64, ok bool) {
+func (s *strangers) admit(now time.Time, source iam.Source) (notRecorded int64, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.minute.since(now.Truncate(time.Minute))
@@ -434,10 +467,35 @@ func (s *strangers) admit(now time.Time, source string) (notRecorded int64, ok b
 
 func (k *knocks) since(begin time.Time) {
 	if k.sources == nil || !begin.Equal(k.begin) {
-		*k = knocks{begin: begin, sources: map[string]int{}}
+		*k = knocks{begin: begin, sources: map[iam.Source]int{}}
 	}
 }
 
-func (k *knocks) full(source string, all, ofSource int) bool {
+func (k *knocks) full(source iam.Source, all, ofSource int) bool {
 	return k.all >= all || k.sources[source] >= ofSource
+}
+
+// omit counts one who is left out.
+func (s *strangers) omit(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.minute.since(now.Truncate(time.Minute))
+	s.left++
+}
+
+// omitted returns how many were left out since it was told last, if their minute is over or with all, and takes it for told.
+func (s *strangers) omitted(now time.Time, all bool) (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if all || !now.Truncate(time.Minute).Equal(s.minute.begin) {
+		n, s.left = s.left, 0
+	}
+	return n
+}
+
+// putBack takes back that n who were left out were told.
+func (s *strangers) putBack(n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left += n
 }

@@ -43,6 +43,7 @@ const (
 	UnrecognizedClient  // no such access key or token
 	ExpiredToken        // credentials that were valid once
 	InvalidAPIKey       // an API key (a bearer token) that is not valid, or not any more
+	TooManyFailures     // any of these, too often from one place
 
 	// The request asks for something that ended or lies outside what is kept; see Cost Explorer.
 	InvalidNextToken // a pagination token that this service did not issue for this request
@@ -72,7 +73,7 @@ var names = [numKinds]string{
 	TooLarge: "too_large", Serialization: "serialization", UnknownOperation: "unknown_operation",
 	MissingToken: "missing_token", IncompleteSignature: "incomplete_signature", InvalidSignature: "invalid_signature",
 	UnrecognizedClient: "unrecognized_client", ExpiredToken: "expired_token",
-	InvalidAPIKey:    "invalid_api_key",
+	InvalidAPIKey: "invalid_api_key", TooManyFailures: "too_many_failures",
 	InvalidNextToken: "invalid_next_token", LimitExceeded: "limit_exceeded", DataUnavailable: "data_unavailable",
 	InUse: "in_use", Stale: "stale", MalformedPolicy: "malformed_policy", InvalidInput: "invalid_input",
 	PackedPolicy: "packed_policy", InvalidIdentityToken: "invalid_identity_token", ExpiredIdentityToken: "expired_identity_token",

@@ -1,7 +1,6 @@
 package iam
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -76,9 +75,9 @@ func (a *Authenticator) bearer(r *http.Request, token string) (*apiKey, error) {
 	var err error
 	seen := a.dir.current.Load() // before the key is looked for
 	if encoded, ok := strings.CutPrefix(token, shortTermPrefix); ok {
-		k, err = a.shortTerm(r.Context(), encoded)
+		k, err = a.shortTerm(r, encoded)
 	} else if encoded, ok := strings.CutPrefix(token, longTermPrefix); ok {
-		k, err = a.longTerm(r.Context(), encoded)
+		k, err = a.longTerm(r, encoded)
 	} else {
 		return nil, errInvalidKey
 	}
@@ -130,7 +129,7 @@ func (c *Caller) Locate(resource string) {
 }
 
 // longTerm verifies the base64 of "alias:secret".
-func (a *Authenticator) longTerm(ctx context.Context, encoded string) (*apiKey, error) {
+func (a *Authenticator) longTerm(r *http.Request, encoded string) (*apiKey, error) {
 	text, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return nil, errInvalidKey
@@ -144,7 +143,7 @@ func (a *Authenticator) longTerm(ctx context.Context, encoded string) (*apiKey, 
 	if k == nil {
 		// It may have been made a moment ago by another process, under an alias that another key had before. A wrong
 		// secret therefore takes as long as an alias that there is not.
-		if err := a.dir.waitForRecheck(ctx); err != nil {
+		if err := a.recheck(r); err != nil {
 			return nil, err
 		}
 		k = a.dir.current.Load().longTerm(alias, hash)
@@ -228,7 +227,7 @@ func parsePresigned(query string) (p presigned, ok bool) {
 }
 
 // shortTerm verifies the base64 of a presigned URL.
-func (a *Authenticator) shortTerm(ctx context.Context, encoded string) (*apiKey, error) {
+func (a *Authenticator) shortTerm(r *http.Request, encoded string) (*apiKey, error) {
 	text, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil {
 		return nil, errInvalidKey
@@ -257,7 +256,7 @@ func (a *Authenticator) shortTerm(ctx context.Context, encoded string) (*apiKey,
 	if err != nil || sc.service != "bedrock" {
 		return nil, errInvalidKey
 	}
-	key, err := a.dir.credential(ctx, sc.keyID, p.token)
+	key, err := a.credential(r, sc.keyID, p.token)
 	switch {
 	case fault.Is(err, fault.UnrecognizedClient):
 		return nil, errInvalidKey

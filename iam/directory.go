@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -31,6 +32,11 @@ type Config struct {
 	// TrustedProxies are the addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto count for aws:SourceIp and
 	// aws:SecureTransport.
 	TrustedProxies []netip.Prefix
+
+	// FailureLimit is how many requests of one Source that cannot be authenticated are told why, in FailureWindow: what is above it
+	// reads fault.TooManyFailures. 0 tells all.
+	FailureLimit  int
+	FailureWindow time.Duration
 }
 
 // Directory is the accounts, users, keys and policies of an installation: served from memory, changed in the store.
@@ -48,6 +54,7 @@ type Directory struct {
 	usesSaved  time.Time         // see SaveUses
 
 	opened   openedSessions
+	failures failures
 	current  atomic.Pointer[snapshot]
 	changing sync.Mutex // see apply
 
@@ -109,7 +116,7 @@ type credential struct {
 
 // Open loads the store. It fails when a secret cannot be opened: the wrong key file is noticed at start.
 func Open(ctx context.Context, cfg Config) (*Directory, error) {
-	d := &Directory{store: cfg.Store, sealer: cfg.Sealer, clock: cfg.Clock, log: cfg.Logger, region: cfg.Region, proxies: cfg.TrustedProxies}
+	d := &Directory{store: cfg.Store, sealer: cfg.Sealer, clock: cfg.Clock, log: cfg.Logger, region: cfg.Region, proxies: cfg.TrustedProxies, failures: newFailures(cfg.FailureLimit, cfg.FailureWindow)}
 	if d.region == "" {
 		d.region = "us-east-1"
 	}
@@ -342,21 +349,21 @@ func (s *snapshot) callerOf(o *Roster, user *Entity) Caller {
 
 func rootARN(account string) string { return "arn:aws:iam::" + account + ":root" }
 
-// credential finds an access key. An unknown id may have been made a moment ago by another process: then it looks at
-// the store, together with everybody else who asks at that time and no sooner than recheckEvery after the last look,
+// credential finds the access key that r names. An unknown id may have been made a moment ago by another process: then it looks
+// at the store, together with everybody else who asks at that time and no sooner than recheckEvery after the last look,
 // so that strangers cost the database next to nothing. It returns nil for an id that there is not. What came with a session
 // token is a session's: temporary credentials have ids of their own, and no other has a token.
-func (d *Directory) credential(ctx context.Context, id, token string) (*credential, error) {
+func (a *Authenticator) credential(r *http.Request, id, token string) (*credential, error) {
 	if token != "" {
-		return d.sessionCredential(ctx, id, token)
+		return a.sessionCredential(r, id, token)
 	}
-	if c := d.current.Load().keys[id]; c != nil {
+	if c := a.dir.current.Load().keys[id]; c != nil {
 		return c, nil
 	}
-	if err := d.waitForRecheck(ctx); err != nil {
+	if err := a.recheck(r); err != nil {
 		return nil, err
 	}
-	return d.current.Load().keys[id], nil
+	return a.dir.current.Load().keys[id], nil
 }
 
 func (d *Directory) waitForRecheck(ctx context.Context) error {

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"compress/flate"
-	"context"
 	"crypto/subtle"
 	"encoding/base64"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,8 +204,9 @@ func (o *openedSessions) add(s *openedSession) {
 	o.size += cost
 }
 
-// sessionCredential finds the credential of an access key id that came with a session token.
-func (d *Directory) sessionCredential(ctx context.Context, id, token string) (*credential, error) {
+// sessionCredential finds the credential of an access key id that came in r with a session token.
+func (a *Authenticator) sessionCredential(r *http.Request, id, token string) (*credential, error) {
+	d := a.dir
 	s := d.opened.find(token)
 	if s == nil {
 		read, ok := openSession(d.sealer, id, token)
@@ -234,7 +235,7 @@ func (d *Directory) sessionCredential(ctx context.Context, id, token string) (*c
 	}
 	c := now.session(s)
 	if c == nil { // its role may have been made a moment ago, by another process
-		if err := d.waitForRecheck(ctx); err != nil {
+		if err := a.recheck(r); err != nil {
 			return nil, err
 		}
 		now = d.current.Load()

@@ -3,6 +3,8 @@ package iam
 import (
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
@@ -73,6 +75,7 @@ func TestSessionKeepsNoSnapshot(t *testing.T) {
 	}
 	now := time.Now()
 	d := &Directory{sealer: sealer, clock: func() time.Time { return now }, log: slog.New(slog.DiscardHandler)}
+	a, r := d.Authenticator(), httptest.NewRequest(http.MethodGet, "http://h/", nil)
 	load := func() weak.Pointer[snapshot] {
 		s, err := d.prepare(&State{Rows: Rows{Accounts: []Account{{ID: "123456789012"}}, Entities: []Entity{{Account: "123456789012", Kind: RoleKind, Name: "r", Path: "/", ID: "AROA"}}}}, d.current.Load())
 		if err != nil {
@@ -86,11 +89,11 @@ func TestSessionKeepsNoSnapshot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first, err := d.sessionCredential(t.Context(), issued.ID, issued.Token)
+	first, err := a.sessionCredential(r, issued.ID, issued.Token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := d.sessionCredential(t.Context(), issued.ID, issued.Token); err != nil || again != first {
+	if again, err := a.sessionCredential(r, issued.ID, issued.Token); err != nil || again != first {
 		t.Errorf("the credential is made again: %v", err)
 	}
 	load()
@@ -101,7 +104,7 @@ func TestSessionKeepsNoSnapshot(t *testing.T) {
 	if d.opened.find(issued.Token) == nil {
 		t.Error("the session is not")
 	}
-	if again, err := d.sessionCredential(t.Context(), issued.ID, issued.Token); err != nil || again == first {
+	if again, err := a.sessionCredential(r, issued.ID, issued.Token); err != nil || again == first {
 		t.Errorf("a change of principals does not count: %v", err)
 	}
 }

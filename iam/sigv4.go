@@ -47,11 +47,13 @@ const (
 
 // Authenticate says who signed r, whose whole body is body. It reads the request as it was on the wire: RequestURI,
 // Host and Header. said is what Precheck found in r, or the zero Claim where nobody has asked. An error is a *fault.Error
-// of one of the credentials' kinds, or an internal one. The request id is for the log only.
+// of one of the credentials' kinds, or an internal one: fault.TooManyFailures where so much of what comes from there fails that nothing else
+// is told of it. The request id is for the log only.
 func (a *Authenticator) Authenticate(r *http.Request, said Claim, body []byte, requestID string) (Caller, error) {
 	c, err := a.authenticate(r, said, body)
 	if err != nil {
 		a.dir.log.LogAttrs(r.Context(), slog.LevelDebug, "not authenticated", slog.String("request_id", requestID), slog.String("remote", r.RemoteAddr), slog.Any("error", err))
+		err = a.failed(r, err)
 	}
 	return c, err
 }
@@ -103,6 +105,7 @@ func (a *Authenticator) Precheck(r *http.Request) (Claim, error) {
 	c, err := a.claim(r)
 	if err != nil {
 		a.dir.log.LogAttrs(r.Context(), slog.LevelDebug, "not authenticated", slog.String("remote", r.RemoteAddr), slog.Any("error", err))
+		err = a.failed(r, err)
 	}
 	return c, err
 }
@@ -195,7 +198,7 @@ func (a *Authenticator) findKey(r *http.Request, c *Claim) error {
 		return fault.New(fault.UnrecognizedClient, msgInvalidToken)
 	}
 	var err error
-	if c.key, err = a.dir.credential(r.Context(), c.scope.keyID, token); err != nil {
+	if c.key, err = a.credential(r, c.scope.keyID, token); err != nil {
 		return err
 	}
 	if c.key == nil || !c.key.active {

@@ -37,6 +37,7 @@ var protocolExceptions = map[fault.Kind][3]Exception{
 	fault.UnrecognizedClient:  {{"UnrecognizedClientException", 403}, {"UnrecognizedClientException", 400}, {"InvalidClientTokenId", 403}},
 	fault.ExpiredToken:        {{"ExpiredTokenException", 403}, {"ExpiredTokenException", 400}, {"ExpiredToken", 403}},
 	fault.InvalidAPIKey:       {{"AccessDeniedException", 403}, {"AccessDeniedException", 400}, {"AccessDenied", 403}},
+	fault.TooManyFailures:     {{"ThrottlingException", 429}, {"ThrottlingException", 400}, {"Throttling", 400}},
 	fault.Serialization:       {{"SerializationException", 400}, {"SerializationException", 400}, {"MalformedQueryString", 400}},
 	fault.UnknownOperation:    {{"UnknownOperationException", 404}, {"UnknownOperationException", 400}, {"InvalidAction", 400}},
 }
@@ -56,7 +57,7 @@ func (f *front) exception(k fault.Kind) (e Exception, coral, shown bool) {
 	}
 	column := int(f.Protocol) - 1
 	if row, ok := protocolExceptions[k]; ok {
-		return row[column], true, true
+		return row[column], k != fault.TooManyFailures, true
 	}
 	if f.Exception != nil {
 		if e, ok := f.Exception(k); ok {

@@ -26,6 +26,9 @@ type Recorder interface {
 
 	// Record takes e, and returns when it is as safe as class says.
 	Record(ctx context.Context, e *audit.Event, class audit.Class) error
+
+	// Omit counts a stranger of whom there is no event.
+	Omit()
 }
 
 // recording is what the record will say of a call whose caller is known.
@@ -114,6 +117,9 @@ func (x *exchange) recordFailure(ft *fault.Error, ex Exception, message string) 
 		return
 	case x.stranger && ft.Kind == fault.Internal:
 		return // it was not the credentials
+	case ft.Kind == fault.TooManyFailures:
+		x.server.recorder.Omit()
+		return
 	case x.stranger:
 		who, class = new(iam.Caller), audit.Stranger
 		if x.server.claimed != nil {

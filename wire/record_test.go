@@ -25,6 +25,7 @@ type notebook struct {
 	ready    error // what Ready says
 	failing  error // what Record says
 	onRecord func()
+	omitted  int // how often Omit was called
 }
 
 type page struct {
@@ -41,6 +42,8 @@ func (n *notebook) Record(_ context.Context, e *audit.Event, class audit.Class) 
 	n.pages = append(n.pages, page{class, *e})
 	return n.failing
 }
+
+func (n *notebook) Omit() { n.omitted++ }
 
 type recordedInput struct {
 	ID          string              `json:"-" uri:"id"`
@@ -224,6 +227,19 @@ func TestRecord(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestRecordOmits: of a stranger who comes too often there is a number and no event, and a caller who is throttled is none.
+func TestRecordOmits(t *testing.T) {
+	n, ran := &notebook{}, 0
+	s := recordingServer(t, n, false, &ran)
+	w := send(t, s, "POST", "/things/a", signedAs("TOOMANY", "bedrock"), "{}")
+	if w.Code != 429 || w.Header().Get("X-Amzn-Errortype") != "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/" || w.Header().Get("Retry-After") != "3" || w.Body.String() != `{"message":"Rate exceeded"}` {
+		t.Errorf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	if send(t, s, "POST", "/model/throttled/invoke", signed("bedrock"), "{}"); n.omitted != 1 || len(n.pages) != 0 {
+		t.Errorf("%d are omitted, %d recorded", n.omitted, len(n.pages))
 	}
 }
 

@@ -39,6 +39,9 @@ func (gate) Precheck(r *http.Request) (iam.Claim, error) {
 	if auth == "" {
 		return iam.Claim{}, fault.New(fault.MissingToken, "Missing Authentication Token")
 	}
+	if strings.Contains(auth, "Credential=TOOMANY/") {
+		return iam.Claim{}, &fault.Error{Kind: fault.TooManyFailures, Message: "Rate exceeded", RetryAfter: 2500 * time.Millisecond}
+	}
 	if strings.Contains(auth, "Credential=UNKNOWN/") {
 		return iam.Claim{}, fault.New(fault.UnrecognizedClient, "The security token included in the request is invalid.")
 	}
@@ -421,6 +424,7 @@ func TestAWSJSON11Errors(t *testing.T) {
 	}{
 		{"AWSInsightsIndexService.GetTags", signed("ce"), "{}", 400, `{"__type":"ValidationException","Message":"Start date (and hour) should be before end date (and hour)"}`},
 		{"AWSInsightsIndexService.GetTags", "", "{}", 400, `{"__type":"com.amazon.coral.service#MissingAuthenticationTokenException","Message":"Missing Authentication Token"}`},
+		{"AWSInsightsIndexService.GetTags", signedAs("TOOMANY", "ce"), "{}", 400, `{"__type":"ThrottlingException","Message":"Rate exceeded"}`},
 		{"AWSInsightsIndexService.GetTags", signedAs("denied", "ce"), "{}", 403,
 			`{"__type":"AccessDeniedException","Message":"User: arn:aws:iam::000000000000:user/denied is not authorized to perform: ce:GetTags on resource: * because no identity-based policy allows the ce:GetTags action"}`},
 		{"AWSInsightsIndexService.GetTags", signed("ce"), `{"int":""}`, 400, `{"__type":"com.amazon.coral.service#SerializationException","Message":"STRING_VALUE cannot be converted to Integer (at /int)."}`},
@@ -464,6 +468,8 @@ func TestQuery(t *testing.T) {
 			`<AssumeResponse xmlns="` + ns + `"><AssumeResult><Name>ab&lt;&amp;</Name></AssumeResult><ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></AssumeResponse>`},
 		{"POST", "/", "", "Action=Assume&Version=2011-06-15", 403, // no credentials: the form is not read
 			`<ErrorResponse xmlns="` + ns + `"><Error><Type>Sender</Type><Code>MissingAuthenticationToken</Code><Message>Missing Authentication Token</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},
+		{"POST", "/", signedAs("TOOMANY", "sts"), "Action=Assume&Version=2011-06-15", 400,
+			`<ErrorResponse xmlns="` + ns + `"><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},
 		{"POST", "/", signedAs("UNKNOWN", "sts"), "Action=Assume&Version=2011-06-15", 403,
 			`<ErrorResponse xmlns="` + ns + `"><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code><Message>The security token included in the request is invalid.</Message></Error><RequestId>%s</RequestId></ErrorResponse>`},
 		{"POST", "/", signed("sts"), "Action=Nope&Version=2011-06-15", 400,

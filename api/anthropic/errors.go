@@ -32,6 +32,7 @@ var exceptions = wire.Exceptions{
 	fault.UnrecognizedClient:  {Code: "authentication_error", Status: 401},
 	fault.ExpiredToken:        {Code: "authentication_error", Status: 401},
 	fault.InvalidAPIKey:       {Code: "authentication_error", Status: 401},
+	fault.TooManyFailures:     {Code: "rate_limit_error", Status: 429},
 }
 
 // asWritten gives what is refused of a translated request the name by which its caller knows it.

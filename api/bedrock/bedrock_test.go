@@ -266,7 +266,7 @@ func TestExceptions(t *testing.T) {
 	}
 	// Kinds that are the protocol's own, that only the runtime has, and that only Cost Explorer and IAM have.
 	elsewhere := []fault.Kind{
-		fault.Serialization, fault.UnknownOperation, fault.MissingToken, fault.IncompleteSignature, fault.InvalidSignature, fault.UnrecognizedClient, fault.ExpiredToken, fault.InvalidAPIKey,
+		fault.Serialization, fault.UnknownOperation, fault.MissingToken, fault.IncompleteSignature, fault.InvalidSignature, fault.UnrecognizedClient, fault.ExpiredToken, fault.InvalidAPIKey, fault.TooManyFailures,
 		fault.ModelError, fault.ModelTimeout, fault.ModelNotReady, fault.ModelStream, fault.InvalidNextToken, fault.LimitExceeded, fault.DataUnavailable,
 		fault.InUse, fault.Stale, fault.MalformedPolicy, fault.InvalidInput,
 		fault.PackedPolicy, fault.InvalidIdentityToken, fault.ExpiredIdentityToken, fault.RejectedClaim, fault.ProviderUnreachable,

@@ -27,7 +27,7 @@ func TestExceptions(t *testing.T) {
 	}
 	protocol := map[fault.Kind]bool{
 		fault.Serialization: true, fault.UnknownOperation: true, fault.MissingToken: true, fault.IncompleteSignature: true,
-		fault.InvalidSignature: true, fault.UnrecognizedClient: true, fault.ExpiredToken: true, fault.InvalidAPIKey: true,
+		fault.InvalidSignature: true, fault.UnrecognizedClient: true, fault.ExpiredToken: true, fault.InvalidAPIKey: true, fault.TooManyFailures: true,
 	}
 	elsewhere := map[fault.Kind]bool{ // of the control plane, of Cost Explorer and of IAM
 		fault.TooManyTags: true, fault.InvalidNextToken: true, fault.LimitExceeded: true, fault.DataUnavailable: true,

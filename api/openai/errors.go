@@ -39,6 +39,7 @@ var problems = map[fault.Kind]problem{
 	fault.UnrecognizedClient:  {401, invalidRequest, "invalid_api_key"},
 	fault.ExpiredToken:        {401, invalidRequest, "invalid_api_key"},
 	fault.InvalidAPIKey:       {401, invalidRequest, "invalid_api_key"},
+	fault.TooManyFailures:     {429, "requests", "rate_limit_exceeded"},
 }
 
 const (

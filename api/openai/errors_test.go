@@ -29,8 +29,8 @@ func TestProblems(t *testing.T) {
 		if !slices.Contains(statuses[p.kind], p.status) || e.Status != p.status || e.Code != p.code {
 			t.Errorf("%v is %+v", k, p)
 		}
-		// The client tries again after these: no request may be wrong then.
-		if again := p.status == 409 || p.status == 429 || p.status >= 500; again != (k.Retryable() || k == fault.Conflict) {
+		// The client tries again after these: no request may be wrong then, or it is to learn later what was wrong.
+		if again := p.status == 409 || p.status == 429 || p.status >= 500; again != (k.Retryable() || k == fault.Conflict || k == fault.TooManyFailures) {
 			t.Errorf("%v is %d, retryable %t", k, p.status, k.Retryable())
 		}
 	}

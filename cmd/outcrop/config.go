@@ -53,6 +53,14 @@ type Config struct {
 	// believed: policies ask aws:SourceIp and aws:SecureTransport. Default: none.
 	TrustedProxies []string `yaml:"trusted_proxies,omitempty"`
 
+	// Requests of one address (of IPv6: one /64) whose credentials are wrong or missing and that are told what is wrong: so many in so
+	// long. More of them are answered as too many, and are only counted in the audit record. Good credentials always count. A limit of 0
+	// tells all.
+	AuthFailures struct {
+		Limit  int           `yaml:"limit"`
+		Window time.Duration `yaml:"window"`
+	} `yaml:"auth_failures"`
+
 	// Identity providers (OpenID Connect) whose tokens are good for AssumeRoleWithWebIdentity: docs/sts.md.
 	OIDCIssuers []OIDCIssuerConfig `yaml:"oidc_issuers,omitempty"`
 
@@ -398,6 +406,7 @@ func defaults() Config {
 	c.Log.Format = "text"
 	c.Shutdown.Drain = 30 * time.Second
 	c.Ledger.SyncInterval = 5 * time.Millisecond
+	c.AuthFailures.Limit, c.AuthFailures.Window = 20, time.Minute
 	c.Audit.DataEvents = "none"
 	c.Audit.Retention = 90 * 24 * time.Hour
 	c.UpstreamDrain = 5 * time.Second
@@ -504,6 +513,12 @@ func (c *Config) check() error {
 		if d <= 0 {
 			return fmt.Errorf("%s: %v is not a positive time", name, d)
 		}
+	}
+	if c.AuthFailures.Limit < 0 || c.AuthFailures.Limit > 1_000_000 {
+		return fmt.Errorf("auth_failures.limit: %d is not from 0 to 1000000", c.AuthFailures.Limit)
+	}
+	if c.AuthFailures.Window < time.Second || c.AuthFailures.Window > 24*time.Hour {
+		return fmt.Errorf("auth_failures.window: %v is not from 1s to 24h", c.AuthFailures.Window)
 	}
 	if c.Audit.DataEvents != "none" && c.Audit.DataEvents != "all" {
 		return fmt.Errorf("audit.data_events: %q is neither none nor all", c.Audit.DataEvents)

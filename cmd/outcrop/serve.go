@@ -96,7 +96,10 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err != nil {
 		return s, err
 	}
-	if s.people, err = iam.Open(ctx, iam.Config{Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log, Region: c.Region, TrustedProxies: proxies}); err != nil {
+	if s.people, err = iam.Open(ctx, iam.Config{
+		Store: s.store, Sealer: sealer, Clock: time.Now, Logger: s.log, Region: c.Region, TrustedProxies: proxies,
+		FailureLimit: c.AuthFailures.Limit, FailureWindow: c.AuthFailures.Window,
+	}); err != nil {
 		return s, err
 	}
 	s.later(func() error {
