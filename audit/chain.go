@@ -43,6 +43,15 @@ func (h *Head) text() string {
 
 func (h *Head) seal(s *iam.Sealer) { h.Seal = s.Seal(h.text(), owner) }
 
+// Reseal seals h anew, with the first key of s.
+func (h *Head) Reseal(s *iam.Sealer) error {
+	err := h.check(s)
+	if err == nil {
+		h.seal(s)
+	}
+	return err
+}
+
 var errSeal = errors.New("the head of the audit record is not the one that was sealed: it was altered, or another key file sealed it")
 
 // check says whether h is as it was sealed.

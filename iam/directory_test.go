@@ -1,6 +1,7 @@
 package iam_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -423,7 +424,41 @@ func TestKeyFile(t *testing.T) {
 		}
 	}
 
-	for name, content := range map[string]string{"empty": "", "short": "c2hvcnQ=", "text": "this is not a key at all, is it?!?"} {
+	// Of two keys the first seals, and both open: so it is while one takes the other's place.
+	both, err := iam.BeginRotation(path)
+	must(t, err)
+	again, err := iam.BeginRotation(path)
+	must(t, err)
+	if got, err := both.Open(sealed, "AKIA1"); got != "secret" || err != nil || !both.Rotating() || fromRaw.Rotating() {
+		t.Errorf("with two keys: %q, %v", got, err)
+	}
+	key := iam.AccessKey{ID: "AKIA1", Secret: sealed}
+	must(t, both.Reseal(&key))
+	must(t, iam.EndRotation(path))
+	ended, err := iam.OpenSealer(path, false)
+	must(t, err)
+	for i, s := range []*iam.Sealer{both, again, ended} {
+		if got, err := s.Open(key.Secret, "AKIA1"); got != "secret" || err != nil {
+			t.Errorf("sealer %d: %q, %v", i, got, err)
+		}
+	}
+	for s, sealed := range map[*iam.Sealer][]byte{ended: sealed, fromRaw: key.Secret} {
+		if got, err := s.Open(sealed, "AKIA1"); err == nil {
+			t.Errorf("one key opens what the other sealed: %q", got)
+		}
+	}
+	if key := (iam.AccessKey{ID: "AKIA1", Secret: sealed}); ended.Reseal(&key) == nil || !bytes.Equal(key.Secret, sealed) {
+		t.Error("what cannot be opened was sealed anew")
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("%v beside the key file, %v", entries, err)
+	}
+	if _, err := iam.BeginRotation(filepath.Join(dir, "none")); err == nil {
+		t.Error("a key file that is missing")
+	}
+
+	line := base64.StdEncoding.EncodeToString(raw) + "\n"
+	for name, content := range map[string]string{"empty": "", "three": line + line + line, "one and a half": line + line[:20], "short": "c2hvcnQ=", "text": "this is not a key at all, is it?!?"} {
 		must(t, os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600))
 		if _, err := iam.OpenSealer(filepath.Join(dir, name), true); err == nil || !strings.Contains(err.Error(), "must hold 32 bytes, raw or in base64") {
 			t.Errorf("%s: %v", name, err)

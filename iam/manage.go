@@ -138,6 +138,19 @@ func (d *Directory) EnsureRoot(ctx context.Context, account, id, secret string) 
 	})
 }
 
+// RotateRoot gives the root of account a new access key in the place of those it has.
+func (d *Directory) RotateRoot(ctx context.Context, account string) (Credentials, error) {
+	root := newCredentials("AKIA")
+	err := d.change(ctx, account, func(o *Roster) (Changes, error) {
+		c := Changes{Put: Rows{Keys: []AccessKey{d.sealed(root, account, "", d.now())}}}
+		for _, k := range o.keys[""] {
+			c.Delete.Keys = append(c.Delete.Keys, *k)
+		}
+		return c, nil
+	})
+	return root, err
+}
+
 // hasRoot reports whether the root key is already as EnsureRoot would make it.
 func (d *Directory) hasRoot(st *State, account, id, secret string) (bool, error) {
 	have := false

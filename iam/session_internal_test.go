@@ -39,7 +39,7 @@ func TestOpenedSessions(t *testing.T) {
 
 // A short token may say much: that is what counts.
 func TestOpenedSessionCost(t *testing.T) {
-	sealer, err := newSealer(make([]byte, keySize))
+	sealer, err := newSealer([][]byte{make([]byte, keySize)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestOpenedSessionCost(t *testing.T) {
 
 // A session that is not used any more does not keep the state of everything as it was when it was.
 func TestSessionKeepsNoSnapshot(t *testing.T) {
-	sealer, err := newSealer(make([]byte, keySize))
+	sealer, err := newSealer([][]byte{make([]byte, keySize)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestSessionKeepsNoSnapshot(t *testing.T) {
 
 // FuzzOpenSession: no token of a stranger's is taken.
 func FuzzOpenSession(f *testing.F) {
-	sealer, err := newSealer(make([]byte, keySize))
+	sealer, err := newSealer([][]byte{make([]byte, keySize)})
 	if err != nil {
 		f.Fatal(err)
 	}

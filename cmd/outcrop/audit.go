@@ -86,10 +86,17 @@ func changeOf(cmd *cobra.Command, args []string) *audit.Event {
 		e.Name = "Delete" + key
 	case "outcrop keys activate", "outcrop keys deactivate":
 		e.Name = "Update" + key
+	case "outcrop keys rotate-root":
+		e.Source, e.Name = "outcrop.amazonaws.com", "RotateRootKey"
+	case "outcrop keys rotate-sealing":
+		e.Source, e.Name = "outcrop.amazonaws.com", "RotateSealingKey"
 	case "outcrop guard":
 		return madeGuard(e, cmd)
 	default:
 		return nil
+	}
+	if len(args) == 0 {
+		return e
 	}
 	parameters := map[string]string{}
 	for i, name := range names[:min(len(names), len(args))] {

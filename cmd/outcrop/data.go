@@ -40,10 +40,6 @@ func openFolder(ctx context.Context, dir string, create bool) (*store.Store, *ia
 	if err != nil {
 		return nil, nil, err
 	}
-	key := os.Getenv("OUTCROP_KEY_FILE")
-	if key == "" {
-		key = filepath.Join(dir, "outcrop.key")
-	}
 	state, err := st.Principals(ctx)
 	if err == nil && !create && len(state.Accounts) == 0 {
 		err = fmt.Errorf("%s has no account: %w", db, store.ErrNotReady)
@@ -52,11 +48,19 @@ func openFolder(ctx context.Context, dir string, create bool) (*store.Store, *ia
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	create = create && len(state.Keys) == 0
-	sealer, err := iam.OpenSealer(key, create)
+	sealer, err := iam.OpenSealer(keyFile(dir), create)
 	if err != nil {
 		return nil, nil, errors.Join(err, st.Close())
 	}
 	return st, sealer, nil
+}
+
+// keyFile is where the key that seals the secrets of dir is.
+func keyFile(dir string) string {
+	if file := os.Getenv("OUTCROP_KEY_FILE"); file != "" {
+		return file
+	}
+	return filepath.Join(dir, "outcrop.key")
 }
 
 // A command waits for a server that starts at the same time: for patience until there is one, and for maxStart while it

@@ -185,6 +185,7 @@ func keysCommand() *cobra.Command {
 				return f.people.DeleteAccessKey(ctx, f.account, args[0], args[1])
 			}),
 		folderFlags(&cobra.Command{Use: "list USER", Short: "List the keys of a user", Args: cobra.ExactArgs(1)}, listKeys),
+		rotateRootCommand(), rotateSealingCommand(),
 	)
 	return cmd
 }

@@ -88,6 +88,9 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		return s, err
 	}
 	s.later(s.store.Close)
+	if sealer.Rotating() {
+		s.log.Warn("the key file has two keys: stop the server and run `outcrop keys rotate-sealing` to end what was begun", "file", keyFile(dir))
+	}
 	cat, err := c.catalog()
 	if err != nil {
 		return s, err
@@ -383,11 +386,20 @@ func (s *server) recordDenial(d iam.Decision) {
 // ensureRoot makes the account and its root credentials on the first start: those of the environment, as MinIO does, or
 // random ones.
 func ensureRoot(ctx context.Context, people *iam.Directory, account string) error {
-	id, secret := os.Getenv("OUTCROP_ROOT_ACCESS_KEY_ID"), os.Getenv("OUTCROP_ROOT_SECRET_ACCESS_KEY")
-	if (id == "") != (secret == "") {
-		return errors.New("OUTCROP_ROOT_ACCESS_KEY_ID and OUTCROP_ROOT_SECRET_ACCESS_KEY go together")
+	id, secret, err := rootOfEnvironment()
+	if err != nil {
+		return err
 	}
 	return people.EnsureRoot(ctx, account, id, secret)
+}
+
+// rootOfEnvironment is the root credentials that the environment says, "" where it says none.
+func rootOfEnvironment() (id, secret string, err error) {
+	id, secret = os.Getenv("OUTCROP_ROOT_ACCESS_KEY_ID"), os.Getenv("OUTCROP_ROOT_SECRET_ACCESS_KEY")
+	if (id == "") != (secret == "") {
+		err = errors.New("OUTCROP_ROOT_ACCESS_KEY_ID and OUTCROP_ROOT_SECRET_ACCESS_KEY go together")
+	}
+	return id, secret, err
 }
 
 func newLogger(c *Config, w io.Writer) *slog.Logger {
