@@ -53,7 +53,8 @@ type server struct {
 	invoker  *invoke.Invoker
 	upstream []*upstream.Upstream
 	listener net.Listener
-	http     *http1.Server // HTTP/1.1 in clear text; what else there is, its Other serves: HTTP/2, TLS, odd requests
+	http     *http1.Server   // HTTP/1.1 in clear text; what else there is, its Other serves: HTTP/2, TLS, odd requests
+	fronts   []*wire.Service // what services serves
 	services *wire.Server
 	ready    atomic.Bool
 
@@ -164,13 +165,14 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 		Routing: table, Policy: policy, Logger: s.log, Drain: c.UpstreamDrain,
 	})
 	authenticator := s.people.Authenticator()
+	s.fronts = []*wire.Service{
+		accessanalyzer.New(), bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), cloudtrail.New(s.store), costexplorer.New(s.store, time.Now),
+		iamapi.New(s.people), sts.New(s.people, guard, issuers), tagging.New(s.profiles, guard),
+		anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
+		outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
+	}
 	s.services, err = wire.NewServer(wire.Config{
-		Services: []*wire.Service{
-			accessanalyzer.New(), bedrock.New(s.profiles, cat), bedrockruntime.New(s.invoker), cloudtrail.New(s.store), costexplorer.New(s.store, time.Now),
-			iamapi.New(s.people), sts.New(s.people, guard, issuers), tagging.New(s.profiles, guard),
-			anthropicapi.New(s.invoker, s.profiles, cat), openaiapi.New(s.invoker, s.profiles, cat),
-			outcropapi.New(outcropapi.Config{Invoker: s.invoker, Profiles: s.profiles, Catalog: cat, People: s.people, Clock: time.Now}),
-		},
+		Services:      s.fronts,
 		Authenticator: authenticator, Guard: guard, Clock: time.Now, Logger: s.log,
 		Recorder: record, RecordData: c.Audit.DataEvents == "all", Claimed: authenticator.Claimed, Anonymous: authenticator.Anonymous,
 	})
