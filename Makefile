@@ -63,4 +63,5 @@ fuzz: ## every fuzz target for FUZZTIME
 
 bench: build ## CPU, latency and memory against a bare reverse proxy, as ratios of one run; what an event and a large prompt allocate
 	$(GO) test -run '^$$' -bench 'StreamAllocs|Prompt' -benchtime 1x ./cmd/outcrop
+	$(GO) test -run '^$$' -bench Authorization ./cmd/outcrop
 	cd e2e && $(GO) run ./bench -outcrop $(CURDIR)/bin/outcrop

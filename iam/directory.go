@@ -134,7 +134,7 @@ func Open(ctx context.Context, cfg Config) (*Directory, error) {
 	for _, u := range uses {
 		d.storedUses[u.Key] = u
 	}
-	if err := d.load(ctx); err != nil {
+	if err := d.load(ctx, nil); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -146,10 +146,11 @@ func (d *Directory) Refresh(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the revision of principals: %w", err)
 	}
-	if revision == d.current.Load().state.Revision {
+	last := d.current.Load()
+	if revision == last.state.Revision {
 		return nil
 	}
-	return d.load(ctx)
+	return d.load(ctx, last)
 }
 
 // Principals returns who may call in account, as a request from region with an access key would be: root first, then the
@@ -170,9 +171,16 @@ func (d *Directory) Principals(account, region string) []Caller {
 	return out
 }
 
-func (d *Directory) load(ctx context.Context) error {
+// load takes over what the store has. Where there is another snapshot than last by the time that it gets to it, somebody else has
+// loaded meanwhile, and it asks first whether there is anything newer: with many principals a load takes its time.
+func (d *Directory) load(ctx context.Context, last *snapshot) error {
 	d.loading.Lock()
 	defer d.loading.Unlock()
+	if now := d.current.Load(); now != last {
+		if revision, err := d.store.Revision(ctx, domain); err == nil && revision == now.state.Revision {
+			return nil
+		}
+	}
 	st, err := d.store.Principals(ctx)
 	if err != nil {
 		return fmt.Errorf("load principals: %w", err)

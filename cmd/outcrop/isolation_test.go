@@ -428,6 +428,7 @@ func newIsolation(t *testing.T) *isolation {
 	is.must(t, root, "iam.CreateRole", "RoleName=own&AssumeRolePolicyDocument="+trusts("arn:aws:iam::"+ownAccount+":root"), nil)
 	is.must(t, root, "iam.AttachRolePolicy", "RoleName=own&PolicyArn=arn:aws:iam::aws:policy/AdministratorAccess", nil)
 	is.must(t, root, "bedrock.CreateInferenceProfile", ` {"inferenceProfileName":"own","modelSource":{"copyFrom":"`+haikuARN+`"},"tags":[{"key":"team","value":"own"}]}`, nil)
+	is.must(t, root, "bedrockruntime.Converse", "anthropic.claude-3-haiku-20240307-v1:0 "+hello, nil)
 	must(t, is.ledger.Flush(t.Context()))
 	return is
 }
