@@ -130,9 +130,15 @@ func (d *Directory) CreatePolicy(ctx context.Context, p ManagedPolicy, document 
 	return p, err
 }
 
+// checkManaged takes the document of a managed policy, which has to be in the language's last version; inline policies need not.
+// AWS was seen to say so in https://github.com/Meteor-Community-Packages/Meteor-CollectionFS/issues/630.
 func checkManaged(name, document string) error {
-	if err := checkDocument(name, document); err != nil {
-		return err
+	p, err := policy.Parse(name, []byte(document))
+	if err != nil {
+		return malformed(err)
+	}
+	if p.Version() != "2012-10-17" {
+		return fault.New(fault.MalformedPolicy, "Policy document must be version 2012-10-17 or greater.")
 	}
 	if policySize(document) > MaxManagedSize {
 		return fault.New(fault.QuotaExceeded, "Cannot exceed quota for PolicySize: %d", MaxManagedSize)

@@ -436,6 +436,8 @@ func TestQuotas(t *testing.T) {
 	r.run([]step{
 		{"root", "AttachUserPolicy UserName=alice PolicyArn=arn:aws:iam::123456789012:policy/p10", 409, failure("LimitExceeded", "Cannot exceed quota for PoliciesPerUser: 10")},
 		{"root", "AddUserToGroup UserName=alice GroupName=g10", 409, failure("LimitExceeded", "Cannot exceed quota for GroupsPerUser: 10")},
+		{"root", `CreatePolicy PolicyName=old PolicyDocument={"Version":"2008-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`, 400, failure("MalformedPolicyDocument", "Policy document must be version 2012-10-17 or greater.")},
+		{"root", `CreatePolicy PolicyName=old PolicyDocument={"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`, 400, failure("MalformedPolicyDocument", "Policy document must be version 2012-10-17 or greater.")},
 		{"root", "CreatePolicy PolicyName=big PolicyDocument=" + document(6145), 409, failure("LimitExceeded", "Cannot exceed quota for PolicySize: 6144")},
 		{"root", "CreatePolicy PolicyName=big PolicyDocument=" + document(6144), 200, nil},
 		{"root", "PutUserPolicy UserName=alice PolicyName=big PolicyDocument=" + document(2049), 409, failure("LimitExceeded", "Maximum policy size of 2048 bytes exceeded for user alice")},
