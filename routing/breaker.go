@@ -15,6 +15,8 @@ type BreakerConfig struct {
 	MaxOpen   time.Duration // and no longer than this
 	Trials    int           // calls at once that try whether it is well again
 	Successes int           // of them that close it
+
+	lapse time.Duration // after which a trial that has not begun leaves its place to another; 0 is never
 }
 
 // The states of a breaker.
@@ -29,6 +31,7 @@ type breaker struct {
 	state  atomic.Uint32
 	until  atomic.Int64 // open: the end of it
 	trials atomic.Int32 // under way
+	tried  atomic.Int64 // when the latest of them began
 	healed atomic.Int64 // when it was last closed, 0 when it was never open
 
 	mu        sync.Mutex
@@ -47,7 +50,8 @@ func (b *breaker) admits(c *BreakerConfig, now int64) (ok, trial bool) {
 	case open:
 		return now >= b.until.Load(), true
 	}
-	return int(b.trials.Load()) < c.Trials, true
+	// A whole answer may take minutes, and a trial for which there is no other target waits as long as there is time.
+	return int(b.trials.Load()) < c.Trials || c.lapse > 0 && now-b.tried.Load() >= int64(c.lapse), true
 }
 
 // take is admits, and holds a trial's place until release.
@@ -65,6 +69,7 @@ func (b *breaker) take(c *BreakerConfig, now int64) (ok, trial bool) {
 		b.successes = 0
 	}
 	b.trials.Add(1)
+	b.tried.Store(now)
 	return true, true
 }
 

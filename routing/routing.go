@@ -60,6 +60,7 @@ func New(c Config, now time.Time) *Table {
 	if c.Rand == nil {
 		c.Rand = rand.Uint64
 	}
+	c.Breaker.lapse = c.Silence
 	return &Table{
 		cfg: c, start: now,
 		targets: map[Name]*Target{}, places: map[Name]*Place{}, budgets: map[string]*budget{},

@@ -90,6 +90,53 @@ func TestBreaker(t *testing.T) {
 	})
 }
 
+// TestLongTrial: a trial that does not begin holds its place for as long as a server may be silent, and no longer: each such time
+// another call tries whether the target is well again, and what the long one came to then counts still.
+func TestLongTrial(t *testing.T) {
+	for name, silence := range map[string]time.Duration{"30 s": 30 * time.Second, "for ever": 0} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			cfg := config(1)
+			cfg.Silence = silence
+			tg := New(cfg, now).Target(Name{"u", "", "m"})
+			begin := func(want Refusal) Attempt {
+				t.Helper()
+				a, r := tg.Begin(now, Try{})
+				if r != want {
+					t.Fatalf("%v, want %v", r, want)
+				}
+				return a
+			}
+			for range 5 {
+				a := begin(Granted)
+				a.End(now, Failed, 0, "test")
+			}
+			now = now.Add(time.Second)
+			long := begin(Granted)
+			now = now.Add(30*time.Second - 1)
+			begin(IsOut)
+			now = now.Add(1)
+			if silence == 0 {
+				begin(IsOut)
+				return
+			}
+			next := begin(Granted)
+			begin(IsOut) // it has the place now
+			next.End(now, Answered, 0, "")
+			if tg.status(now).Health == Well {
+				t.Fatal("closed by one trial")
+			}
+			long.End(now, Answered, 0, "")
+			if s := tg.status(now); s.Health != Well || s.Outstanding != 0 {
+				t.Errorf("%+v", s)
+			}
+			if n := tg.health.trials.Load(); n != 0 {
+				t.Errorf("%d trials are under way", n)
+			}
+		})
+	}
+}
+
 // TestModelBreaker: a model that fails leaves the others of its server alone, and a share of failures is enough.
 func TestModelBreaker(t *testing.T) {
 	start := time.Now()
