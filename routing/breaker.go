@@ -33,6 +33,7 @@ type breaker struct {
 	trials atomic.Int32 // under way
 	tried  atomic.Int64 // when the latest of them began
 	healed atomic.Int64 // when it was last closed, 0 when it was never open
+	broken atomic.Int32 // streams that broke after their first event, since one last came to its end
 
 	mu        sync.Mutex
 	window    window
@@ -86,15 +87,18 @@ const (
 
 // record takes in how a call ended that was sent at began. What was sent before the breaker opened says nothing of what
 // came after: calls that hung then end long after the target is well again. A failure after the call's first event, which
-// came at first and was recorded then, is counted in its place; 0 is none.
+// came at first and was recorded then, is counted in its place; 0 is none. Such failures are in a row until a stream comes to
+// its end: that others have begun meanwhile says nothing of how they end.
 func (b *breaker) record(c *BreakerConfig, began, first, now int64, ok bool) turn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if began < b.since {
 		return stays
 	}
+	broken := int32(0)
 	if first != 0 && !ok {
 		b.window.takeBack(first)
+		broken = b.broken.Add(1)
 	}
 	b.window.add(now, ok)
 	if b.state.Load() == closed {
@@ -104,7 +108,7 @@ func (b *breaker) record(c *BreakerConfig, began, first, now int64, ok bool) tur
 		}
 		b.streak++
 		good, bad := b.window.sum(now, wholeWindow)
-		if b.streak >= c.Failures || good+bad >= c.Volume && float64(bad) >= c.Rate*float64(good+bad) {
+		if b.streak >= c.Failures || int(broken) >= c.Failures || good+bad >= c.Volume && float64(bad) >= c.Rate*float64(good+bad) {
 			b.open(c, now)
 			return opens
 		}
@@ -126,7 +130,15 @@ func (b *breaker) record(c *BreakerConfig, began, first, now int64, ok bool) tur
 	b.state.Store(closed)
 	b.healed.Store(now)
 	b.streak, b.times, b.window = 0, 0, window{}
+	b.broken.Store(0)
 	return closes
+}
+
+// ended takes in that a stream has come to its end.
+func (b *breaker) ended() {
+	if b.broken.Load() != 0 {
+		b.broken.Store(0)
+	}
 }
 
 // open opens b for longer than the last time. mu is held.
@@ -140,6 +152,7 @@ func (b *breaker) open(c *BreakerConfig, now int64) {
 	}
 	b.times++
 	b.since = now
+	b.broken.Store(0)
 	b.until.Store(now + int64(d))
 	b.state.Store(open)
 }

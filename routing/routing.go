@@ -364,6 +364,9 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 	case Answered:
 		if a.first == 0 {
 			a.well(at)
+		} else if a.stream {
+			t.health.ended()
+			t.place.health.ended()
 		}
 	case Abandoned, Outrun:
 		if a.first == 0 {

@@ -481,6 +481,57 @@ func TestBrokenStreams(t *testing.T) {
 	}
 }
 
+// TestStreamsBrokenInARow: a target whose streams all break is found out where calls are too few to take shares of, too, and
+// whether one runs at a time or several. Streams that come to their end between them, and no whole answers, begin the count anew.
+func TestStreamsBrokenInARow(t *testing.T) {
+	for name, c := range map[string]struct {
+		beside int            // streams that begin before one breaks
+		ends   func(int) bool // whether a stream ends well after the one of that number
+		stream bool
+		out    bool
+	}{
+		"one at a time":              {0, nil, true, true},
+		"three at a time":            {3, nil, true, true},
+		"whole answers between them": {0, func(int) bool { return true }, false, true},
+		"every fifth stream ends":    {0, func(i int) bool { return i%4 == 3 }, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			tg := New(Defaults, now).Target(Name{"u", "", "a"})
+			begin := func(stream bool) (a Attempt, ok bool) {
+				a, r := tg.Begin(now, Try{Stream: stream})
+				a.First(now)
+				return a, r == Granted
+			}
+			var under []Attempt
+			for range c.beside {
+				a, _ := begin(true)
+				under = append(under, a)
+			}
+			for i := range 12 {
+				a, ok := begin(true)
+				if !ok {
+					if !c.out || i != 5 {
+						t.Errorf("out after %d", i)
+					}
+					return
+				}
+				under = append(under, a)
+				now = now.Add(3 * time.Second)
+				under[0].End(now, Failed, 0, "")
+				under = under[1:]
+				if c.ends != nil && c.ends(i) {
+					a, _ := begin(c.stream)
+					a.End(now, Answered, 0, "")
+				}
+			}
+			if c.out {
+				t.Error("every stream breaks, and it is asked on")
+			}
+		})
+	}
+}
+
 // TestWatch: what changes is told once, when it does.
 func TestWatch(t *testing.T) {
 	now := time.Now()
