@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -86,6 +87,48 @@ func TestFailover(t *testing.T) {
 			}
 			if source.Load() != c.asked || other.Load() != calls {
 				t.Errorf("the source was asked %d times, want %d; the other %d times", source.Load(), c.asked, other.Load())
+			}
+		})
+	}
+}
+
+// TestModelAndServer: what a server says of one model is no reason to leave its other models alone; a server that cannot be
+// reached is.
+func TestModelAndServer(t *testing.T) {
+	const other = "amazon.nova-lite-v1:0"
+	for name, c := range map[string]struct {
+		err    *fault.Error
+		server bool
+	}{
+		"503":                {upstream.Classify(&upstream.Refusal{Upstream: "east", Status: 503, Message: "no healthy deployment"}), false},
+		"529":                {upstream.Classify(&upstream.Refusal{Upstream: "east", Status: 529, Type: "overloaded_error"}), false},
+		"500":                {upstream.Classify(&upstream.Refusal{Upstream: "east", Status: 500}), false},
+		"connection refused": {upstream.Unreachable(context.Background(), "east", &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
+		"connection lost":    {upstream.Broken(context.Background(), "east", false, io.ErrUnexpectedEOF), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var healthy, sick atomic.Int64
+			east := func(ctx context.Context, q *upstream.Request) (converse.Stream, error) {
+				if q.ModelID == other {
+					healthy.Add(1)
+					return answers(ctx, q)
+				}
+				sick.Add(1)
+				return nil, c.err
+			}
+			r := newRig(t, up("east", []string{"us-east-1"}, east), up("west", []string{"us-west-2"}, answers))
+			now := time.Now()
+			r.Invoker = rebuilt(r, func(cfg *invoke.Config) { cfg.Clock = func() time.Time { return now } }) // nothing heals
+			for range 8 {
+				if _, err := r.Do(t.Context(), r.call("us."+haiku, false)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := r.Do(t.Context(), r.call("us."+other, false)); err != nil {
+				t.Fatal(err)
+			}
+			if sick.Load() != 5 || (healthy.Load() == 0) != c.server {
+				t.Errorf("the model that fails was asked %d times, the other %d times", sick.Load(), healthy.Load())
 			}
 		})
 	}

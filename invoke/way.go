@@ -221,7 +221,11 @@ func (r *run) outcome(err error) routing.Outcome {
 	case fault.ModelTimeout:
 		return routing.Slow
 	case fault.Unavailable:
-		return routing.Unreachable
+		if f.OriginalStatus == 0 {
+			return routing.Unreachable
+		}
+		// A server that answers 503 is there. It says so of the model as a rule: Amazon Bedrock and Anthropic when they have no room
+		// for that one, a gateway when nobody behind it serves that one.
 	}
 	return routing.Failed
 }

@@ -346,7 +346,7 @@ const (
 	Throttled                  // the rate was too high
 	Failed                     // the model failed
 	Slow                       // the first event did not come in time
-	Unreachable                // the server could not be reached, or is not in service
+	Unreachable                // the server could not be reached
 )
 
 // End says how an attempt ended. wait is how long a throttled target said that it is to be left alone, 0 when it did not
