@@ -71,13 +71,21 @@ func (l *latency) now(now int64) float64 {
 	return mean
 }
 
-// recent returns the mean as it was heard, 0 when it is of too few samples, or of none of late. It is what targets are compared
-// by: a mean that fades is a wish to ask again, and says nothing of how fast a target is.
-func (l *latency) recent(now int64) float64 {
-	if l.known.Load() < fewSamples || now-l.at.Load() > recentTime {
+// heard returns the mean as it was heard, however long ago, 0 when it is of too few samples. It is what targets are compared by:
+// a mean that fades is a wish to ask again, and says nothing of how fast a target is.
+func (l *latency) heard() float64 {
+	if l.known.Load() < fewSamples {
 		return 0
 	}
 	return l.last()
+}
+
+// recent is heard, and 0 when nothing was heard of late.
+func (l *latency) recent(now int64) float64 {
+	if now-l.at.Load() > recentTime {
+		return 0
+	}
+	return l.heard()
 }
 
 // forget makes the mean unknown.

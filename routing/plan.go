@@ -443,7 +443,9 @@ func (s *Set) fails(m *member, c *EjectionConfig, now int64) bool {
 	return false
 }
 
-// isSlow reports whether m takes so much longer than the others that it is left out.
+// isSlow reports whether m takes so much longer than the others that it is left out. These are taken as they were when they were
+// last asked: of those behind a target that has all the calls there is nothing newer, and they tell how they are now as soon as
+// it is left out.
 func (s *Set) isSlow(m *member, kind int, c *EjectionConfig, now int64) bool {
 	own := m.latency[kind].recent(now)
 	if own == 0 || m.latency[0].count.Load()+m.latency[1].count.Load() < m.samples.Load()+fewSamples {
@@ -452,7 +454,7 @@ func (s *Set) isSlow(m *member, kind int, c *EjectionConfig, now int64) bool {
 	var buffer [32]float64
 	others := buffer[:0]
 	for i := range s.members {
-		if l := s.members[i].latency[kind].recent(now); &s.members[i] != m && l > 0 {
+		if l := s.members[i].latency[kind].heard(); &s.members[i] != m && l > 0 {
 			others = append(others, l)
 		}
 	}

@@ -497,6 +497,50 @@ func TestIdleIsNoReference(t *testing.T) {
 	}
 }
 
+// TestSlowBeforeIdle: a target that has all the calls is left out when it becomes much slower than those behind it were, for as
+// long as it takes to find out whether they are still: when they are not, it has its calls back.
+func TestSlowBeforeIdle(t *testing.T) {
+	for name, c := range map[string]struct {
+		policy string
+		other  time.Duration // that the other takes now
+		most   int           // calls of 1,500 that the first may have
+		least  int
+	}{
+		"default, the other is fast":       {"default", 50 * time.Millisecond, 200, 0},
+		"priority, the other is fast":      {"priority r0 r1", 50 * time.Millisecond, 200, 0},
+		"default, the other is slow, too":  {"default", 2 * time.Second, 1500, 1380},
+		"priority, the other is slow, too": {"priority r0 r1", 2 * time.Second, 1500, 1380},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newField(t, 2, c.policy, nil)
+			f.now = f.now.Add(time.Hour)
+			f.serve(1, 20, 50*time.Millisecond)
+			for range 600 {
+				f.now = f.now.Add(time.Second)
+				if p := f.plan(0); p[0].Index != 0 {
+					t.Fatalf("while all is well the first is %s", p[1].Why())
+				}
+				f.serve(0, 5, 60*time.Millisecond)
+			}
+			first := 0
+			for range 300 {
+				f.now = f.now.Add(time.Second)
+				for range 5 {
+					if f.plan(0)[0].Index == 0 {
+						first++
+						f.serve(0, 1, 2*time.Second)
+					} else {
+						f.serve(1, 1, c.other)
+					}
+				}
+			}
+			if first < c.least || first > c.most {
+				t.Errorf("the slow one has %d of 1,500 calls, want %d to %d", first, c.least, c.most)
+			}
+		})
+	}
+}
+
 func each(f *field, do func(i int)) {
 	for i := range f.targets {
 		do(i)
