@@ -107,14 +107,15 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 		var open bool
 		select {
 		case <-timer.C:
-			t.slow = true
 			if r.unwanted() {
 				continue
 			}
 			was := *t
+			t.slow = true // who is down is not asked beside another; should that fail, it may be
 			c, a, ok := r.next(t, true)
+			t.slow = was.slow
 			if !ok {
-				t.at, t.full = was.at, was.full // whom the first falls to, should it fail
+				*t = was // whom the first falls to, should it fail
 				continue
 			}
 			second = r.start(1, c, a)
@@ -140,6 +141,7 @@ func (r *race) decide(t *turns, d time.Duration) converse.Stream {
 			return r.commit(won, i)
 		}
 		// One has failed, and the other is all there is.
+		t.slow = t.slow || late(i.err)
 		r.ended(&won.attempt, i.err)
 		r.troubled(won.candidate, i.err)
 		r.lose(won.candidate, i.err)

@@ -438,6 +438,46 @@ func TestHedgeEndsTheLoser(t *testing.T) {
 	}
 }
 
+// TestHedgeIsNoFailure: a call whose first target fails at last falls to one that is known to be down, as it does without a hedge:
+// that there was nobody to ask beside the first is no reason to give up.
+func TestHedgeIsNoFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		err *fault.Error
+		by  string
+	}{
+		"it refuses":                {&fault.Error{Kind: fault.ModelError, OriginalStatus: 500}, "second"},
+		"it does not begin in time": {fault.New(fault.ModelTimeout, "no"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			first := func(context.Context, *upstream.Request) (converse.Stream, error) {
+				time.Sleep(30 * time.Millisecond) // many times the hedge
+				return nil, c.err
+			}
+			r := newRig(t, up("first", []string{"us-east-1"}, first), up("second", []string{"us-west-2"}, answers))
+			now := time.Now()
+			r.Invoker = rebuilt(r, func(cfg *invoke.Config) {
+				cfg.Clock, cfg.Policy = func() time.Time { return now }, policy(t, "default hedge=1ms")
+				cfg.Routing = routing.New(routing.Defaults, now)
+			})
+			down := r.Routing.Target(routing.Name{Upstream: "second", Model: haiku})
+			for range 5 {
+				a, _ := down.Begin(now, routing.Try{})
+				a.End(now, routing.Failed, 0, "test")
+			}
+			call := r.call("us."+haiku, false)
+			call.Header = map[string][]string{}
+			_, err := r.Do(t.Context(), call)
+			if c.by == "" {
+				if !fault.Is(err, c.err.Kind) || call.Header["X-Outcrop-Attempts"][0] != "1" {
+					t.Errorf("%v, %v", err, call.Header)
+				}
+			} else if err != nil || call.Header["X-Outcrop-Upstream"][0] != c.by {
+				t.Errorf("%v, %v", err, call.Header)
+			}
+		})
+	}
+}
+
 // TestHedgePanic: an attempt that panics in a race fails like another, and takes neither the other nor the process with it.
 func TestHedgePanic(t *testing.T) {
 	for name, panics := range map[string]func() scripted{
