@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"outcrop/fault"
 	"outcrop/routing"
@@ -24,8 +25,12 @@ func (n Count) Method() string {
 	return "estimate"
 }
 
-// mostCounts is how many upstreams are asked to count before an estimate is the better answer.
-const mostCounts = 3
+// How many upstreams are asked to count, and for how long each, before an estimate is the better answer. What a call's first
+// token may take says nothing of a count, for which no model runs.
+const (
+	mostCounts = 3
+	countTime  = 10 * time.Second
+)
 
 // CountTokens counts the input tokens of c, which is not sent to a model, costs nothing and leaves no entry. The first
 // upstream that is well, serves the model and counts for it is asked, and when its count fails another. Where none counts,
@@ -71,9 +76,11 @@ func (v *Invoker) CountTokens(ctx context.Context, c *Call) (Count, error) {
 			continue
 		}
 		asked++
-		n, err := counter.CountTokens(ctx, &upstream.Request{
+		bounded, cancel := context.WithTimeout(ctx, countTime)
+		n, err := counter.CountTokens(bounded, &upstream.Request{
 			ID: c.ID.String(), Model: k.model, ModelID: route.Model.ID, Region: k.region, Body: c.Body, Native: c.Native,
 		})
+		cancel()
 		if err == nil {
 			return Count{n, true}, nil
 		}

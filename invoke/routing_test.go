@@ -901,8 +901,8 @@ func (m *moody) Send(ctx context.Context, r *upstream.Request) (converse.Stream,
 	return nil, err
 }
 
-// TestCountingAsksFew: who cannot count is asked once and not in every Region, who fails is not asked for ever, and who is down
-// or throttled not at all.
+// TestCountingAsksFew: who cannot count is asked once and not in every Region, who fails is not asked for ever, nor is who hangs
+// waited for, and who is down or throttled is not asked at all.
 func TestCountingAsksFew(t *testing.T) {
 	for name, c := range map[string]struct {
 		err   error
@@ -935,6 +935,9 @@ func TestCountingAsksFew(t *testing.T) {
 			if n, err := r.CountTokens(t.Context(), r.call("global."+model, false)); err != nil || n != c.n || u.asked != c.asked {
 				t.Errorf("%+v, %v, after asking %d times; want %+v after %d", n, err, u.asked, c.n, c.asked)
 			}
+			if u.longest > 10*time.Second || u.endless {
+				t.Errorf("it may take %v to count; without end: %t", u.longest, u.endless)
+			}
 		})
 	}
 }
@@ -942,12 +945,16 @@ func TestCountingAsksFew(t *testing.T) {
 // counter is an upstream that counts.
 type counter struct {
 	scripted
-	err   error
-	asked int
+	err     error
+	asked   int
+	longest time.Duration // that it was given
+	endless bool          // it was given all the time there is
 }
 
-func (c *counter) CountTokens(context.Context, *upstream.Request) (int64, error) {
+func (c *counter) CountTokens(ctx context.Context, _ *upstream.Request) (int64, error) {
 	c.asked++
+	end, ok := ctx.Deadline()
+	c.longest, c.endless = max(c.longest, time.Until(end)), c.endless || !ok
 	return 4711, c.err
 }
 
