@@ -83,7 +83,8 @@ func (v *Invoker) changed(c routing.Change) {
 	case routing.IsDown:
 		v.Logger.Warn("target is down: calls go elsewhere, single ones try it", append(where, "first_trial_after", c.Wait)...)
 	case routing.Ready:
-		v.Logger.Info("target is well again", append(where, "failed_since_last_line", v.troubles.over(c.Name))...)
+		// Whoever is told that it is down is told that it is back: at the level of warn, which is the default, too.
+		v.Logger.Warn("target is well again", append(where, "failed_since_last_line", v.troubles.over(c.Name))...)
 	case routing.Ejected:
 		// Every profile leaves it out for itself, and again as long as it does not do better.
 		if _, ok := v.troubles.tell(trouble{c.Name, "left out"}, v.Clock()); ok {

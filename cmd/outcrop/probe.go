@@ -72,7 +72,7 @@ func (p *prober) run(ctx context.Context) {
 		if err != nil && !p.failing {
 			p.log.Warn("probes of an upstream fail", "upstream", p.name, "error", err)
 		} else if err == nil && p.failing {
-			p.log.Info("probes of an upstream go well again", "upstream", p.name)
+			p.log.Warn("probes of an upstream go well again", "upstream", p.name)
 		}
 		p.failing = err != nil
 		select {
