@@ -175,6 +175,7 @@ type Target struct {
 
 	mu       sync.Mutex
 	throttle time.Duration // the rest that it was given last, 0 after it has answered
+	outrun   int64         // when the first of the attempts began that were outrun since its server was heard of; 0 is none
 	failure  Failure
 }
 
@@ -207,6 +208,7 @@ type Attempt struct {
 	target      *Target
 	began       int64
 	stream      bool
+	again       bool  // as Try has it
 	first       int64 // when its first event came, 0 before
 	model, home bool  // holds a trial's place of the target, of its server
 }
@@ -214,7 +216,7 @@ type Attempt struct {
 // Begin counts an attempt that is about to be sent.
 func (t *Target) Begin(now time.Time, y Try) (Attempt, Refusal) {
 	at, cfg := t.table.since(now), &t.table.cfg
-	a := Attempt{target: t, began: at, stream: y.Stream}
+	a := Attempt{target: t, began: at, stream: y.Stream, again: y.Again}
 	there, home := t.place.health.take(&cfg.Breaker, at)
 	ok := there
 	if a.home = home; there {
@@ -314,17 +316,19 @@ func (a Attempt) Silence(now time.Time) time.Duration {
 	t := a.target
 	at := t.table.since(now)
 	t.place.noted(at)
-	limit := a.Patience()
 	t.mu.Lock()
-	l := &t.latency[kind(a.stream)]
-	usual := l.within(0.99) // not the mean, which follows those that were given up, too
+	limit := a.silence()
 	t.mu.Unlock()
-	if usual > 0 {
-		limit = max(limit, patience*usual)
-	} else {
-		limit *= firstMeeting
-	}
 	return max(limit-time.Duration(at-max(a.began, t.place.heard.Load())), 0)
+}
+
+// silence is how long nobody may hear of the server for. The target's mu is held.
+func (a *Attempt) silence() time.Duration {
+	usual := a.target.latency[kind(a.stream)].within(0.99) // not the mean, which follows those that were given up, too
+	if usual == 0 {
+		return firstMeeting * a.Patience()
+	}
+	return max(a.Patience(), patience*usual)
 }
 
 // noted keeps when the server stirred, now at the latest.
@@ -370,7 +374,7 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 		}
 	case Abandoned, Outrun:
 		if a.first == 0 {
-			if a.overdue(at) {
+			if a.overdue(at) || o == Outrun && a.unheard(at) {
 				o, what = Slow, "unanswered"
 				t.record(a.began, 0, at, false)
 			}
@@ -412,6 +416,22 @@ func (a *Attempt) overdue(now int64) bool {
 	usual := t.latency[kind(a.stream)].quantile(0.5)
 	t.mu.Unlock()
 	return usual > 0 && float64(d) > t.table.cfg.Ejection.Latency*float64(usual)
+}
+
+// unheard takes in that the attempt was outrun, and says that nobody has heard of its server for as long as Silence allows, though
+// it was asked all the time: no single attempt waits so long where each has another beside it, which answers. That says something of
+// the target that was asked first. The other, which has less time, is outrun as a rule.
+func (a *Attempt) unheard(now int64) bool {
+	if a.again || a.Patience() == 0 {
+		return false
+	}
+	t := a.target
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if heard := t.place.heard.Load(); t.outrun == 0 || heard >= t.outrun {
+		t.outrun = max(a.began, heard)
+	}
+	return now-t.outrun >= int64(a.silence())
 }
 
 // forget makes the mean latencies unknown.

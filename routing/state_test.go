@@ -386,6 +386,68 @@ func TestImpatience(t *testing.T) {
 	}
 }
 
+// TestAlwaysOutrun: a target that answers nothing is found out by routing.silence also where no call waits for it for so long,
+// because each has another beside it. One of whose server something is heard is not, nor is who is asked beside another, which has had
+// more time, nor anybody where silence is for ever.
+func TestAlwaysOutrun(t *testing.T) {
+	for name, c := range map[string]struct {
+		silence time.Duration
+		before  time.Duration // that it took before, 0 is never asked
+		others  bool          // another model of its server answers
+		wins    int           // each so manieth call is its own to answer; 0 is none
+		beside  bool          // it is the one that is asked beside another
+		out     time.Duration // after that, about
+	}{
+		"hung":                      {30 * time.Second, time.Second, false, 0, false, 35 * time.Second},
+		"hung from the start":       {30 * time.Second, 0, false, 0, false, 35 * time.Second}, // 1.3 s is taken for what calls take
+		"hung, and it was slow":     {30 * time.Second, 6 * time.Second, false, 0, false, 70 * time.Second},
+		"its server answers others": {30 * time.Second, time.Second, true, 0, false, 0},
+		"it wins at times":          {30 * time.Second, time.Second, false, 10, false, 0},
+		"it is the one beside":      {30 * time.Second, time.Second, false, 0, true, 0},
+		"silence is for ever":       {0, time.Second, false, 0, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			cfg := config(1)
+			cfg.Silence, cfg.Budget.Floor = c.silence, 1000
+			tb := New(cfg, now)
+			tg, other := tb.Target(Name{"u", "", "m"}), tb.Target(Name{"u", "", "n"})
+			call := func(tg *Target, d time.Duration, o Outcome) bool {
+				a, r := tg.Begin(now, Try{Again: c.beside})
+				if now = now.Add(d); o == Answered {
+					a.First(now)
+				}
+				a.End(now, o, 0, "")
+				return r == Granted
+			}
+			for range 50 {
+				if c.before > 0 {
+					call(tg, c.before, Answered)
+				}
+			}
+			began := now
+			for i := range 200 {
+				o := Outrun
+				if c.wins > 0 && i%c.wins == 0 {
+					o = Answered
+				}
+				if !call(tg, 1300*time.Millisecond, o) {
+					if d := now.Sub(began); c.out == 0 || d < c.out-10*time.Second || d > c.out+10*time.Second {
+						t.Errorf("out after %v", d)
+					}
+					return
+				}
+				if c.others {
+					call(other, time.Millisecond, Answered)
+				}
+			}
+			if c.out != 0 {
+				t.Error("nothing is heard of it, and it is asked on")
+			}
+		})
+	}
+}
+
 // TestStatusOfIdle: who looks at a target that has been idle sees how long it took, and not what that has faded to.
 func TestStatusOfIdle(t *testing.T) {
 	f := newField(t, 2, "default", nil)
