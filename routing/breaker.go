@@ -33,7 +33,7 @@ type breaker struct {
 	trials atomic.Int32 // under way
 	tried  atomic.Int64 // when the latest of them began
 	healed atomic.Int64 // when it was last closed, 0 when it was never open
-	broken atomic.Int32 // streams that broke after their first event, since one last came to its end
+	broken atomic.Int32 // streams that broke after their first event, since an answer last came to its end
 
 	mu        sync.Mutex
 	window    window
@@ -87,8 +87,8 @@ const (
 
 // record takes in how a call ended that was sent at began. What was sent before the breaker opened says nothing of what
 // came after: calls that hung then end long after the target is well again. A failure after the call's first event, which
-// came at first and was recorded then, is counted in its place; 0 is none. Such failures are in a row until a stream comes to
-// its end: that others have begun meanwhile says nothing of how they end.
+// came at first and was recorded then, is counted in its place; 0 is none. Such failures are in a row until an answer comes
+// to its end: that others have begun meanwhile says nothing of how they end. They decide where calls are too few for the share.
 func (b *breaker) record(c *BreakerConfig, began, first, now int64, ok bool) turn {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -108,7 +108,7 @@ func (b *breaker) record(c *BreakerConfig, began, first, now int64, ok bool) tur
 		}
 		b.streak++
 		good, bad := b.window.sum(now, wholeWindow)
-		if b.streak >= c.Failures || int(broken) >= c.Failures || good+bad >= c.Volume && float64(bad) >= c.Rate*float64(good+bad) {
+		if b.streak >= c.Failures || good+bad < c.Volume && int(broken) >= c.Failures || good+bad >= c.Volume && float64(bad) >= c.Rate*float64(good+bad) {
 			b.open(c, now)
 			return opens
 		}
@@ -134,7 +134,7 @@ func (b *breaker) record(c *BreakerConfig, began, first, now int64, ok bool) tur
 	return closes
 }
 
-// ended takes in that a stream has come to its end.
+// ended takes in that an answer has come to its end.
 func (b *breaker) ended() {
 	if b.broken.Load() != 0 {
 		b.broken.Store(0)

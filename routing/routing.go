@@ -368,7 +368,7 @@ func (a *Attempt) End(now time.Time, o Outcome, wait time.Duration, what string)
 	case Answered:
 		if a.first == 0 {
 			a.well(at)
-		} else if a.stream {
+		} else {
 			t.health.ended()
 			t.place.health.ended()
 		}
