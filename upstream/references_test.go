@@ -31,11 +31,18 @@ func TestStored(t *testing.T) {
 		`{"container":{"skills":[{"type":"anthropic","skill_id":"pptx"},{"type":"custom","skill_id":"skill_01AbCdEfGhIjKlMnOpQrStUv"}]}}`:   "container",
 		`{"container":{"id":null,"id":"container_1"}}`:                                                                                      "container",
 		`{"container":null}`: "",
-		`{"input":"a","tools":[{"type":"code_interpreter","container":"cntr_abc123"}]}`:                                          "container",
-		`{"input":"a","tools":[{"type":"code_interpreter","container":{"type":"auto","memory_limit":"4g"}}]}`:                    "",
-		`{"input":"a","tools":[{"type":"shell","environment":{"type":"container_reference","container_id":"cntr_abc123"}}]}`:     "container_id",
-		`{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"run","input":{"container":"mine"}}]}]}`: "",
-		`{"metadata":{"x":{"file_id":"1"}},"a":1}`:                                                                               "file_id",
+		`{"input":"a","tools":[{"type":"code_interpreter","container":"cntr_abc123"}]}`:                                                        "container",
+		`{"input":"a","tools":[{"type":"code_interpreter","container":{"type":"auto","memory_limit":"4g"}}]}`:                                  "",
+		`{"input":"a","tools":[{"type":"shell","environment":{"type":"container_reference","container_id":"cntr_abc123"}}]}`:                   "container_id",
+		`{"messages":[{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"run","input":{"container":"mine"}}]}]}`:               "",
+		`{"metadata":{"container":"blue","skills":"few"},"a":1}`:                                                                               "",
+		`{"metadata":{"x":{"file_id":"1"}},"file_id":"f"}`:                                                                                     "file_id",
+		`{"tools":[{"type":"shell","environment":{"type":"container_auto","skills":[{"type":"skill_reference","skill_id":"skill_697d2f"}]}}]}`: "tools.0.environment.skills:",
+		`{"tools":[{"type":"shell","environment":{"type":"container_auto","skills":[{"type":"skill_reference"}]}}]}`:                           "tools.0.environment.skills:",
+		`{"tools":[{"type":"shell","environment":{"type":"container_auto","skills":[{"type":"skill_reference","skill_id":"openai-spreadsheets"},{"type":"inline","name":"a","description":"b","source":{"type":"base64","media_type":"application/zip","data":"AAEC"}}]}}]}`: "",
+		`{"tools":[{"type":"shell","environment":{"type":"local","skills":[{"name":"a","description":"b","path":"/skills/a"}]}}]}`:                                                                                                                                           "",
+		`{"tools":[{"type":"shell","environment":{"type":"container_auto","skills":"skill_697d2f"}}]}`:                                                                                                                                                                       "skills:",
+		`{"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"document","source":{"type":"file","file_id":"f"}}]}]}`:                                                                                                                                   "messages.0.content.1.source.file_id:",
 		`{"file_id":`:               "malformed",
 		`{"input":{"file_id":"f"}}`: "file_id",
 	} {
@@ -68,7 +75,7 @@ func TestStoredWide(t *testing.T) {
 				narrow, broad = order.AppendUint16(narrow, u), order.AppendUint32(broad, uint32(u))
 			}
 			for _, body := range [][]byte{narrow, broad} {
-				if err := stored(body, "gpu-a"); !fault.Is(err, fault.Validation) {
+				if err := stored(body, "", "gpu-a"); !fault.Is(err, fault.Validation) {
 					t.Errorf("% x: %v", body, err)
 				}
 			}
@@ -79,7 +86,7 @@ func TestStoredWide(t *testing.T) {
 func FuzzStored(f *testing.F) {
 	f.Add([]byte(`{"input":[{"file_id":"f"}],"x":{"parameters":{"file_id":1}},"\u0066":[[{}]]}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		if err := stored(body, "u"); err != nil && !fault.Is(err, fault.Validation) {
+		if err := stored(body, "", "u"); err != nil && !fault.Is(err, fault.Validation) {
 			t.Errorf("%s: %v", body, err)
 		}
 	})

@@ -342,7 +342,7 @@ func (x *exchange) compose() error {
 		}
 		a.body, a.converse = b, true
 	}
-	if err := upstream.EachReference(a.body, `"s3`, namesObject, x.p.cfg.allowed); err != nil {
+	if err := upstream.EachReference(a.body, []string{`"s3`, `"S3`}, namesObject, x.p.cfg.allowed); err != nil {
 		return err
 	}
 	switch {

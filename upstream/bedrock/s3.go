@@ -20,7 +20,7 @@ func namesObject(name string) bool {
 }
 
 // allowed refuses a reference to an object in S3 that c.S3Locations does not have.
-func (c *Config) allowed(name string, v jsontext.Value) error {
+func (c *Config) allowed(_, path string, v jsontext.Value) error {
 	uris := []string{}
 	collect := func(v jsontext.Value) {
 		var s string
@@ -46,5 +46,5 @@ func (c *Config) allowed(name string, v jsontext.Value) error {
 			}
 		}
 	}
-	return fault.New(fault.Validation, "%s: the upstream %s reads no such object for its callers. Send the data itself.", name, c.Name)
+	return fault.New(fault.Validation, "%s: the upstream %s reads no such object for its callers. Send the data itself.", path, c.Name)
 }
