@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite" // the driver "sqlite": pure Go
@@ -119,6 +120,9 @@ func inWAL(path string) (bool, error) {
 	return header[18] == 2 && header[19] == 2, err
 }
 
+// uriPath escapes what ends the path of a URI, and what escapes. Source: https://www.sqlite.org/uri.html#the_uri_path
+var uriPath = strings.NewReplacer("%", "%25", "?", "%3f", "#", "%23")
+
 // open connects both pools and has prepare bring or hold the schema to this version.
 func open(path, pragma string, prepare func(*Store, *goose.Provider) error) (*Store, error) {
 	// busy_timeout is first: the connection must wait for a lock before it may switch to WAL.
@@ -130,7 +134,7 @@ func open(path, pragma string, prepare func(*Store, *goose.Provider) error) (*St
 	// FULL: a commit is on the disk when it returns. Profiles and principals exist nowhere else, and the journal forgets
 	// what the index has.
 	q.Set("_txlock", "immediate")
-	dsn := "file:" + filepath.ToSlash(path) + "?" + q.Encode()
+	dsn := "file:" + uriPath.Replace(filepath.ToSlash(path)) + "?" + q.Encode()
 	s := &Store{index: ledgerIndex{maxNumbers: defaultMaxNumbers}}
 	var err error
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {

@@ -27,6 +27,36 @@ func open(t *testing.T, path string) *store.Store {
 }
 
 // TestOpenExisting: it opens what Open has made, and neither makes nor migrates anything.
+// A folder may be called as its owner likes: what means something in a URI means nothing in its name.
+func TestOpenPath(t *testing.T) {
+	within := t.TempDir()
+	for _, name := range []string{"c#", "why?", "100%", "a%20b", "a b+c&d=e;f", "データ"} {
+		path := filepath.Join(within, name, "outcrop.db")
+		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s, err := store.Open(t.Context(), path)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if s, err = store.OpenExisting(t.Context(), path); err != nil {
+			t.Errorf("%s, again: %v", name, err)
+		} else {
+			s.Close()
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if left, err := os.ReadDir(within); err != nil || len(left) != 6 {
+		t.Errorf("something lies beside the folders: %v, %v", left, err)
+	}
+}
+
 func TestOpenExisting(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "outcrop.db")
 	refused := func(when string, ready bool) {
