@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -261,3 +262,28 @@ func (r *Request) Size() Size {
 	}
 	return s
 }
+
+// CheckMetadata holds metadata against the service model's constraints; nil is none. A message does not repeat keys and
+// values: they are the caller's business.
+func CheckMetadata(m map[string]string) error {
+	constraint := ""
+	switch {
+	case m == nil:
+		return nil
+	case len(m) < 1:
+		constraint = "Member must have length greater than or equal to 1"
+	case len(m) > 16:
+		constraint = "Member must have length less than or equal to 16"
+	}
+	for k, v := range m {
+		if len(k) < 1 || len(k) > 256 || len(v) > 256 || !metadataText.MatchString(k) || !metadataText.MatchString(v) {
+			constraint = `Map keys must have length between 1 and 256, map values at most 256, and both must satisfy regular expression pattern: [a-zA-Z0-9\s:_@$#=/+,-.]*`
+		}
+	}
+	if constraint != "" {
+		return fault.New(fault.Validation, "1 validation error detected: Value at 'requestMetadata' failed to satisfy constraint: %s", constraint)
+	}
+	return nil
+}
+
+var metadataText = regexp.MustCompile(`^[a-zA-Z0-9\s:_@$#=/+,.-]*$`)

@@ -265,11 +265,15 @@ func (g *Guardrail) Raw() Raw[Guardrail] {
 	if g.Identifier == "" && g.Version == "" {
 		return nil
 	}
-	b := append([]byte(`{"guardrailIdentifier":`), AppendQuote(nil, g.Identifier)...)
-	b = AppendQuote(append(b, `,"guardrailVersion":`...), g.Version)
-	if g.Trace != "" {
-		b = AppendQuote(append(b, `,"trace":`...), g.Trace)
+	var b []byte
+	for _, m := range [...]struct{ name, value string }{
+		{`"guardrailIdentifier":`, g.Identifier}, {`"guardrailVersion":`, g.Version}, {`"trace":`, g.Trace},
+	} {
+		if m.value != "" { // what the caller has not said is Bedrock's to miss
+			b = AppendQuote(append(append(b, ','), m.name...), m.value)
+		}
 	}
+	b[0] = '{'
 	return append(b, '}')
 }
 

@@ -35,12 +35,9 @@ var exceptions = wire.Exceptions{
 	fault.TooManyFailures:     {Code: "rate_limit_error", Status: 429},
 }
 
-// asWritten gives what is refused of a translated request the name by which its caller knows it.
-var asWritten = strings.NewReplacer("additionalModelRequestFields.", "", "guardrailConfig", "the header X-Amzn-Bedrock-GuardrailIdentifier")
-
 // appendError appends the API's envelope, which is also the data of the event that ends a broken stream.
 func appendError(dst []byte, f *wire.Failure) []byte {
-	message := asWritten.Replace(f.Message)
+	message := strings.ReplaceAll(f.Message, "additionalModelRequestFields.", "") // which are members of the body here
 	if f.Kind == fault.MissingToken {
 		message = "x-api-key header is required"
 	}

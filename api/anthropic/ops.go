@@ -9,7 +9,6 @@ import (
 	"bytes"
 	"context"
 	"iter"
-	"maps"
 	"regexp"
 	"strings"
 
@@ -57,15 +56,12 @@ type service struct {
 	catalog  *catalog.Catalog
 }
 
-// input is a body and the headers that change what it means: those of the API, and those by which Bedrock has a guardrail
-// look at a call, which clients send along with it. The version that the header anthropic-version names says nothing: there
-// is one format.
+// input is a body and the headers that change what it means: those of the API, and Bedrock's. The version that the header
+// anthropic-version names says nothing: there is one format.
 type input struct {
-	Betas               string `json:"-" header:"Anthropic-Beta"` // names with commas between them
-	GuardrailIdentifier string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
-	GuardrailVersion    string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
-	Trace               string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
-	Body                []byte `json:"-" payload:"blob"`
+	Betas string `json:"-" header:"Anthropic-Beta"` // names with commas between them
+	invoke.Headers
+	Body []byte `json:"-" payload:"blob"`
 }
 
 func (in *input) betas() []string {
@@ -89,27 +85,23 @@ func (in *input) call(c *wire.Call, m *dialect.Messages, unread error) (*invoke.
 	}
 	ic := &invoke.Call{
 		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: m.Model, Stream: m.Stream, Header: c.Header,
-		Guardrail: converse.Guardrail{Identifier: in.GuardrailIdentifier, Version: in.GuardrailVersion, Trace: strings.ToLower(in.Trace)},
-		Native:    &upstream.Native{Format: "anthropic", Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
+		Native: &upstream.Native{Format: "anthropic", Operation: c.Row.Name, Body: in.Body, ContentType: "application/json", Header: in.Sent()},
+	}
+	if err := in.Enter(ic); err != nil {
+		return nil, err
 	}
 	if in.Betas != "" {
-		ic.Native.Header = map[string]string{"Anthropic-Beta": in.Betas}
-	}
-	guardrail := ic.Guardrail.Raw()
-	if guardrail != nil { // a server of this API knows of none, and would pass it over
 		if ic.Native.Header == nil {
-			ic.Native.Header = make(map[string]string, 3)
+			ic.Native.Header = make(map[string]string, 1)
 		}
-		maps.Copy(ic.Native.Header, map[string]string{
-			"X-Amzn-Bedrock-Guardrailidentifier": in.GuardrailIdentifier, "X-Amzn-Bedrock-Guardrailversion": in.GuardrailVersion, "X-Amzn-Bedrock-Trace": in.Trace,
-		})
+		ic.Native.Header["Anthropic-Beta"] = in.Betas
 	}
 	if unread == nil {
 		unread = m.Check()
 	}
 	if ic.Unread = unread; unread == nil {
 		ic.Body = m.Request
-		ic.Body.GuardrailConfig = guardrail
+		in.Ask(ic, ic.Body)
 	}
 	return ic, nil
 }
@@ -124,7 +116,7 @@ func (s *service) messages(ctx context.Context, c *wire.Call, in *input) (*outpu
 	if !ic.Stream {
 		a, err := s.invoker.Do(ctx, ic)
 		if err != nil {
-			return nil, nil, known(err, ic.ModelID)
+			return nil, nil, known(in.Named(err), ic.ModelID)
 		}
 		if a.Native != nil {
 			return &output{a.Native}, nil, nil
@@ -134,7 +126,7 @@ func (s *service) messages(ctx context.Context, c *wire.Call, in *input) (*outpu
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, known(err, ic.ModelID)
+		return nil, nil, known(in.Named(err), ic.ModelID)
 	}
 	info.Model = modelName(st.ModelID)
 	if ic.Body != nil {
@@ -149,7 +141,7 @@ type counted struct {
 }
 
 func (s *service) countTokens(ctx context.Context, c *wire.Call, in *input) (*counted, error) {
-	in.GuardrailIdentifier, in.GuardrailVersion = "", "" // none looks at what is only counted
+	in.Headers = invoke.Headers{} // what is only counted no guardrail looks at, and none serves
 	m, err := dialect.ParseCountTokens(in.Body, in.betas())
 	ic, err := in.call(c, m, err)
 	if err != nil {

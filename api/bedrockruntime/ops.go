@@ -154,14 +154,11 @@ func invocation(c *wire.Call, in *InvokeModelInput, stream bool) (*body, error) 
 	if err != nil {
 		return nil, err
 	}
-	if in.RequestMetadata != "" {
-		if ic.Metadata, err = parseMetadata(in.RequestMetadata); err != nil {
-			return nil, err
-		}
+	if err := in.Enter(ic); err != nil {
+		return nil, err
 	}
 	b := &body{InvokeModelInput: in, call: ic}
-	ic.Tier, ic.Read = in.ServiceTier, b.read
-	ic.Guardrail = converse.Guardrail{Identifier: in.GuardrailIdentifier, Version: in.GuardrailVersion, Trace: strings.ToLower(in.Trace)}
+	ic.Read = b.read
 	return b, nil
 }
 
@@ -171,7 +168,7 @@ func (b *body) read(m *catalog.Model) error {
 	b.format = formatOf(m, b.Body)
 	c := b.call
 	c.Native = &upstream.Native{
-		Format: b.format.name, Operation: c.Operation, Body: b.Body, ContentType: b.ContentType, Accept: b.Accept, Header: b.headers(),
+		Format: b.format.name, Operation: c.Operation, Body: b.Body, ContentType: b.ContentType, Accept: b.Accept, Header: b.Sent(),
 	}
 	if b.format.parse == nil {
 		n, exact := opaque.Asked(m.ID, m.OutputModalities, b.Body)
@@ -204,38 +201,9 @@ func (b *body) read(m *catalog.Model) error {
 		c.Body, c.Embedding = nil, nil
 	}
 	if c.Body != nil {
-		b.ask(c.Body)
+		b.Ask(c, c.Body)
 	}
 	return nil
-}
-
-// ask tells r what the headers say, for an upstream that does not take the body as it is.
-func (b *body) ask(r *converse.Request) {
-	if b.call.Metadata != nil {
-		r.RequestMetadata = b.call.Metadata
-	}
-	if b.ServiceTier != "" {
-		r.ServiceTier = &converse.ServiceTier{Type: b.ServiceTier}
-	}
-	if b.PerformanceConfigLatency != "" {
-		r.PerformanceConfig = &converse.Performance{Latency: b.PerformanceConfigLatency}
-	}
-	r.GuardrailConfig = b.call.Guardrail.Raw()
-}
-
-// headers are the ones that go on to an upstream that takes the body as it is.
-func (b *body) headers() map[string]string {
-	h := map[string]string{}
-	for name, value := range map[string]string{
-		"X-Amzn-Bedrock-Trace": b.Trace, "X-Amzn-Bedrock-Performanceconfig-Latency": b.PerformanceConfigLatency,
-		"X-Amzn-Bedrock-Service-Tier": b.ServiceTier, "X-Amzn-Bedrock-Request-Metadata": b.RequestMetadata,
-		"X-Amzn-Bedrock-Guardrailidentifier": b.GuardrailIdentifier, "X-Amzn-Bedrock-Guardrailversion": b.GuardrailVersion,
-	} {
-		if value != "" {
-			h[name] = value
-		}
-	}
-	return h
 }
 
 // info is what the answer says of itself.
@@ -257,7 +225,7 @@ func (s *service) invokeModel(ctx context.Context, c *wire.Call, in *InvokeModel
 	}
 	out, err := s.invoked(ctx, b)
 	if err != nil {
-		return nil, identifier(err, in.ModelID)
+		return nil, identifier(in.Named(err), in.ModelID)
 	}
 	return out, nil
 }
@@ -311,7 +279,7 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 	}
 	st, err := s.invoker.Stream(ctx, b.call)
 	if err != nil {
-		return nil, identifier(err, in.ModelID)
+		return nil, identifier(in.Named(err), in.ModelID)
 	}
 	c.Header.Set("X-Amzn-Bedrock-Content-Type", "application/json")
 	return func(yield func(*chunk, error) bool) {
@@ -431,52 +399,10 @@ func checkTypes(in *InvokeModelInput) error {
 // check holds a Converse request against what no constraint on a single member can say. What is not offered everywhere is
 // its upstream's to refuse.
 func check(in *ConverseInput) error {
-	if err := checkMetadata(in.RequestMetadata); err != nil {
+	if err := converse.CheckMetadata(in.RequestMetadata); err != nil {
 		return err
 	}
 	return in.Request.Check()
-}
-
-// checkMetadata holds metadata against the service model's constraints; nil is none. A message does not repeat keys and
-// values: they are the caller's business.
-func checkMetadata(m map[string]string) error {
-	constraint := ""
-	switch {
-	case m == nil:
-		return nil
-	case len(m) < 1:
-		constraint = "Member must have length greater than or equal to 1"
-	case len(m) > 16:
-		constraint = "Member must have length less than or equal to 16"
-	}
-	for k, v := range m {
-		if len(k) < 1 || len(k) > 256 || len(v) > 256 || !metadata.MatchString(k) || !metadata.MatchString(v) {
-			constraint = `Map keys must have length between 1 and 256, map values at most 256, and both must satisfy regular expression pattern: [a-zA-Z0-9\s:_@$#=/+,-.]*`
-		}
-	}
-	if constraint != "" {
-		return fault.New(fault.Validation, "1 validation error detected: Value at 'requestMetadata' failed to satisfy constraint: %s", constraint)
-	}
-	return nil
-}
-
-var metadata = regexp.MustCompile(`^[a-zA-Z0-9\s:_@$#=/+,.-]*$`)
-
-// parseMetadata reads the header X-Amzn-Bedrock-Request-Metadata, a JSON object of strings.
-func parseMetadata(header string) (map[string]string, error) {
-	malformed := fault.New(fault.Validation, "1 validation error detected: Value at 'requestMetadata' failed to satisfy constraint: Member must be a JSON object whose values are strings")
-	var given map[string]*string // a null is no string
-	if err := json.Unmarshal([]byte(header), &given); err != nil || given == nil {
-		return nil, malformed
-	}
-	m := make(map[string]string, len(given))
-	for k, v := range given {
-		if v == nil {
-			return nil, malformed
-		}
-		m[k] = *v
-	}
-	return m, checkMetadata(m)
 }
 
 // modelID is the service model's pattern of a modelId. It is long and slow to match, so only an identifier that nothing

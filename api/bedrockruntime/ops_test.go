@@ -1,8 +1,6 @@
 package bedrockruntime
 
 import (
-	stdjson "encoding/json"
-	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -183,32 +181,4 @@ func TestConverseOutput(t *testing.T) {
 			t.Errorf("%s\nwant %s", got, want)
 		}
 	}
-}
-
-// FuzzMetadata: what is accepted is what another reader of JSON sees, within the service model's constraints.
-func FuzzMetadata(f *testing.F) {
-	for _, s := range []string{`{"team": "x"}`, `{}`, `null`, `{"a":null}`, `{"a":"b","a":"c"}`, `{"\u0061":""}`, `[]`, `{"a":{}}`, "{\"a\":\"\xff\"}"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, header string) {
-		m, err := parseMetadata(header)
-		if err != nil {
-			if !fault.Is(err, fault.Validation) {
-				t.Fatal(err)
-			}
-			return
-		}
-		var want map[string]string
-		if err := stdjson.Unmarshal([]byte(header), &want); err != nil || !maps.Equal(m, want) {
-			t.Fatalf("%q, want %q (%v)", m, want, err)
-		}
-		if len(m) < 1 || len(m) > 16 {
-			t.Fatalf("%d pairs", len(m))
-		}
-		for k, v := range m {
-			if strings.Trim(k+v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 \t\n\f\r:_@$#=/+,-.") != "" || k == "" || len(k) > 256 || len(v) > 256 {
-				t.Fatalf("%q: %q", k, v)
-			}
-		}
-	})
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"outcrop/converse"
+	"outcrop/invoke"
 )
 
 // maxBody is the service model's bound of InvokeModel's body; Converse is held to the same.
@@ -96,20 +97,12 @@ type Metrics struct {
 }
 
 // InvokeModelInput is the input of InvokeModel. The body is in the model's own format.
-//
-// Source of RequestMetadata, which came later than the service model named above:
-// https://docs.aws.amazon.com/bedrock/latest/userguide/cost-mgmt-request-metadata.html
 type InvokeModelInput struct {
-	ModelID                  string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
-	ContentType              string `json:"-" header:"Content-Type"`
-	Accept                   string `json:"-" header:"Accept"`
-	Trace                    string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
-	GuardrailIdentifier      string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
-	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
-	PerformanceConfigLatency string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency" enum:"standard,optimized"`
-	ServiceTier              string `json:"-" header:"X-Amzn-Bedrock-Service-Tier" enum:"priority,default,flex,reserved"`
-	RequestMetadata          string `json:"-" header:"X-Amzn-Bedrock-Request-Metadata" max:"8500" sensitive:"true"` // a JSON object
-	Body                     []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
+	ModelID     string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
+	ContentType string `json:"-" header:"Content-Type"`
+	Accept      string `json:"-" header:"Accept"`
+	invoke.Headers
+	Body []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
 }
 
 // InvokeModelOutput is the output of InvokeModel. The token counts are headers that AWS sends although the service
@@ -129,16 +122,11 @@ type InvokeModelOutput struct {
 // InvokeModelStreamInput is the input of InvokeModelWithResponseStream: InvokeModel's, but for the header that asks for
 // the MIME type of the chunks.
 type InvokeModelStreamInput struct {
-	ModelID                  string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
-	ContentType              string `json:"-" header:"Content-Type"`
-	Accept                   string `json:"-" header:"X-Amzn-Bedrock-Accept"`
-	Trace                    string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
-	GuardrailIdentifier      string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
-	GuardrailVersion         string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
-	PerformanceConfigLatency string `json:"-" header:"X-Amzn-Bedrock-PerformanceConfig-Latency" enum:"standard,optimized"`
-	ServiceTier              string `json:"-" header:"X-Amzn-Bedrock-Service-Tier" enum:"priority,default,flex,reserved"`
-	RequestMetadata          string `json:"-" header:"X-Amzn-Bedrock-Request-Metadata" max:"8500" sensitive:"true"` // a JSON object
-	Body                     []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
+	ModelID     string `json:"-" uri:"modelId" required:"true" min:"1" max:"2048"`
+	ContentType string `json:"-" header:"Content-Type"`
+	Accept      string `json:"-" header:"X-Amzn-Bedrock-Accept"`
+	invoke.Headers
+	Body []byte `json:"-" payload:"blob" max:"25000000" sensitive:"true"`
 }
 
 // CountTokensInput is the input of CountTokens. Unlike AWS's, the model may be named by a profile too.

@@ -335,7 +335,7 @@ func TestSimulatedServing(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	guarded := map[string]string{"x-amzn-bedrock-guardrailidentifier": "abc123", "x-amzn-bedrock-guardrailversion": "1"}
-	if w := m.send(signedWith(t, rootKey, secret, haikuPath+"invoke", messagesBody, guarded), messagesBody); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "guardrailConfig") {
+	if w := m.send(signedWith(t, rootKey, secret, haikuPath+"invoke", messagesBody, guarded), messagesBody); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "the header X-Amzn-Bedrock-GuardrailIdentifier") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

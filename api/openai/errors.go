@@ -52,12 +52,9 @@ func exception(k fault.Kind) (wire.Exception, bool) {
 	return wire.Exception{Code: p.code, Status: p.status}, ok
 }
 
-// asWritten gives what is refused of a translated request the name by which its caller knows it.
-var asWritten = strings.NewReplacer("additionalModelRequestFields.", "", "guardrailConfig", "the header X-Amzn-Bedrock-GuardrailIdentifier")
-
 // appendError appends the API's envelope, which is also the data that ends a broken stream of Chat Completions.
 func appendError(dst []byte, f *wire.Failure) []byte {
-	message := asWritten.Replace(f.Message)
+	message := strings.ReplaceAll(f.Message, "additionalModelRequestFields.", "") // which are members of the body here
 	if f.Kind == fault.MissingToken {
 		message = "You didn't provide an API key. You need to provide your API key in an Authorization header using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
 	}

@@ -56,13 +56,11 @@ type service struct {
 	catalog  *catalog.Catalog
 }
 
-// input is a body in one of the API's formats, and the headers by which Bedrock has a guardrail look at it.
+// input is a body in one of the API's formats, and Bedrock's headers.
 // Source: https://docs.aws.amazon.com/bedrock/latest/userguide/inference-chat-completions.html
 type input struct {
-	GuardrailIdentifier string `json:"-" header:"X-Amzn-Bedrock-GuardrailIdentifier" max:"2048" pattern:"^(|([a-z0-9]+)|(arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:guardrail/[a-z0-9]+))$"`
-	GuardrailVersion    string `json:"-" header:"X-Amzn-Bedrock-GuardrailVersion" pattern:"^(|([1-9][0-9]{0,7})|(DRAFT))$"`
-	Trace               string `json:"-" header:"X-Amzn-Bedrock-Trace" enum:"ENABLED,DISABLED,ENABLED_FULL"`
-	Body                []byte `json:"-" payload:"blob"`
+	invoke.Headers
+	Body []byte `json:"-" payload:"blob"`
 }
 
 // output is a whole answer.
@@ -82,19 +80,15 @@ func (in *input) call(c *wire.Call, format, model, tier string) (*invoke.Call, e
 	}
 	ic := &invoke.Call{
 		ID: id, Start: c.Start, Caller: &c.Caller, Operation: c.Row.Name, ModelID: model, Tier: tier, Header: c.Header,
-		Guardrail: converse.Guardrail{Identifier: in.GuardrailIdentifier, Version: in.GuardrailVersion, Trace: strings.ToLower(in.Trace)},
-		Native:    &upstream.Native{Format: format, Operation: c.Row.Name, Body: in.Body, ContentType: "application/json"},
+		Native: &upstream.Native{Format: format, Operation: c.Row.Name, Body: in.Body, ContentType: "application/json", Header: in.Sent()},
 	}
-	if ic.Guardrail.Raw() != nil { // a server of this API knows of none, and would pass it over
-		ic.Native.Header = map[string]string{"X-Amzn-Bedrock-Guardrailidentifier": in.GuardrailIdentifier, "X-Amzn-Bedrock-Guardrailversion": in.GuardrailVersion}
-	}
-	return ic, nil
+	return ic, in.Enter(ic)
 }
 
 // ask makes r, which is nil where Converse has no place for something, what ic asks for.
-func ask(ic *invoke.Call, r *converse.Request, unfit error) {
+func (in *input) ask(ic *invoke.Call, r *converse.Request, unfit error) {
 	if ic.Body, ic.Unread = r, unfit; r != nil {
-		r.GuardrailConfig = ic.Guardrail.Raw()
+		in.Ask(ic, r)
 	}
 }
 
@@ -112,17 +106,17 @@ func (s *service) chat(ctx context.Context, c *wire.Call, in *input) (*output, i
 		return nil, nil, err
 	}
 	ic.Stream = q.Stream
-	ask(ic, q.Request, q.Unfit)
+	in.ask(ic, q.Request, q.Unfit)
 	info := info(ic, "chatcmpl-")
 	if !q.Stream {
-		return s.whole(ctx, ic, func(a *invoke.Answer) []byte {
+		return s.whole(ctx, in, ic, func(a *invoke.Answer) []byte {
 			info.Model = a.ModelID
 			return q.AppendResponse(nil, &info, a.Response)
 		})
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, known(err, ic.ModelID)
+		return nil, nil, known(in.Named(err), ic.ModelID)
 	}
 	info.Model = st.ModelID
 	enc := q.NewStream(info)
@@ -143,17 +137,17 @@ func (s *service) responses(ctx context.Context, c *wire.Call, in *input) (*outp
 		return nil, nil, err
 	}
 	ic.Stream = q.Stream
-	ask(ic, q.Request, q.Unfit)
+	in.ask(ic, q.Request, q.Unfit)
 	info := info(ic, "resp_")
 	if !q.Stream {
-		return s.whole(ctx, ic, func(a *invoke.Answer) []byte {
+		return s.whole(ctx, in, ic, func(a *invoke.Answer) []byte {
 			info.Model = a.ModelID
 			return q.AppendResponse(nil, &info, a.Response)
 		})
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, known(err, ic.ModelID)
+		return nil, nil, known(in.Named(err), ic.ModelID)
 	}
 	info.Model = st.ModelID
 	enc := q.NewStream(info)
@@ -165,11 +159,11 @@ func (s *service) responses(ctx context.Context, c *wire.Call, in *input) (*outp
 }
 
 // whole serves a call that is not streamed.
-func (s *service) whole(ctx context.Context, ic *invoke.Call, encode func(*invoke.Answer) []byte) (*output, iter.Seq2[*event, error], error) {
+func (s *service) whole(ctx context.Context, in *input, ic *invoke.Call, encode func(*invoke.Answer) []byte) (*output, iter.Seq2[*event, error], error) {
 	a, err := s.invoker.Do(ctx, ic)
 	switch {
 	case err != nil:
-		return nil, nil, known(err, ic.ModelID)
+		return nil, nil, known(in.Named(err), ic.ModelID)
 	case a.Native != nil:
 		return &output{a.Native}, nil, nil
 	}
@@ -185,13 +179,13 @@ func (s *service) embeddings(ctx context.Context, c *wire.Call, in *input) (*out
 	if err != nil {
 		return nil, err
 	}
-	if ic.Guardrail.Raw() != nil {
-		return nil, fault.New(fault.Validation, "Unsupported header: 'X-Amzn-Bedrock-GuardrailIdentifier'. No guardrail looks at embeddings.")
+	if name := ic.Native.Service(); name != "" {
+		return nil, fault.New(fault.Validation, "Unsupported header: '%s'. It says nothing of embeddings.", name)
 	}
 	asked := *q
 	asked.Types, asked.Model = nil, "" // numbers, whatever the answer is written as; the model is the call's
 	ic.Embedding = &asked
-	out, _, err := s.whole(ctx, ic, func(a *invoke.Answer) []byte {
+	out, _, err := s.whole(ctx, in, ic, func(a *invoke.Answer) []byte {
 		q.Model = a.ModelID
 		return dialect.AppendEmbeddings(nil, q, a.Embeddings)
 	})

@@ -126,10 +126,10 @@ func TestGuardrailWithoutBedrock(t *testing.T) {
 			b, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			named := "X-Amzn-Bedrock-GuardrailIdentifier"
-			if strings.HasPrefix(path, "model/") {
+			if strings.Contains(path, "/converse") {
 				named = "guardrailConfig"
 			}
-			if resp.StatusCode != 400 || !strings.Contains(string(b), named) && !strings.HasSuffix(path, "?") {
+			if resp.StatusCode != 400 || !strings.Contains(strings.ToLower(string(b)), strings.ToLower(named)) && !strings.HasSuffix(path, "?") {
 				t.Errorf("%s, %s: %d %s", provider, path, resp.StatusCode, b)
 			}
 		}
