@@ -53,6 +53,7 @@ type teller struct {
 	format string     // openai, responses, anthropic, converse
 	native *[3]string // of an answer in a format of InvokeModel
 	stream bool
+	tells  string // usage that is told with every piece, as Chat Completions has it
 }
 
 func (m *teller) flush() { _ = http.NewResponseController(m.w).Flush() }
@@ -98,7 +99,7 @@ func (m *teller) say(n int) {
 		case m.native != nil:
 			m.event(fmt.Sprintf(m.native[1], piece))
 		case m.format == "openai":
-			m.event(`{"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"` + piece + `"},"finish_reason":null}]}`)
+			m.event(`{"id":"chatcmpl-1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"` + piece + `"},"finish_reason":null}]` + m.tells + `}`)
 		case m.format == "responses":
 			m.event(`{"type":"response.output_text.delta","item_id":"msg_1","output_index":0,"content_index":0,"delta":"` + piece + `"}`)
 		case m.format == "anthropic":
@@ -257,6 +258,7 @@ type ending struct {
 	reason string // that is recorded; "*" is any
 	told   bool   // the usage is the upstream's
 	none   bool   // nothing was generated
+	soFar  int64  // the output that the upstream has told of by then, with all of its input; only Chat Completions tells it before the end
 	early  bool   // it needs a format that tells the usage before its stream ends
 	said   int    // pieceCount that the upstream has said, of which an estimate is made
 	ended  bool   // the body ends as it should, and the answer in it does not
@@ -277,6 +279,13 @@ var endings = []ending{
 		does: func(m *teller, _ *http.Request) { m.begin(); m.say(pieceCount); m.stop(true); m.fail() }},
 	{name: "cut in the stream", streams: true, status: ledger.Failed, reason: "*", said: 3,
 		does: func(m *teller, _ *http.Request) { m.begin(); m.say(3); m.cut() }},
+	{name: "cut in a stream that tells its usage", streams: true, soFar: 15, status: ledger.Failed, reason: "*",
+		does: func(m *teller, _ *http.Request) {
+			m.tells = `,"usage":` + strings.Replace(chatUsage, `"completion_tokens":20`, `"completion_tokens":15`, 1)
+			m.begin()
+			m.say(3)
+			m.cut()
+		}},
 	{name: "ended in the stream", streams: true, ended: true, status: ledger.Failed, reason: "*", said: 3,
 		does: func(m *teller, _ *http.Request) { m.begin(); m.say(3) }},
 	{name: "caller leaves, the usage comes", streams: true, wholes: true, leave: true, status: ledger.Cancelled, reason: "caller went away", told: true, either: true},
@@ -376,7 +385,7 @@ func testEndings(t *testing.T, provider string, models map[string]string, other,
 			if _, ok := in.features[e.ask]; !ok && e.ask != "" {
 				continue
 			}
-			if e.leave && e.cut != cut || !e.leave && cut || e.early && provider == "responses" {
+			if e.leave && e.cut != cut || !e.leave && cut || e.early && provider == "responses" || e.soFar > 0 && provider != "openai" {
 				continue
 			}
 			for _, stream := range []bool{false, true} {
@@ -523,6 +532,10 @@ func (x *expected) check(t *testing.T, e *ledger.Entry) {
 		}
 		if e.Usage != want || e.Estimated {
 			bad("want the upstream's own usage %+v", want)
+		}
+	case x.soFar > 0:
+		if want := (converse.Usage{InputTokens: 130, OutputTokens: x.soFar, CacheReadInputTokens: 40}); e.Usage != want || !e.Estimated {
+			bad("want what the upstream has told, as an estimate: %+v", want)
 		}
 	case x.none:
 		if e.Usage != (converse.Usage{}) || e.Estimated {

@@ -362,14 +362,13 @@ func (x *exchange) whole(contentType string) (converse.Stream, error) {
 
 var errNothing = fmt.Errorf("%w: it holds no message", dialect.ErrMalformed)
 
-// told is the event beside the error that ends a stream: the usage, if the server had told it by then.
+// told is the event beside the error that ends a stream: the usage that the server had told by then, exact behind the answer's
+// end. Some tell with every chunk what it has come to so far, or its input with the first: then that is known, and the rest
+// estimated.
 func (x *exchange) told() converse.Event {
-	if x.dec.Finished() {
-		if e := x.req.Metadata(x.dec); !e.Estimated {
-			return e
-		}
-	}
-	return converse.Event{}
+	e := x.req.Metadata(x.dec)
+	e.Estimated = e.Estimated || !x.dec.Finished()
+	return e
 }
 
 // renamed appends data with the name of the model that the caller knows.
