@@ -473,14 +473,23 @@ func (g *gateway) endCall(t *testing.T, in *inbound, v *vendor, x *expected, m t
 	id := ""
 	if x.leave && !m.stream {
 		go func() {
-			<-asked
-			leave()
-			close(gone)
+			select {
+			case <-asked:
+				leave()
+				close(gone)
+			case <-ctx.Done(): // it was refused
+			}
 		}()
 	}
 	resp, err := g.send(ctx, in.url(m.stream), in.body(t, in.features[x.ask], m.stream))
 	if err == nil {
 		id = resp.Header.Get("X-Amzn-Requestid")
+		if x.leave && resp.StatusCode != http.StatusOK {
+			b, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			t.Errorf("%s: the upstream was not asked: %d %s", x.name, resp.StatusCode, b)
+			return id
+		}
 		if x.leave && m.stream {
 			if _, err := io.ReadAtLeast(resp.Body, make([]byte, 1<<16), 1); err != nil {
 				t.Errorf("%s: %v", x.name, err)
