@@ -217,12 +217,16 @@ func (l *Ledger) Flush(ctx context.Context) error {
 	return l.indexer.flush(ctx, to)
 }
 
+// Recording says why calls cannot be recorded at the moment; nil when they can.
+func (l *Ledger) Recording() error {
+	l.journal.mu.Lock()
+	defer l.journal.mu.Unlock()
+	return l.journal.failed
+}
+
 // Healthy says why calls cannot be recorded or indexed at the moment; nil when all is well.
 func (l *Ledger) Healthy() error {
-	l.journal.mu.Lock()
-	err := l.journal.failed
-	l.journal.mu.Unlock()
-	return errors.Join(err, l.indexer.err())
+	return errors.Join(l.Recording(), l.indexer.err())
 }
 
 // Close refuses what is new, syncs the journal, lets the indexer catch up as long as ctx allows, and waits for every

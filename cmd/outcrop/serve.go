@@ -281,8 +281,12 @@ func (s *server) route(services http.Handler) http.Handler {
 				http.Error(w, "not ready", http.StatusServiceUnavailable)
 				return
 			}
-			if s.ledger.Healthy() != nil { // the log says why; whoever asks here has shown no credentials
+			switch { // the log says why; whoever asks here has shown no credentials
+			case s.ledger.Recording() != nil:
 				http.Error(w, "the ledger cannot record calls", http.StatusServiceUnavailable)
+				return
+			case s.ledger.Healthy() != nil:
+				http.Error(w, "the ledger records calls, but cannot index them", http.StatusServiceUnavailable)
 				return
 			}
 			io.WriteString(w, "ok\n")

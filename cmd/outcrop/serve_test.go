@@ -118,7 +118,7 @@ func TestNotReady(t *testing.T) {
 	for s.ledger.Healthy() == nil { // until the indexer has met the database
 		time.Sleep(time.Millisecond)
 	}
-	if code, body := ask(); code != http.StatusServiceUnavailable || body != "the ledger cannot record calls\n" {
+	if code, body := ask(); code != http.StatusServiceUnavailable || body != "the ledger records calls, but cannot index them\n" {
 		t.Errorf("%d %q", code, body)
 	}
 	ended, end := context.WithCancel(t.Context())
