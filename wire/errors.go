@@ -123,6 +123,16 @@ func (x *exchange) fail(err error) {
 			uri = coralURI
 		}
 		h["X-Amzn-Errortype"] = []string{strings.TrimSuffix(e.Code+":"+uri, ":")}
+		if ft.Kind == fault.UnknownOperation && x.request.Header.Get("Smithy-Protocol") == rpcV2CBOR {
+			// Clients of that protocol look at nothing that does not say that it is of it.
+			// Source: https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
+			h["Smithy-Protocol"], h["Content-Type"] = []string{rpcV2CBOR}, []string{"application/cbor"}
+			body = []byte{0xa2} // a map of two
+			for _, s := range []string{"__type", "com.amazon.coral.service#" + e.Code, "message", message} {
+				body = appendCBORText(body, s)
+			}
+			break
+		}
 		if ft.Kind == fault.UnknownOperation {
 			// As seen in https://github.com/tidyverse/ellmer/issues/50. The message is ours: SDKs show it.
 			body = []byte(`{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"},"Version":"1.0"`)
@@ -132,6 +142,15 @@ func (x *exchange) fail(err error) {
 		body = x.service.errorMembers([]byte("{"), ft, message)
 	}
 	x.write(e.Status, body)
+}
+
+// rpcV2CBOR is a protocol that some AWS clients speak, of services that are not served here.
+const rpcV2CBOR = "rpc-v2-cbor"
+
+// appendCBORText appends s, of less than 64 KiB, as a text string. Source: RFC 8949, section 3.1
+func appendCBORText(b []byte, s string) []byte {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	return append(append(b, 0x79, byte(len(s)>>8), byte(len(s))), s...)
 }
 
 // errorMembers appends the members of an exception and the closing brace.

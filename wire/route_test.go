@@ -164,6 +164,16 @@ func TestDispatch(t *testing.T) {
 	}
 }
 
+// A client that speaks rpc-v2-cbor, as boto3's of CloudWatch does, reads that its service is not here.
+func TestUnknownCBOR(t *testing.T) {
+	w := send(t, realTable(t), "POST", "/service/X/operation/ListMetrics", signed("monitoring"), "\xbf\xff", "Smithy-Protocol", "rpc-v2-cbor")
+	const code, message = "com.amazon.coral.service#UnknownOperationException", "The service \"monitoring\" is not served here."
+	want := "\xa2\x79\x00\x06__type\x79\x00" + string(rune(len(code))) + code + "\x79\x00\x07message\x79\x00" + string(rune(len(message))) + message
+	if w.Code != 404 || w.Body.String() != want || w.Header().Get("Smithy-Protocol") != "rpc-v2-cbor" || w.Header().Get("Content-Type") != "application/cbor" || w.Header().Get("X-Amzn-Requestid") == "" {
+		t.Errorf("%d %v %q, want %q", w.Code, w.Header(), w.Body, want)
+	}
+}
+
 // The host decides only where nothing else does.
 func TestHostPreferred(t *testing.T) {
 	one := Row{Name: "One", Method: "GET", Path: "/models/{id}", Action: "x:One"}
