@@ -68,6 +68,9 @@ func (in *input) betas() []string {
 	return strings.FieldsFunc(in.Betas, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
 }
 
+// told is err, a call's, as its caller understands it.
+func (in *input) told(err error) error { return invoke.Blame(in.Named(err)) }
+
 // output is a whole answer.
 type output struct {
 	Body []byte `json:"-" payload:"blob"`
@@ -116,7 +119,7 @@ func (s *service) messages(ctx context.Context, c *wire.Call, in *input) (*outpu
 	if !ic.Stream {
 		a, err := s.invoker.Do(ctx, ic)
 		if err != nil {
-			return nil, nil, known(in.Named(err), ic.ModelID)
+			return nil, nil, known(in.told(err), ic.ModelID)
 		}
 		if a.Native != nil {
 			return &output{a.Native}, nil, nil
@@ -126,13 +129,13 @@ func (s *service) messages(ctx context.Context, c *wire.Call, in *input) (*outpu
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, known(in.Named(err), ic.ModelID)
+		return nil, nil, known(in.told(err), ic.ModelID)
 	}
 	info.Model = modelName(st.ModelID)
 	if ic.Body != nil {
 		info.InputTokens = ic.Body.Size().InputTokens()
 	}
-	return nil, stream(st.Events, &dialect.StreamEncoder{AnswerInfo: info, API: true}), nil
+	return nil, in.stream(st.Events, &dialect.StreamEncoder{AnswerInfo: info, API: true}), nil
 }
 
 // counted is the answer of count_tokens.
@@ -157,7 +160,7 @@ func (s *service) countTokens(ctx context.Context, c *wire.Call, in *input) (*co
 
 // stream encodes the events of an answer, or passes on those that are of the format already. What an event makes waits for
 // the next while another is ready, which may be one that makes nothing.
-func stream(events converse.Stream, enc *dialect.StreamEncoder) iter.Seq2[*event, error] {
+func (in *input) stream(events converse.Stream, enc *dialect.StreamEncoder) iter.Seq2[*event, error] {
 	return func(yield func(*event, error) bool) {
 		var out event
 		waiting, gone, passed := false, false, false
@@ -176,7 +179,7 @@ func stream(events converse.Stream, enc *dialect.StreamEncoder) iter.Seq2[*event
 			switch {
 			case err != nil:
 				if send(true); !gone {
-					yield(nil, err)
+					yield(nil, in.told(err))
 				}
 				return
 			case e.Native != nil:

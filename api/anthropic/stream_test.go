@@ -27,7 +27,7 @@ func TestNothingIsHeldBack(t *testing.T) {
 			}
 		}
 	}
-	for e, err := range stream(events, &dialect.StreamEncoder{API: true}) {
+	for e, err := range new(input).stream(events, &dialect.StreamEncoder{API: true}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -314,6 +314,8 @@ func (s *service) invokeModelStream(ctx context.Context, c *wire.Call, in *Invok
 			case err != nil:
 				if began {
 					err = inStream(err, true)
+				} else {
+					err = in.Named(err)
 				}
 				if send(true); !gone {
 					yield(nil, err)

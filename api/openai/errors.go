@@ -60,7 +60,11 @@ func appendError(dst []byte, f *wire.Failure) []byte {
 	}
 	dst = converse.AppendQuote(append(dst, `{"error":{"message":`...), message)
 	dst = converse.AppendQuote(append(dst, `,"type":`...), problems[f.Kind].kind)
-	dst = orNull(append(dst, `,"param":`...), f.Member)
+	param := ""
+	if f.Kind == fault.Validation { // else it is no member of the request's
+		param = f.Member
+	}
+	dst = orNull(append(dst, `,"param":`...), param)
 	dst = orNull(append(dst, `,"code":`...), f.Code)
 	return append(dst, `}}`...)
 }

@@ -63,6 +63,9 @@ type input struct {
 	Body []byte `json:"-" payload:"blob"`
 }
 
+// told is err, a call's, as its caller understands it.
+func (in *input) told(err error) error { return invoke.Blame(in.Named(err)) }
+
 // output is a whole answer.
 type output struct {
 	Body []byte `json:"-" payload:"blob"`
@@ -116,11 +119,11 @@ func (s *service) chat(ctx context.Context, c *wire.Call, in *input) (*output, i
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, known(in.Named(err), ic.ModelID)
+		return nil, nil, known(in.told(err), ic.ModelID)
 	}
 	info.Model = st.ModelID
 	enc := q.NewStream(info)
-	return nil, stream(st.Events, &event{}, "[DONE]", func(e *converse.Event, passed bool, emit func(string, []byte)) {
+	return nil, in.stream(st.Events, &event{}, "[DONE]", func(e *converse.Event, passed bool, emit func(string, []byte)) {
 		if !passed || e.Estimated { // the usage that was asked for, and that the server did not tell
 			enc.Encode(e, func(chunk []byte) { emit("", chunk) })
 		}
@@ -147,11 +150,11 @@ func (s *service) responses(ctx context.Context, c *wire.Call, in *input) (*outp
 	}
 	st, err := s.invoker.Stream(ctx, ic)
 	if err != nil {
-		return nil, nil, known(in.Named(err), ic.ModelID)
+		return nil, nil, known(in.told(err), ic.ModelID)
 	}
 	info.Model = st.ModelID
 	enc := q.NewStream(info)
-	return nil, stream(st.Events, &event{response: enc}, "", func(e *converse.Event, passed bool, emit func(string, []byte)) {
+	return nil, in.stream(st.Events, &event{response: enc}, "", func(e *converse.Event, passed bool, emit func(string, []byte)) {
 		if !passed {
 			enc.Encode(e, emit)
 		}
@@ -163,7 +166,7 @@ func (s *service) whole(ctx context.Context, in *input, ic *invoke.Call, encode 
 	a, err := s.invoker.Do(ctx, ic)
 	switch {
 	case err != nil:
-		return nil, nil, known(in.Named(err), ic.ModelID)
+		return nil, nil, known(in.told(err), ic.ModelID)
 	case a.Native != nil:
 		return &output{a.Native}, nil, nil
 	}
@@ -194,7 +197,7 @@ func (s *service) embeddings(ctx context.Context, c *wire.Call, in *input) (*out
 
 // stream encodes the events of an answer, or passes on those that are of the format already, and ends with last unless that
 // is empty. What an event makes waits for the next while another is ready, which may be one that makes nothing.
-func stream(events converse.Stream, out *event, last string, encode func(e *converse.Event, passed bool, emit func(name string, data []byte))) iter.Seq2[*event, error] {
+func (in *input) stream(events converse.Stream, out *event, last string, encode func(e *converse.Event, passed bool, emit func(name string, data []byte))) iter.Seq2[*event, error] {
 	return func(yield func(*event, error) bool) {
 		waiting, gone, passed := false, false, false
 		send := func(more bool) {
@@ -211,7 +214,7 @@ func stream(events converse.Stream, out *event, last string, encode func(e *conv
 			switch {
 			case err != nil:
 				if send(true); !gone {
-					yield(nil, err)
+					yield(nil, in.told(err))
 				}
 				return
 			case e.Native != nil:

@@ -29,7 +29,7 @@ func TestNothingIsHeldBack(t *testing.T) {
 			emit("", []byte("{}"))
 		}
 	}
-	for e, err := range stream(events, &event{}, "[DONE]", encode) {
+	for e, err := range new(input).stream(events, &event{}, "[DONE]", encode) {
 		if err != nil {
 			t.Fatal(err)
 		}

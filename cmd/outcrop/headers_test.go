@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -51,7 +52,10 @@ func TestHeadersAtTheDoors(t *testing.T) {
 		{"openai", messages, gpt + user + `}`, "flex", "", `{"team":"x"}`, `"service_tier":"flex"`, 200, ""},
 		{"openai", messages + "/count_tokens", gpt + user[len(`"max_tokens":9,`):] + `}`, "flex", "", "", "", 200, ""},
 		{"anthropic", messages, claude + user + `}`, "", "", `{"team":"x"}`, `"max_tokens":9`, 200, ""},
-		{"anthropic", messages, claude + user + `}`, "flex", "", "", "", 400, "X-Amzn-Bedrock-Service-Tier"},
+		{"anthropic", messages, claude + user + `}`, "flex", "", "", "", 400, "the header X-Amzn-Bedrock-Service-Tier"},
+		{"anthropic", messages, claude + user + `,"stream":true}`, "flex", "", "", "", 400, "the header X-Amzn-Bedrock-Service-Tier"},
+		{"anthropic", chat, claude + user + `,"stream":true}`, "flex", "", "", "", 400, "the header X-Amzn-Bedrock-Service-Tier"},
+		{"anthropic", "model/anthropic.claude-3-haiku-20240307-v1:0/invoke-with-response-stream", `{"anthropic_version":"bedrock-2023-05-31",` + user + `}`, "flex", "", "", "", 400, "the header X-Amzn-Bedrock-Service-Tier"},
 		{"bedrock", messages, claude + user + `}`, "flex", "optimized", `{"team":"x"}`, `"max_tokens":9`, 200, ""},
 		{"bedrock", chat, claude + user + `}`, "flex", "optimized", `{"team":"x"}`, `"requestMetadata":{"team":"x"}`, 200, ""},
 	} {
@@ -128,5 +132,48 @@ func TestGuardrailWithoutVersion(t *testing.T) {
 	resp.Body.Close()
 	if _, sent := v.last(); !strings.Contains(string(sent), `"guardrailConfig":{"guardrailIdentifier":"abc"}`) {
 		t.Errorf("%d: Bedrock was asked %s", resp.StatusCode, sent)
+	}
+}
+
+// What a model's own server has refused for what is wrong with the request is Bedrock's ModelErrorException. The other APIs have no
+// such error, and their clients send again what has failed with a status of 500: to them it is the request's fault.
+func TestRefusedByTheModel(t *testing.T) {
+	v := startVendor(t)
+	original := 0
+	v.answers(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Amzn-Errortype", "ModelErrorException")
+		w.WriteHeader(424)
+		fmt.Fprintf(w, `{"message":"no such thing","originalStatusCode":%d,"resourceName":"m"}`, original)
+	})
+	g := startGateway(t, func(c *Config) { c.Upstreams = []UpstreamConfig{v.to(t, "bedrock", nil)} })
+	const body = `{"model":"openai.gpt-oss-20b-1:0","max_tokens":9,"messages":[{"role":"user","content":"hi"}]`
+	for _, c := range []struct {
+		path, body         string
+		original, expected int
+		says               string
+	}{
+		{"openai/v1/chat/completions", body + `}`, 400, 400, "invalid_request_error"},
+		{"openai/v1/chat/completions", body + `,"stream":true}`, 422, 400, "invalid_request_error"},
+		{"openai/v1/chat/completions", body + `}`, 500, 500, `"server_error","param":null`},
+		{"openai/v1/chat/completions", body + `}`, 403, 500, "server_error"}, // it is the operator's
+		{"anthropic/v1/messages", body + `}`, 413, 400, "invalid_request_error"},
+		{"anthropic/v1/messages", body + `}`, 0, 500, "api_error"},
+		{"model/openai.gpt-oss-20b-1:0/converse", `{"messages":[{"role":"user","content":[{"text":"hi"}]}]}`, 400, 424, `"originalStatusCode":400`},
+	} {
+		original = c.original
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.URL()+"/"+c.path, strings.NewReader(c.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+g.key)
+		resp, err := g.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if resp.StatusCode != c.expected || !strings.Contains(string(b), c.says) || !strings.Contains(string(b), "no such thing") {
+			t.Errorf("%s, %d: %d %s", c.path, c.original, resp.StatusCode, b)
+		}
 	}
 }
