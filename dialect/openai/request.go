@@ -520,7 +520,10 @@ func (w *writer) fieldPaths(paths []string) error {
 // additional returns the additional fields as they follow the request's own members, each with a comma before it.
 func (w *writer) additional(r *converse.Request) (noParallel bool, fields []byte, err error) {
 	err = outbound.Translated(r, w.upstream, w.format, func(name string, v jsontext.Value) error {
-		if outbound.OfAnthropic(name) {
+		switch its, asked := outbound.AnthropicServes(name, v); {
+		case asked:
+			return w.refuse("additionalModelRequestFields." + name)
+		case its, outbound.OfAnthropic(name):
 			return nil
 		}
 		owned := parameters.Set(r.InferenceConfig, name)

@@ -70,7 +70,7 @@ func TestAppendRequest(t *testing.T) {
 			`{` + hiThere + `,"response_format":{"type":"json_schema","json_schema":{"name":"n","description":"d","schema":{"type":"object"},"strict":true}}}`},
 		"output without a name": {`{` + hi + `,"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"schema":"{}"}}}}}`, false,
 			`{` + hiThere + `,"response_format":{"type":"json_schema","json_schema":{"name":"response","schema":{},"strict":true}}}`},
-		"additional fields": {`{` + hi + `,"additionalModelRequestFields":{"seed":7,"logit_bias":{"a b":[ 1 ]},"anthropic_beta":["x"],"max_completion_tokens":9,"stop":["x"]}}`, false,
+		"additional fields": {`{` + hi + `,"additionalModelRequestFields":{"seed":7,"logit_bias":{"a b":[ 1 ]},"anthropic_beta":["x"],"mcp_servers":[],"container":null,"inference_geo":"global","max_completion_tokens":9,"stop":["x"]}}`, false,
 			`{` + hiThere + `,"seed":7,"logit_bias":{"a b":[1]},"max_completion_tokens":9,"stop":["x"]}`},
 		"service": {`{` + hi + `,"serviceTier":{"type":"flex"},"performanceConfig":{"latency":"standard"},"requestMetadata":{"team":"x"}}`, false, `{` + hiThere + `,"service_tier":"flex"}`},
 	} {
@@ -130,6 +130,9 @@ func TestRefusals(t *testing.T) {
 		"additionalModelRequestFields.model":                                        with(`"additionalModelRequestFields":{"model":"x"}`),
 		"additionalModelRequestFields.stream":                                       with(`"additionalModelRequestFields":{"stream":true}`),
 		"additionalModelRequestFields.n":                                            with(`"additionalModelRequestFields":{"n":2}`),
+		"additionalModelRequestFields.mcp_servers":                                  with(`"additionalModelRequestFields":{"mcp_servers":[{"type":"url","url":"https://a","name":"b"}]}`),
+		"additionalModelRequestFields.container":                                    with(`"additionalModelRequestFields":{"container":{"skills":[]}}`),
+		"additionalModelRequestFields.inference_geo":                                with(`"additionalModelRequestFields":{"inference_geo":"us"}`),
 		"additionalModelRequestFields.tools":                                        with(`"additionalModelRequestFields":{"tools":[]}`),
 		"additionalModelRequestFields.tool_choice":                                  with(`"additionalModelRequestFields":{"tool_choice":"none"}`),
 		"additionalModelRequestFields.temperature":                                  with(`"inferenceConfig":{"temperature":0.5},"additionalModelRequestFields":{"temperature":1}`),

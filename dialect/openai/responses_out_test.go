@@ -93,6 +93,7 @@ func TestAppendResponsesRequest(t *testing.T) {
 		"performanceConfig.latency.optimized":                    `{` + hi + `,"performanceConfig":{"latency":"optimized"}}`,
 		"serviceTier.reserved":                                   `{` + hi + `,"serviceTier":{"type":"reserved"}}`,
 		"additionalModelRequestFields.stop":                      additional(`"stop":["a"]`),
+		"additionalModelRequestFields.mcp_servers":               additional(`"mcp_servers":[{"type":"url","url":"https://a","name":"b"}]`),
 		"additionalModelRequestFields.store":                     additional(`"store":true`),
 		"additionalModelRequestFields.previous_response_id":      additional(`"previous_response_id":"resp_1"`),
 		"additionalModelRequestFields.reasoning_effort":          additional(`"reasoning":{},"reasoning_effort":"low"`),

@@ -464,10 +464,14 @@ func (w *writer) responsesFields(r *converse.Request) (f extraFields, err error)
 		return f, fault.New(fault.Validation, "additionalModelRequestFields is not a JSON object.")
 	}
 	err = outbound.Translated(r, w.upstream, w.format, func(name string, v jsontext.Value) error {
+		switch its, asked := outbound.AnthropicServes(name, v); {
+		case asked:
+			return w.refuse("additionalModelRequestFields." + name)
+		case its, outbound.OfAnthropic(name):
+			return nil
+		}
 		mine := false
 		switch name {
-		case "anthropic_beta", "anthropic_version":
-			return nil
 		case "model", "input", "instructions", "messages", "stream", "stream_options", "store", "tools", "functions", "function_call", "n",
 			"previous_response_id", "conversation", "prompt", "background":
 			mine = true

@@ -153,6 +153,24 @@ func Owned(upstream, name string) error {
 // servers of other vendors do without.
 func OfAnthropic(name string) bool { return name == "anthropic_beta" || name == "anthropic_version" }
 
+// AnthropicServes reports whether an additional field is about what Anthropic's own service does beside running the model: calling
+// tools at other servers, running code in containers, staying in a country; and whether its value v asks for any of it. A server of
+// another format that passes it over would answer another request.
+// Source: https://docs.claude.com/en/api/messages (mcp_servers, container, inference_geo)
+func AnthropicServes(name string, v jsontext.Value) (its, asked bool) {
+	nothing := ""
+	switch name {
+	case "mcp_servers":
+		nothing = "[]"
+	case "inference_geo":
+		nothing = `"global"`
+	case "container":
+	default:
+		return false, false
+	}
+	return true, v.Kind() != 'n' && string(v) != nothing
+}
+
 // Members is converse.EachMember, with a fault.Validation for what stands at path and is no JSON object.
 func Members(path string, object jsontext.Value, f func(name string, v jsontext.Value) error) error {
 	err := converse.EachMember(object, f)
