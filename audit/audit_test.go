@@ -889,3 +889,15 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
+
+// A resource has a name: an event names none where what was asked for was all of a kind.
+func TestResourceOf(t *testing.T) {
+	for arn, want := range map[string]bool{
+		"arn:aws:iam::000000000000:user/alice": true, "arn:aws:iam::000000000000:user/": false, "arn:aws:iam::000000000000:user/*": false,
+		"arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0": true, "*": false,
+	} {
+		if _, ok := audit.ResourceOf(arn); ok != want {
+			t.Errorf("%s: %t", arn, ok)
+		}
+	}
+}

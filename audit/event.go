@@ -166,7 +166,7 @@ var resourceTypes = map[[2]string]string{
 // ResourceOf is the resource of that ARN; ok is false for what names no single one.
 func ResourceOf(is string) (r Resource, ok bool) {
 	a, err := arn.Parse(is)
-	if err != nil || strings.ContainsAny(is, "*?") || len(is) > maxText {
+	if err != nil || strings.ContainsAny(is, "*?") || strings.HasSuffix(is, "/") || len(is) > maxText { // all of a kind are none
 		return Resource{}, false
 	}
 	kind, _ := a.Split()
