@@ -46,6 +46,7 @@ func New(people *iam.Directory) *wire.Service {
 			wire.Handle(row("DeleteRole"), may[roleName](a), deleteEntity[roleName](a)),
 			wire.Handle(row("ListRoles"), a.mayList(iam.RoleKind), a.listRoles),
 			wire.Handle(row("UpdateAssumeRolePolicy"), may[trustInput](a), a.setTrust),
+			wire.Handle(row("ListInstanceProfilesForRole"), may[rolePageInput](a), a.instanceProfiles),
 
 			wire.Handle(row("TagUser"), mayTag[userTagsInput](a), tagEntity[userTagsInput](a)),
 			wire.Handle(row("TagRole"), mayTag[roleTagsInput](a), tagEntity[roleTagsInput](a)),
@@ -330,6 +331,12 @@ func (a *api) getRole(ctx context.Context, c *wire.Call, in *roleName) (*roleOut
 func (a *api) updateRole(ctx context.Context, c *wire.Call, in *updateRoleInput) (*updateRoleOutput, error) {
 	_, err := a.people.UpdateRole(ctx, c.Caller.Account, in.RoleName, in.Description, seconds(in.MaxSessionDuration))
 	return nil, err
+}
+
+// instanceProfiles lists none: no role is an EC2 instance's here. Terraform asks before it deletes any role.
+func (a *api) instanceProfiles(ctx context.Context, c *wire.Call, in *rolePageInput) (*instanceProfilesOutput, error) {
+	_, _, err := a.find(ctx, c, iam.RoleKind, in.RoleName)
+	return &instanceProfilesOutput{InstanceProfiles: []nothing{}}, err
 }
 
 func (a *api) updateRoleDescription(ctx context.Context, c *wire.Call, in *updateRoleDescriptionInput) (*roleOutput, error) {

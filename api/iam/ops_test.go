@@ -308,6 +308,8 @@ func TestRoles(t *testing.T) {
 		{"root", "UpdateAssumeRolePolicy RoleName=deploy PolicyDocument={}", 400, []string{"<Code>MalformedPolicyDocument</Code>"}},
 		{"root", "UpdateAssumeRolePolicy RoleName=deploy PolicyDocument=$TRUST", 200, nil},
 		{"root", "ListRoles", 200, []string{"<RoleName>deploy</RoleName>", "<Description>other</Description>", "!<Tags>", "!RoleLastUsed"}},
+		{"root", "ListInstanceProfilesForRole RoleName=deploy", 200, []string{"<InstanceProfiles></InstanceProfiles>", "<IsTruncated>false</IsTruncated>"}},
+		{"root", "ListInstanceProfilesForRole RoleName=nobody", 404, failure("NoSuchEntity", "The role with name nobody cannot be found.")},
 		{"root", "TagRole RoleName=deploy Tags.member.1.Key=c Tags.member.1.Value=", 200, nil},
 		{"root", "ListRoleTags RoleName=deploy", 200, []string{"<Key>a</Key>", "<Key>c</Key><Value></Value>"}},
 		{"root", "UntagRole RoleName=deploy TagKeys.member.1=a", 200, nil},

@@ -711,6 +711,10 @@ type (
 	summaryOutput struct {
 		SummaryMap map[string]int `json:"SummaryMap"`
 	}
+	instanceProfilesOutput struct {
+		paged
+		InstanceProfiles []nothing `json:"InstanceProfiles"`
+	}
 	aliasesOutput struct {
 		paged
 		AccountAliases []string `json:"AccountAliases"`

@@ -114,6 +114,8 @@ var mentions = map[string][]request{
 	"iam.ListGroupPolicies":      {"GroupName=«group»"},
 	"iam.ListRolePolicies":       {"RoleName=«role»"},
 
+	"iam.ListInstanceProfilesForRole": {"RoleName=«role»"},
+
 	"iam.AttachUserPolicy":              {"UserName=«user»&PolicyArn=«policy.arn»", "UserName=own&PolicyArn=«policy.arn»"},
 	"iam.AttachGroupPolicy":             {"GroupName=«group»&PolicyArn=«policy.arn»", "GroupName=own&PolicyArn=«policy.arn»"},
 	"iam.AttachRolePolicy":              {"RoleName=«role»&PolicyArn=«policy.arn»", "RoleName=own&PolicyArn=«policy.arn»"},
