@@ -20,9 +20,9 @@ type PolicySource struct {
 	Document string
 }
 
-// Sources returns the policies of an entity as a Simulation takes them: those of a user's groups too. There is no boundary
-// where the entity has none.
-func (o *Roster) Sources(e *Entity) (identity, boundary []PolicySource) {
+// Sources returns the policies of an entity as a Simulation takes them: those of a user's groups too, and those that bound the account.
+// There is no boundary where the entity has none, and no guardrail where the account has none.
+func (o *Roster) Sources(e *Entity) (c SimulationConfig) {
 	managed := func(p *ManagedPolicy) PolicySource {
 		s := PolicySource{Name: p.Name}
 		if v, err := o.Version(p, p.Default); err == nil {
@@ -32,16 +32,19 @@ func (o *Roster) Sources(e *Entity) (identity, boundary []PolicySource) {
 	}
 	for _, from := range append([]*Entity{e}, o.Groups(e)...) {
 		for _, p := range o.Inline(from) {
-			identity = append(identity, PolicySource{p.Name, p.Document})
+			c.Identity = append(c.Identity, PolicySource{p.Name, p.Document})
 		}
 		for _, p := range o.Attached(from) {
-			identity = append(identity, managed(p))
+			c.Identity = append(c.Identity, managed(p))
 		}
 	}
 	if p := o.arns[e.Boundary]; p != nil {
-		boundary = []PolicySource{managed(p)}
+		c.Boundary = []PolicySource{managed(p)}
 	}
-	return identity, boundary
+	for _, g := range o.guardrails {
+		c.Guardrail = append(c.Guardrail, PolicySource{g.Name, g.Document})
+	}
+	return c
 }
 
 // PrincipalContext is the context keys that say who a user or a role is.
@@ -64,7 +67,7 @@ func (e *Entity) PrincipalContext() policy.Context {
 // Simulation asks policies what they would decide.
 type Simulation struct {
 	set     policy.Set
-	sources []PolicySource // by the place of a policy among all, which is its name in set
+	sources []PolicySource // by the place of a policy among all, which is its name in set; the account's guardrails are the first
 	missing []string
 	caller  *policy.Principal
 	keys    simulatedKeys
@@ -90,11 +93,12 @@ func (k simulatedKeys) Lookup(key string) (name string, values []string) {
 
 // SimulationConfig is what a Simulation is made of.
 type SimulationConfig struct {
-	Identity []PolicySource
-	Boundary []PolicySource // none: no boundary
-	Resource *PolicySource  // of the resource: a policy that names principals; it needs a Caller
-	Caller   string         // the ARN of who asks, for Resource
-	Context  policy.Context // no two keys differ in case only
+	Guardrail []PolicySource // none: nothing bounds the account
+	Identity  []PolicySource
+	Boundary  []PolicySource // none: no boundary
+	Resource  *PolicySource  // of the resource: a policy that names principals; it needs a Caller
+	Caller    string         // the ARN of who asks, for Resource
+	Context   policy.Context // no two keys differ in case only
 }
 
 // NewSimulation reads the policies. One that cannot be read is a fault.InvalidInput that names it.
@@ -114,7 +118,7 @@ func NewSimulation(c SimulationConfig) (*Simulation, error) {
 	for _, layer := range []struct {
 		sources []PolicySource
 		to      *[]*policy.Policy
-	}{{c.Identity, &s.set.Identity}, {c.Boundary, &s.set.Boundary}} {
+	}{{c.Guardrail, &s.set.Guardrail}, {c.Identity, &s.set.Identity}, {c.Boundary, &s.set.Boundary}} {
 		for _, src := range layer.sources {
 			p, err := read(src, policy.Parse)
 			if err != nil {
@@ -153,8 +157,9 @@ func NewSimulation(c SimulationConfig) (*Simulation, error) {
 // Simulated is what the policies decide.
 type Simulated struct {
 	Effect  policy.Effect
-	Matched *Matched // the statement that decided; nil for an implicit deny
+	Matched *Matched // the statement that decided; nil for an implicit deny, and where a guardrail denies
 	Missing []string // context keys that the policies ask for and the context has not
+	Guarded *bool    // whether the account's guardrails allow it; nil without any
 	Bounded *bool    // whether the permissions boundary allows it; nil without one
 }
 
@@ -183,16 +188,21 @@ func (s *Simulation) Decide(action, resource string) Simulated {
 	r := policy.Request{Action: action, Resource: resource, Keys: s.keys, Principal: s.caller}
 	d := s.set.Decide(&r)
 	out := Simulated{Effect: d.Effect, Missing: s.missing}
-	if i, err := strconv.Atoi(d.Policy); err == nil && d.Statement >= 0 {
+	if i, err := strconv.Atoi(d.Policy); err == nil && d.Statement >= 0 && i >= len(s.set.Guardrail) {
 		src := &s.sources[i]
 		start, end := statementAt(src.Document, d.Statement)
 		out.Matched = &Matched{src.Name, positionAt(src.Document, start), positionAt(src.Document, end)}
 	}
-	if len(s.set.Boundary) > 0 {
-		boundary := policy.Set{Identity: s.set.Boundary}
-		allows := boundary.Decide(&r).Effect == policy.Allow
-		out.Bounded = &allows
+	// A layer by itself says whether it allows.
+	allows := func(layer []*policy.Policy) *bool {
+		if len(layer) == 0 {
+			return nil
+		}
+		alone := policy.Set{Identity: layer}
+		allowed := alone.Decide(&r).Effect == policy.Allow
+		return &allowed
 	}
+	out.Guarded, out.Bounded = allows(s.set.Guardrail), allows(s.set.Boundary)
 	return out
 }
 

@@ -774,6 +774,31 @@ func TestSimulate(t *testing.T) {
 	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", "arn:aws:iam::123456789012:user/nobody", "ActionNames.member.1", "iam:GetUser"), "404 ", "<Code>NoSuchEntity</Code>")
 	check(ask("other", "SimulatePrincipalPolicy", "PolicySourceArn", alice, "ActionNames.member.1", "iam:GetUser"), "403 ")
 	check(ask("root", "GetContextKeysForPrincipalPolicy", "PolicySourceArn", alice, "PolicyInputList.member.1", own), "<member>aws:PrincipalTag/team</member><member>aws:username</member>")
+
+	// "Specifies whether the simulated operation is allowed by the Organizations service control policies that impact the simulated
+	// user's account": https://docs.aws.amazon.com/IAM/latest/APIReference/API_OrganizationsDecisionDetail.html. They are no input, so
+	// their statements are not told.
+	guard := func(name, document string) {
+		t.Helper()
+		if err := r.people.PutGuardrail(t.Context(), account, name, document); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", alice, "ActionNames.member.1", "iam:GetUser"), decided("iam:GetUser", "allowed"), "!OrganizationsDecisionDetail")
+	guard("home", `{"Version":"2012-10-17","Statement":{"Effect":"Deny","Action":"bedrock:*","Resource":"*","Condition":{"StringNotEquals":{"aws:RequestedRegion":"eu-west-1"}}}}`)
+	from := func(region string) string {
+		return ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", alice, "ActionNames.member.1", "bedrock:InvokeModel", "PermissionsBoundaryPolicyInputList.member.1", allow,
+			"ContextEntries.member.1.ContextKeyName", "aws:RequestedRegion", "ContextEntries.member.1.ContextKeyValues.member.1", region)
+	}
+	check(from("eu-west-1"), decided("bedrock:InvokeModel", "allowed"), "<AllowedByOrganizations>true<", "<AllowedByPermissionsBoundary>true<", "<SourcePolicyId>AdministratorAccess<")
+	check(from("us-east-1"), decided("bedrock:InvokeModel", "explicitDeny"), "<AllowedByOrganizations>false<", "<AllowedByPermissionsBoundary>true<", "<MatchedStatements></MatchedStatements>")
+	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", "arn:aws:iam::123456789012:group/g", "ActionNames.member.1", "bedrock:InvokeModel", "ActionNames.member.2", "iam:GetUser"),
+		decided("bedrock:InvokeModel", "explicitDeny"), "<MissingContextValues><member>aws:RequestedRegion</member></MissingContextValues>",
+		decided("iam:GetUser", "implicitDeny"), "<AllowedByOrganizations>true<")
+	check(ask("root", "GetContextKeysForPrincipalPolicy", "PolicySourceArn", alice), "<member>aws:RequestedRegion</member>")
+	guard(iam.FullAccess, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","NotAction":"iam:GetUser","Resource":"*"}}`)
+	check(ask("root", "SimulatePrincipalPolicy", "PolicySourceArn", alice, "ActionNames.member.1", "iam:GetUser"), decided("iam:GetUser", "implicitDeny"), "<AllowedByOrganizations>false<", "<MatchedStatements></MatchedStatements>")
+	check(ask("root", "SimulateCustomPolicy", "PolicyInputList.member.1", allow, "ActionNames.member.1", "bedrock:InvokeModel"), decided("bedrock:InvokeModel", "allowed"), "!OrganizationsDecisionDetail")
 }
 
 // model is the part of botocore's service model of iam (2010-05-08, botocore 1.43.11) that is served here.

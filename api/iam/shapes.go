@@ -577,6 +577,7 @@ type (
 		EvalDecision                      string                             `json:"EvalDecision"` // allowed, explicitDeny, implicitDeny
 		MatchedStatements                 []Statement                        `json:"MatchedStatements"`
 		MissingContextValues              []string                           `json:"MissingContextValues"`
+		OrganizationsDecisionDetail       *OrganizationsDecisionDetail       `json:"OrganizationsDecisionDetail"`
 		PermissionsBoundaryDecisionDetail *PermissionsBoundaryDecisionDetail `json:"PermissionsBoundaryDecisionDetail"`
 	}
 
@@ -592,6 +593,11 @@ type (
 	Position struct {
 		Line   int `json:"Line"`
 		Column int `json:"Column"`
+	}
+
+	// OrganizationsDecisionDetail says what the account's service control policies decide.
+	OrganizationsDecisionDetail struct {
+		Allowed bool `json:"AllowedByOrganizations"`
 	}
 
 	// PermissionsBoundaryDecisionDetail says what the permissions boundary decides.

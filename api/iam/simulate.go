@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,7 +33,7 @@ func given(list string, documents []string) []iam.PolicySource {
 }
 
 func (a *api) simulateCustom(_ context.Context, _ *wire.Call, in *customInput) (*simulateOutput, error) {
-	return in.run(given("PolicyInputList", in.Policies), nil, policy.Context{})
+	return in.run(iam.SimulationConfig{Identity: given("PolicyInputList", in.Policies), Context: policy.Context{}})
 }
 
 func (a *api) simulatePrincipal(ctx context.Context, c *wire.Call, in *principalInput) (*simulateOutput, error) {
@@ -43,12 +44,13 @@ func (a *api) simulatePrincipal(ctx context.Context, c *wire.Call, in *principal
 	if in.CallerARN == "" && e.Kind != iam.GroupKind {
 		in.CallerARN = in.PolicySourceARN
 	}
-	identity, boundary := o.Sources(e)
-	with := policy.Context{}
+	cfg := o.Sources(e)
+	cfg.Identity = append(cfg.Identity, given("PolicyInputList", in.Policies)...)
+	cfg.Context = policy.Context{}
 	if e.Kind != iam.GroupKind {
-		with = e.PrincipalContext()
+		cfg.Context = e.PrincipalContext()
 	}
-	return in.run(append(identity, given("PolicyInputList", in.Policies)...), boundary, with)
+	return in.run(cfg)
 }
 
 // source finds the entity whose policies are asked about.
@@ -61,8 +63,9 @@ func (a *api) source(ctx context.Context, c *wire.Call, arn string) (*iam.Roster
 	return o, e, err
 }
 
-// run decides each action on each resource, of the page that is asked for.
-func (in *simulateInput) run(identity, boundary []iam.PolicySource, with policy.Context) (*simulateOutput, error) {
+// run decides each action on each resource, of the page that is asked for, by the policies and the context of cfg and of in.
+func (in *simulateInput) run(cfg iam.SimulationConfig) (*simulateOutput, error) {
+	with := cfg.Context
 	names := make(map[string]string, len(with)+len(in.ContextEntries)) // by themselves in lower case
 	for k := range with {
 		names[strings.ToLower(k)] = k
@@ -72,7 +75,7 @@ func (in *simulateInput) run(identity, boundary []iam.PolicySource, with policy.
 		delete(with, names[lower])
 		names[lower], with[e.Name] = e.Name, e.Values
 	}
-	cfg := iam.SimulationConfig{Identity: identity, Boundary: boundary, Caller: in.CallerARN, Context: with}
+	cfg.Caller = in.CallerARN
 	if in.Boundary != nil {
 		cfg.Boundary = given("PermissionsBoundaryPolicyInputList", in.Boundary)
 	}
@@ -115,6 +118,9 @@ func (in *simulateInput) run(identity, boundary []iam.PolicySource, with policy.
 		if m := d.Matched; m != nil {
 			out.MatchedStatements = []Statement{{SourcePolicyID: m.Policy, SourcePolicyType: simulated, StartPosition: Position(m.Start), EndPosition: Position(m.End)}}
 		}
+		if d.Guarded != nil {
+			out.OrganizationsDecisionDetail = &OrganizationsDecisionDetail{*d.Guarded}
+		}
 		if d.Bounded != nil {
 			out.PermissionsBoundaryDecisionDetail = &PermissionsBoundaryDecisionDetail{*d.Bounded}
 		}
@@ -132,7 +138,7 @@ func (a *api) principalKeys(ctx context.Context, c *wire.Call, in *principalKeys
 	if err != nil {
 		return nil, err
 	}
-	identity, boundary := o.Sources(e)
-	keys, err := iam.ContextKeys(append(append(identity, boundary...), given("PolicyInputList", in.Policies)...))
+	of := o.Sources(e)
+	keys, err := iam.ContextKeys(slices.Concat(of.Guardrail, of.Identity, of.Boundary, given("PolicyInputList", in.Policies)))
 	return &contextKeysOutput{keys}, err
 }
