@@ -44,6 +44,9 @@ func TestCLISessions(t *testing.T) {
 	if got := decode[struct{ PackedPolicySize int }](t, dir, "session.json"); got.PackedPolicySize < 1 || got.PackedPolicySize > 100 {
 		t.Errorf("packed policy size %d", got.PackedPolicySize)
 	}
+	if used := decode[struct{ Region, LastUsedDate string }](t, dir, "used.json"); used.Region != "us-east-1" || used.LastUsedDate == "" {
+		t.Errorf("the role was used last %+v", used)
+	}
 	growth, ops, role := read("growth.arn"), read("ops.arn"), read("role.arn")
 	denied := func(who, action, resource string) string {
 		return "User: " + who + " is not authorized to perform: " + action + " on resource: " + resource
@@ -64,7 +67,9 @@ func TestCLISessions(t *testing.T) {
 		"tagged.json":        growth,
 		"tag.json":           `"FailedResourcesMap": {}`,
 		"keys.json":          `"env"`,
-		"gone.txt":           "(InvalidClientTokenId)",
+
+		"instance-profiles.json": `"InstanceProfiles": []`,
+		"gone.txt":               "(InvalidClientTokenId)",
 	} {
 		if got := read(file); !strings.Contains(got, want) {
 			t.Errorf("%s: %s\nwant %s", file, got, want)

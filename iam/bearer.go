@@ -54,6 +54,7 @@ type apiKey struct {
 	region  string
 	open    bool      // region is only the default
 	expires time.Time // zero: never
+	used    *lastUse  // of the access key, or the role, that signed a short-term key
 	seen    *snapshot // what it was found good in, or an older one
 }
 
@@ -275,7 +276,7 @@ func (a *Authenticator) shortTerm(r *http.Request, encoded string) (*apiKey, err
 	if !key.expires.IsZero() && key.expires.Before(expires) {
 		expires = key.expires
 	}
-	return &apiKey{caller: &key.caller, kind: ShortTerm, region: sc.region, expires: expires}, nil
+	return &apiKey{caller: &key.caller, kind: ShortTerm, region: sc.region, expires: expires, used: key.used}, nil
 }
 
 // emptyHash is the SHA-256 of the empty body that a short-term key signs.

@@ -121,6 +121,27 @@ func TestShortTermKeys(t *testing.T) {
 	}
 }
 
+// The access key that a short-term key was made with is used by it: nobody else sees that it is needed.
+func TestLastUseOfShortTermKeys(t *testing.T) {
+	b, at := readBearers(t)
+	now := at
+	d := open(t, func() time.Time { return now })
+	must(t, d.EnsureRoot(t.Context(), account, b.AccessKeyID, b.SecretAccessKey))
+	c := b.Cases[0]
+	now = at.Add(time.Minute)
+	if _, err := bring(d, withKey("h", c.Key+"x")); err == nil {
+		t.Error("a key that is no key is taken")
+	}
+	if use, ok := d.LastUse(b.AccessKeyID); ok {
+		t.Errorf("it was used before: %+v", use)
+	}
+	_, err := bring(d, withKey("h", c.Key))
+	must(t, err)
+	if use, ok := d.LastUse(b.AccessKeyID); !ok || use != (iam.KeyUse{Key: b.AccessKeyID, Time: now, Service: "bedrock", Region: c.Region}) {
+		t.Errorf("%+v, %t", use, ok)
+	}
+}
+
 // Whatever of a short-term key is changed, it is not one any more.
 func TestShortTermKeyTampered(t *testing.T) {
 	b, at := readBearers(t)

@@ -90,7 +90,8 @@ type snapshot struct {
 	// What users and roles may do, by their ids; and root, by its account's, where a guardrail bounds it.
 	sets map[string]*policy.Set
 
-	trusts map[string]trust // who may assume roles, by their ids
+	trusts map[string]trust    // who may assume roles, by their ids
+	roles  map[string]*lastUse // when sessions of roles were used last, by the roles' ids
 }
 
 // A trust is a role's trust policy. It is read before anybody asks, so that no answer takes longer for a role that there is.
@@ -110,7 +111,7 @@ type credential struct {
 	active  bool
 	secret  string
 	signing signingKeys
-	used    *lastUse  // nil of temporary credentials
+	used    *lastUse  // of a session the role's; nil of a user's or root's
 	expires time.Time // of temporary credentials
 }
 
@@ -128,7 +129,7 @@ func Open(ctx context.Context, cfg Config) (*Directory, error) {
 	}
 	uses, err := d.store.KeyUses(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("load the last uses of access keys: %w", err)
+		return nil, fmt.Errorf("load the last uses of access keys and roles: %w", err)
 	}
 	d.storedUses = make(map[string]KeyUse, len(uses))
 	for _, u := range uses {
@@ -198,7 +199,7 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 	s := &snapshot{
 		edition: new(edition), state: st, keys: make(map[string]*credential, len(st.Keys)), bearers: make(map[string]*longTermKey, len(st.Bearers)),
 		rosters: st.rosters(), policies: make(map[policyKey]*policy.Policy, len(st.Inline)+len(st.Versions)), sets: make(map[string]*policy.Set, len(st.Entities)),
-		trusts: make(map[string]trust),
+		trusts: make(map[string]trust), roles: make(map[string]*lastUse),
 	}
 	for _, o := range s.rosters {
 		p := &parser{d, s, last}
@@ -212,7 +213,7 @@ func (d *Directory) prepare(st *State, last *snapshot) (*snapshot, error) {
 				s.sets[e.ID].Guardrail = guardrail
 			}
 			if e.Kind == RoleKind {
-				s.trusts[e.ID] = p.trust(e)
+				s.trusts[e.ID], s.roles[e.ID] = p.trust(e), d.usesOf(last, e.ID)
 			}
 		}
 	}

@@ -220,9 +220,9 @@ type Store interface {
 	// ErrStale when the revision is not the given one any more.
 	ChangePrincipals(ctx context.Context, revision int64, c Changes) error
 
-	// KeyUses returns what PutKeyUses was given last of each key, in any order.
+	// KeyUses returns what PutKeyUses was given last of each key and role, in any order.
 	KeyUses(ctx context.Context) ([]KeyUse, error)
 
-	// PutKeyUses keeps the last uses of access keys. It changes no revision: nothing is decided by them.
+	// PutKeyUses keeps the last uses of access keys and roles. It changes no revision: nothing is decided by them.
 	PutKeyUses(ctx context.Context, uses []KeyUse) error
 }

@@ -288,7 +288,7 @@ func (s *snapshot) session(of *openedSession) *credential {
 		}
 		caller.set = &set
 	}
-	return &credential{caller: caller, active: true, secret: of.Secret, expires: time.Unix(of.Expires, 0).UTC()}
+	return &credential{caller: caller, active: true, secret: of.Secret, used: s.roles[of.Owner], expires: time.Unix(of.Expires, 0).UTC()}
 }
 
 // sessionPolicy reads the version that counts of a managed policy, nil where there is none that can be read.

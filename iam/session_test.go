@@ -164,6 +164,55 @@ func TestAssumeRole(t *testing.T) {
 	wantFault(t, err, fault.ExpiredToken, "The security token included in the request is expired")
 }
 
+// A role was used last when one of its sessions was, not when it was assumed; after the next start what was written down of it is
+// known. Sources: https://docs.aws.amazon.com/IAM/latest/APIReference/API_RoleLastUsed.html and
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_manage.html
+func TestRoleLastUse(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	w.role("other", "/", trustAccount, allowAll)
+	id := func(name string) string {
+		t.Helper()
+		o, err := w.Roster(ctx, account)
+		must(t, err)
+		e, err := o.Entity(iam.RoleKind, name)
+		must(t, err)
+		return e.ID
+	}
+	role := id("caller")
+	check := func(d directory, want time.Time) {
+		t.Helper()
+		got, ok := d.LastUse(role)
+		if ok != !want.IsZero() || ok && got != (iam.KeyUse{Key: role, Time: want, Service: "bedrock", Region: "us-east-1"}) {
+			t.Errorf("%+v, %t, want %v", got, ok, want)
+		}
+	}
+	s, err := w.assume(&w.alice, iam.AssumeRequest{Role: roleARN, Session: "ci-7"})
+	must(t, err)
+	check(w.directory, time.Time{})
+	wrong := *s
+	wrong.Secret += "x"
+	if _, err := w.authenticate(&wrong); err == nil {
+		t.Error("a wrong secret is taken")
+	}
+	check(w.directory, time.Time{})
+	first := w.now
+	w.is(s)
+	check(w.directory, first)
+	must(t, w.SaveUses(ctx))
+	w.now = w.now.Add(10 * time.Minute)
+	must(t, w.PutInline(ctx, account, iam.RoleKind, "caller", "more", allowAll)) // another snapshot, another credential of the session
+	w.is(s)
+	check(w.directory, w.now)
+	clock := func() time.Time { return w.now }
+	check(reopen(t, w.dir, clock), first)
+	must(t, w.Close(ctx))
+	check(reopen(t, w.dir, clock), w.now)
+	if use, ok := w.LastUse(id("other")); ok {
+		t.Errorf("a role that nobody assumed was used: %+v", use)
+	}
+}
+
 // TestSessionEnds: a session is as good as its role is now.
 func TestSessionEnds(t *testing.T) {
 	w := newWorld(t)

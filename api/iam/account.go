@@ -44,7 +44,7 @@ func (a *api) details(ctx context.Context, c *wire.Call, in *detailsInput) (*det
 		out.GroupDetailList = append(out.GroupDetailList, GroupDetail{Group: groupOut(e), GroupPolicyList: inlineOut(o.Inline(e)), AttachedManagedPolicies: attachedOut(o.Attached(e))})
 	})
 	entities("3", "Role", iam.RoleKind, func(out *detailsOutput, e *iam.Entity) {
-		r := wholeRole(e)
+		r := a.wholeRole(e)
 		out.RoleDetailList = append(out.RoleDetailList, RoleDetail{
 			roleHead: r.roleHead, roleRest: r.roleRest, RolePolicyList: inlineOut(o.Inline(e)), AttachedManagedPolicies: attachedOut(o.Attached(e)),
 		})

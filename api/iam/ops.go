@@ -309,7 +309,7 @@ func (a *api) createRole(ctx context.Context, c *wire.Call, in *createRoleInput)
 		e.MaxSession = *s
 	}
 	e, err := a.people.CreateEntity(ctx, e)
-	return &roleOutput{wholeRole(&e)}, err
+	return &roleOutput{a.wholeRole(&e)}, err
 }
 
 func seconds(n *int32) *time.Duration {
@@ -325,7 +325,7 @@ func (a *api) getRole(ctx context.Context, c *wire.Call, in *roleName) (*roleOut
 	if err != nil {
 		return nil, err
 	}
-	return &roleOutput{wholeRole(e)}, nil
+	return &roleOutput{a.wholeRole(e)}, nil
 }
 
 func (a *api) updateRole(ctx context.Context, c *wire.Call, in *updateRoleInput) (*updateRoleOutput, error) {
@@ -341,7 +341,7 @@ func (a *api) instanceProfiles(ctx context.Context, c *wire.Call, in *rolePageIn
 
 func (a *api) updateRoleDescription(ctx context.Context, c *wire.Call, in *updateRoleDescriptionInput) (*roleOutput, error) {
 	e, err := a.people.UpdateRole(ctx, c.Caller.Account, in.RoleName, in.Description, nil)
-	return &roleOutput{wholeRole(&e)}, err
+	return &roleOutput{a.wholeRole(&e)}, err
 }
 
 func (a *api) setTrust(ctx context.Context, c *wire.Call, in *trustInput) (*struct{}, error) {

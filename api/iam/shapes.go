@@ -434,8 +434,11 @@ type (
 		CreateDate time.Time `json:"CreateDate"`
 	}
 
-	// RoleLastUsed says when a role was used last: never yet.
-	RoleLastUsed struct{}
+	// RoleLastUsed says when and where a session of a role was used last; nothing where none was.
+	RoleLastUsed struct {
+		LastUsedDate time.Time `json:"LastUsedDate,omitzero"`
+		Region       string    `json:"Region,omitzero"`
+	}
 
 	// Role is a role.
 	Role struct {
@@ -785,9 +788,10 @@ func roleOut(e *iam.Entity) Role {
 }
 
 // wholeRole is a role as it is got.
-func wholeRole(e *iam.Entity) Role {
+func (a *api) wholeRole(e *iam.Entity) Role {
 	r := roleOut(e)
-	r.PermissionsBoundary, r.RoleLastUsed = boundaryOut(e.Boundary), &RoleLastUsed{}
+	use, _ := a.people.LastUse(e.ID)
+	r.PermissionsBoundary, r.RoleLastUsed = boundaryOut(e.Boundary), &RoleLastUsed{use.Time, use.Region}
 	if len(e.Tags) > 0 {
 		r.Tags = tagsOut(e.Tags)
 	}

@@ -76,6 +76,9 @@ aws bedrock-runtime converse --model-id "$(cat growth.arn)" --messages "$ASK" 2>
 aws resourcegroupstaggingapi get-resources --tag-filters Key=Team,Values=growth > tagged.json
 aws resourcegroupstaggingapi tag-resources --resource-arn-list "$(cat growth.arn)" --tags env=prod > tag.json
 aws resourcegroupstaggingapi get-tag-keys > keys.json
+aws iam get-role --role-name caller --query Role.RoleLastUsed > used.json
+# Terraform asks for instance profiles before it deletes any role.
+aws iam list-instance-profiles-for-role --role-name caller > instance-profiles.json
 aws iam detach-role-policy --role-name caller --policy-arn "$(cat policy.arn)"
 aws iam delete-role --role-name caller
 be session.json
