@@ -84,6 +84,7 @@ func (g *Guard) check(requestID string, c *Caller, access []Access) error {
 		d, foreign := policy.Decision{Statement: -1}, c.foreign(a.Resource)
 		req := policy.Request{Action: a.Action, Resource: a.Resource}
 		if keys != nil {
+			keys.about(a.Resource)
 			req.Context, req.Keys = a.Context, keys
 		}
 		switch {
@@ -170,12 +171,21 @@ func (c *Caller) principal() *policy.Principal {
 // foreign reports whether resource is an ARN in another account than c's. ARNs without an account are nobody's, and AWS's own
 // are everybody's.
 func (c *Caller) foreign(resource string) bool {
+	account := accountOf(resource)
+	return account != "" && account != c.Account
+}
+
+// accountOf returns the account of an ARN; "" where it has none, or is AWS's.
+func accountOf(resource string) string {
 	rest, ok := strings.CutPrefix(resource, "arn:")
 	for i := 0; i < 3 && ok; i++ { // partition, service, Region
 		_, rest, ok = strings.Cut(rest, ":")
 	}
 	account, _, ok2 := strings.Cut(rest, ":")
-	return ok && ok2 && account != "" && account != c.Account && account != awsAccount
+	if !ok || !ok2 || account == awsAccount {
+		return ""
+	}
+	return account
 }
 
 // denial is the error in AWS's words. Source:
@@ -203,11 +213,18 @@ func denial(c *Caller, a *Access, d *policy.Decision) error {
 type contextKeys struct {
 	caller *Caller
 	clock  func() time.Time
-	now    time.Time                   // zero until it is asked for
-	values [keyUserAgent + 1][1]string // those that were asked for
+	now    time.Time // zero until it is asked for
+
+	resource string                            // what is decided about
+	values   [keyResourceAccount + 1][1]string // those that were asked for
 }
 
 var contextKeyPool = sync.Pool{New: func() any { return new(contextKeys) }}
+
+// about makes k the keys of a decision about resource. All but one are the same for the whole Check.
+func (k *contextKeys) about(resource string) {
+	k.resource, k.values[keyResourceAccount][0] = resource, ""
+}
 
 func (k *contextKeys) release() {
 	*k = contextKeys{}
@@ -235,6 +252,7 @@ const (
 	keySourceIdentity
 	keyFederatedProvider
 	keyUserAgent
+	keyResourceAccount
 )
 
 var contextKeyNames = [...]string{
@@ -255,6 +273,7 @@ var contextKeyNames = [...]string{
 	keySourceIdentity:         "aws:SourceIdentity",
 	keyFederatedProvider:      "aws:FederatedProvider",
 	keyUserAgent:              "aws:UserAgent",
+	keyResourceAccount:        "aws:ResourceAccount",
 }
 
 // A principalTag is a tag of a principal as a context key.
@@ -342,6 +361,9 @@ func (k *contextKeys) value(i int) (value string, ok bool) {
 		return c.Provider, c.Provider != "" && c.Role != ""
 	case keyUserAgent:
 		return from.userAgent, from.userAgent != ""
+	case keyResourceAccount:
+		account := accountOf(k.resource)
+		return account, account != ""
 	}
 	return "", false
 }

@@ -86,6 +86,31 @@ func TestInactiveKey(t *testing.T) {
 	signAndAuthenticate(t, d, key)
 }
 
+// Each resource of a Check has its own account, and a foundation model has none.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html#condition-keys-resourceaccount
+func TestResourceAccount(t *testing.T) {
+	profile, model := iam.Access{Action: "bedrock:InvokeModel", Resource: profileARN}, iam.Access{Action: "bedrock:InvokeModel", Resource: modelARN}
+	other := iam.Access{Action: "iam:GetPolicy", Resource: "arn:aws:iam::aws:policy/AdministratorAccess"}
+	for _, tt := range []struct {
+		condition string
+		denied    string // of profile, model and other, the resource at which it ends
+	}{
+		{`"StringEquals":{"aws:ResourceAccount":"123456789012"}`, modelARN},
+		{`"StringEqualsIfExists":{"aws:ResourceAccount":"${aws:PrincipalAccount}"}`, ""},
+		{`"StringEqualsIfExists":{"AWS:resourceaccount":"999999999999"}`, profileARN},
+		{`"Null":{"aws:ResourceAccount":"true"}`, profileARN},
+	} {
+		_, c := alice(t, `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{`+tt.condition+`}}}`)
+		err := iam.NewGuard(iam.GuardConfig{}).Check(t.Context(), "request-1", &c, []iam.Access{profile, model, other})
+		switch denied := (*iam.Denial)(nil); {
+		case tt.denied == "":
+			must(t, err)
+		case !errors.As(err, &denied) || denied.Access.Resource != tt.denied:
+			t.Errorf("%s: %v, want an end at %s", tt.condition, err, tt.denied)
+		}
+	}
+}
+
 // The words of denials: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 func TestGuard(t *testing.T) {
 	const (
