@@ -42,13 +42,25 @@ type Event struct {
 	Type               string         `json:"eventType"`                    // Log's: "AwsApiCall"
 	Management         bool           `json:"managementEvent"`              // Log's: true
 	RecipientAccountID string         `json:"recipientAccountId,omitempty"` // "" for a stranger, whom no account knows
+	SharedEventID      string         `json:"sharedEventID,omitempty"`      // the same in the records of two accounts; see Shared
 	Category           string         `json:"eventCategory"`                // Log's: "Management"
+}
+
+// Shared returns e as the record of another account has it, whose role was assumed: it tells of the caller no more than the account and the
+// principal's id. Both have the same SharedEventID. Source: the examples of
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/cloudtrail-integration.html#cloudtrail-integration_examples-sts-api
+func (e *Event) Shared(account string) *Event {
+	e.SharedEventID = uuid.NewString()
+	other := *e
+	other.UserIdentity = Identity{Type: "AWSAccount", PrincipalID: e.UserIdentity.PrincipalID, AccountID: e.UserIdentity.AccountID}
+	other.RecipientAccountID = account
+	return &other
 }
 
 // Identity is who called. Source:
 // https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-user-identity.html
 type Identity struct {
-	Type           string          `json:"type"` // Root, IAMUser, AssumedRole, WebIdentityUser; Unknown for who could not prove to be anybody
+	Type           string          `json:"type"` // Root, IAMUser, AssumedRole, WebIdentityUser; AWSAccount for another account's; Unknown for who could not prove to be anybody
 	PrincipalID    string          `json:"principalId,omitempty"`
 	ARN            string          `json:"arn,omitempty"`
 	AccountID      string          `json:"accountId,omitempty"`

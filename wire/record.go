@@ -90,7 +90,27 @@ func (x *exchange) recordAnswer(out reflect.Value) error {
 		e.ResponseElements, found = recorded(out)
 		e.Resources = appendResources(e.Resources, found...)
 	}
-	return x.record(e, class)
+	account := x.elsewhere()
+	if account == "" {
+		return x.record(e, class)
+	}
+	other := e.Shared(account)
+	if err := x.record(e, class); err != nil {
+		return err
+	}
+	return x.record(other, class)
+}
+
+// elsewhere is the account of the role of another account that the caller was allowed to assume, which is told as well; "" where
+// there is none. A refusal is told to the caller's account alone, as AWS does:
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/cloudtrail-integration.html#cloudtrail-integration_apis
+func (x *exchange) elsewhere() string {
+	for _, a := range x.recording.access {
+		if r, ok := audit.ResourceOf(a.Resource); ok && a.Trust != nil && r.AccountID != x.Caller.Account {
+			return r.AccountID
+		}
+	}
+	return ""
 }
 
 // recordData records a call of the data plane that was not refused, when all of it has been answered.

@@ -7,18 +7,21 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/go-json-experiment/json"
 	"github.com/spf13/cobra"
 
 	"outcrop/audit"
+	"outcrop/iam"
 )
 
 // recordedEvents are those that are recorded in dir, as they are exported.
@@ -220,6 +223,65 @@ func TestAudit(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A role that was assumed from another account is in the records of both: in its own without the caller's name. A refusal is in the
+// caller's alone. Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/cloudtrail-integration.html
+func TestAuditOfTwoAccounts(t *testing.T) {
+	const mine, theirs, role = "000000000000", "111122223333", "arn:aws:iam::111122223333:role/x"
+	dir := t.TempDir()
+	c := defaults()
+	c.Listen = "127.0.0.1:0"
+	s, err := New(context.Background(), c, dir, io.Discard)
+	must(t, err)
+	closed := false
+	defer func() {
+		if !closed {
+			s.Close()
+		}
+	}()
+	h := httptest.NewServer(s.services)
+	defer h.Close()
+	ctx := t.Context()
+	must(t, s.people.EnsureRoot(ctx, theirs, "", ""))
+	_, err = s.people.CreateEntity(ctx, iam.Entity{Account: theirs, Kind: iam.RoleKind, Name: "x", Path: "/", MaxSession: time.Hour,
+		Trust: `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::000000000000:root"},"Action":"sts:AssumeRole"}}`})
+	must(t, err)
+	alice, err := s.people.CreateUser(ctx, mine, "alice")
+	must(t, err)
+	key, err := s.people.CreateAccessKey(ctx, mine, "alice")
+	must(t, err)
+	by := &client{url: h.URL, http: h.Client(), credentials: aws.Credentials{AccessKeyID: key.ID, SecretAccessKey: key.Secret}}
+	assume := func() error {
+		resp, err := by.send(ctx, "GET", "/?Action=AssumeRole&Version=2011-06-15&RoleSessionName=s1&RoleArn="+url.QueryEscape(role), "sts", "us-east-1", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, nil)
+		if err == nil {
+			resp.Body.Close()
+		}
+		return err
+	}
+	if assume() == nil {
+		t.Error("alice may assume the role")
+	}
+	must(t, s.people.PutUserPolicy(ctx, mine, "alice", "all", []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`)))
+	must(t, assume())
+	closed = true
+	must(t, s.Close())
+
+	events := recordedEvents(t, dir)
+	if len(events) != 3 {
+		t.Fatalf("%d events: %+v", len(events), events)
+	}
+	refused, own, other := events[0], events[1], events[2]
+	if refused.ErrorCode != "AccessDenied" || refused.RecipientAccountID != mine || refused.SharedEventID != "" {
+		t.Errorf("%+v", refused)
+	}
+	if own.RecipientAccountID != mine || own.UserIdentity.ARN != alice.ARN() || own.SharedEventID == "" || own.SharedEventID != other.SharedEventID || own.ID == other.ID {
+		t.Errorf("%+v", own)
+	}
+	if other.RecipientAccountID != theirs || other.UserIdentity != (audit.Identity{Type: "AWSAccount", PrincipalID: alice.ID, AccountID: mine}) || other.Name != "AssumeRole" || other.RequestID != own.RequestID ||
+		len(other.Resources) == 0 || other.Resources[0] != (audit.Resource{ARN: role, AccountID: theirs, Type: "AWS::IAM::Role"}) || !strings.Contains(string(other.ResponseElements), `"accessKeyId":"ASIA`) {
+		t.Errorf("%+v %s", other, other.ResponseElements)
 	}
 }
 
