@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"outcrop/fault"
 	"outcrop/iam"
 	"outcrop/wire"
 )
@@ -108,4 +109,35 @@ func (a *api) summary(ctx context.Context, c *wire.Call, _ *nothing) (*summaryOu
 // aliases lists none: an account has no other name here. Terraform asks for them.
 func (a *api) aliases(context.Context, *wire.Call, *paging) (*aliasesOutput, error) {
 	return &aliasesOutput{}, nil
+}
+
+// noneOf lists what no user has here: there is no console, and nothing to log in to. Terraform asks for each before it deletes a user
+// with all that the user has (force_destroy).
+func noneOf[Out any](a *api) func(context.Context, *wire.Call, *optionalUserPageInput) (*Out, error) {
+	return func(ctx context.Context, c *wire.Call, in *optionalUserPageInput) (*Out, error) {
+		_, err := a.userOf(ctx, c, &in.optionalUser)
+		return new(Out), err
+	}
+}
+
+// userOf is the name of the user that an input names, who must be there; "" is root.
+func (a *api) userOf(ctx context.Context, c *wire.Call, in *optionalUser) (string, error) {
+	name, err := in.of(c)
+	if err == nil && name != "" {
+		_, _, err = a.find(ctx, c, iam.UserKind, name)
+	}
+	return name, err
+}
+
+func (a *api) virtualMFADevices(context.Context, *wire.Call, *virtualMFADevicesInput) (*virtualMFADevicesOutput, error) {
+	return &virtualMFADevicesOutput{}, nil
+}
+
+// deletePassword finds none to delete.
+func (a *api) deletePassword(ctx context.Context, c *wire.Call, in *optionalUser) (*struct{}, error) {
+	name, err := a.userOf(ctx, c, in)
+	if err == nil {
+		err = fault.New(fault.NotFound, "Login Profile for User %s cannot be found.", name)
+	}
+	return nil, err
 }

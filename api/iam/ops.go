@@ -107,6 +107,12 @@ func New(people *iam.Directory) *wire.Service {
 			wire.Handle(row("UpdateServiceSpecificCredential"), mayOfOwn[updateCredentialInput](a), a.updateCredential),
 			wire.Handle(row("DeleteServiceSpecificCredential"), mayOfOwn[credentialInput](a), a.deleteCredential),
 
+			wire.Handle(row("ListMFADevices"), mayOfOwn[optionalUserPageInput](a), noneOf[mfaDevicesOutput](a)),
+			wire.Handle(row("ListSigningCertificates"), mayOfOwn[optionalUserPageInput](a), noneOf[certificatesOutput](a)),
+			wire.Handle(row("ListSSHPublicKeys"), mayOfOwn[optionalUserPageInput](a), noneOf[sshKeysOutput](a)),
+			wire.Handle(row("ListVirtualMFADevices"), nil, a.virtualMFADevices),
+			wire.Handle(row("DeleteLoginProfile"), a.mayOwn, a.deletePassword),
+
 			wire.Handle(row("GetAccountAuthorizationDetails"), nil, a.details),
 			wire.Handle(row("GetAccountSummary"), nil, a.summary),
 			wire.Handle(row("ListAccountAliases"), nil, a.aliases),
@@ -336,7 +342,7 @@ func (a *api) updateRole(ctx context.Context, c *wire.Call, in *updateRoleInput)
 // instanceProfiles lists none: no role is an EC2 instance's here. Terraform asks before it deletes any role.
 func (a *api) instanceProfiles(ctx context.Context, c *wire.Call, in *rolePageInput) (*instanceProfilesOutput, error) {
 	_, _, err := a.find(ctx, c, iam.RoleKind, in.RoleName)
-	return &instanceProfilesOutput{InstanceProfiles: []nothing{}}, err
+	return &instanceProfilesOutput{}, err
 }
 
 func (a *api) updateRoleDescription(ctx context.Context, c *wire.Call, in *updateRoleDescriptionInput) (*roleOutput, error) {

@@ -556,6 +556,15 @@ func TestAccount(t *testing.T) {
 		{"root", "GetAccountAuthorizationDetails Filter.member.1=Group Filter.member.2=LocalManagedPolicy", 200, []string{"<UserDetailList></UserDetailList>", "<GroupName>g</GroupName>", "!aws:policy/Admin", "!<RoleName>"}},
 		{"root", "GetAccountAuthorizationDetails Filter.member.1=Users", 400, []string{"ValidationError"}},
 		{"root", "GetAccountSummary", 200, []string{"<entry><key>Users</key><value>2</value></entry>", "<entry><key>PolicyVersionsInUse</key><value>1</value></entry>", "<entry><key>AccountAccessKeysPresent</key><value>1</value></entry>"}},
+		{"root", "ListMFADevices", 200, []string{"<MFADevices></MFADevices>", "<IsTruncated>false</IsTruncated>"}},
+		{"root", "ListVirtualMFADevices AssignmentStatus=Assigned", 200, []string{"<VirtualMFADevices></VirtualMFADevices>"}},
+		{"root", "ListMFADevices UserName=alice", 200, []string{"<MFADevices></MFADevices>"}},
+		{"root", "ListSigningCertificates UserName=alice", 200, []string{"<Certificates></Certificates>"}},
+		{"root", "ListSSHPublicKeys UserName=alice", 200, []string{"<SSHPublicKeys></SSHPublicKeys>"}},
+		{"root", "DeleteLoginProfile UserName=alice", 404, failure("NoSuchEntity", "Login Profile for User alice cannot be found.")},
+		{"bob", "ListMFADevices UserName=alice", 403, []string{"not authorized to perform: iam:ListMFADevices on resource: arn:aws:iam::123456789012:user/alice"}},
+		{"root", "ListSigningCertificates UserName=nobody", 404, failure("NoSuchEntity", "The user with name nobody cannot be found.")},
+		{"root", "DeleteLoginProfile UserName=nobody", 404, failure("NoSuchEntity", "The user with name nobody cannot be found.")},
 		{"root", "ListAccountAliases", 200, []string{"<AccountAliases></AccountAliases>"}},
 	})
 	// Page by page everything comes once.

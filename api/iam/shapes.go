@@ -724,6 +724,26 @@ type (
 		paged
 		InstanceProfiles []nothing `json:"InstanceProfiles"`
 	}
+	mfaDevicesOutput struct {
+		paged
+		MFADevices []nothing `json:"MFADevices"`
+	}
+	virtualMFADevicesInput struct {
+		AssignmentStatus string `json:"AssignmentStatus" enum:"Assigned,Unassigned,Any"`
+		paging
+	}
+	virtualMFADevicesOutput struct {
+		paged
+		VirtualMFADevices []nothing `json:"VirtualMFADevices"`
+	}
+	certificatesOutput struct {
+		paged
+		Certificates []nothing `json:"Certificates"`
+	}
+	sshKeysOutput struct {
+		paged
+		SSHPublicKeys []nothing `json:"SSHPublicKeys"`
+	}
 	aliasesOutput struct {
 		paged
 		AccountAliases []string `json:"AccountAliases"`

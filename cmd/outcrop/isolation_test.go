@@ -115,6 +115,10 @@ var mentions = map[string][]request{
 	"iam.ListRolePolicies":       {"RoleName=«role»"},
 
 	"iam.ListInstanceProfilesForRole": {"RoleName=«role»"},
+	"iam.ListMFADevices":              {"UserName=«user»"},
+	"iam.ListSigningCertificates":     {"UserName=«user»"},
+	"iam.ListSSHPublicKeys":           {"UserName=«user»"},
+	"iam.DeleteLoginProfile":          {"UserName=«user»"},
 
 	"iam.AttachUserPolicy":              {"UserName=«user»&PolicyArn=«policy.arn»", "UserName=own&PolicyArn=«policy.arn»"},
 	"iam.AttachGroupPolicy":             {"GroupName=«group»&PolicyArn=«policy.arn»", "GroupName=own&PolicyArn=«policy.arn»"},
@@ -192,6 +196,7 @@ var lists = map[string][]request{
 	"iam.GetUser":                     {""}, "iam.ListUsers": {""}, "iam.ListGroups": {""}, "iam.ListRoles": {""}, "iam.ListPolicies": {"Scope=Local", "Scope=All&OnlyAttached=true"}, "iam.ListAccessKeys": {""},
 	"iam.ListEntitiesForPolicy":          {"PolicyArn=arn:aws:iam::aws:policy/AdministratorAccess"},
 	"iam.ListServiceSpecificCredentials": {"AllUsers=true"},
+	"iam.ListVirtualMFADevices":          {""},
 	"iam.GetAccountAuthorizationDetails": {""}, "iam.GetAccountSummary": {""}, "iam.ListAccountAliases": {""},
 	"sts.GetCallerIdentity": {""}, "sts.GetSessionToken": {""},
 	"resourcegroupstaggingapi.GetResources": {"{}"}, "resourcegroupstaggingapi.GetTagKeys": {"{}"}, "resourcegroupstaggingapi.GetTagValues": {`{"Key":"team"}`},

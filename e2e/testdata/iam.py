@@ -99,3 +99,19 @@ assert used["UserName"] == "Ada" and used["AccessKeyLastUsed"]["ServiceName"] in
 root.update_access_key(UserName="Ada", AccessKeyId=key["AccessKeyId"], Status="Inactive")
 refused("UnrecognizedClientException", lambda: hello(ada))
 assert "must delete access keys first" in refused("DeleteConflict", root.delete_user, UserName="Ada")
+
+# What Terraform does to delete a user with all that the user has (force_destroy).
+for group in root.list_groups_for_user(UserName="Ada")["Groups"]:
+    root.remove_user_from_group(GroupName=group["GroupName"], UserName="Ada")
+for k in root.list_access_keys(UserName="Ada")["AccessKeyMetadata"]:
+    root.delete_access_key(UserName="Ada", AccessKeyId=k["AccessKeyId"])
+assert root.list_ssh_public_keys(UserName="Ada")["SSHPublicKeys"] == []
+assert root.list_virtual_mfa_devices(AssignmentStatus="Assigned")["VirtualMFADevices"] == []
+assert root.list_mfa_devices(UserName="Ada")["MFADevices"] == []
+refused("NoSuchEntity", root.delete_login_profile, UserName="Ada")
+assert root.list_signing_certificates(UserName="Ada")["Certificates"] == []
+for c in root.list_service_specific_credentials(UserName="Ada")["ServiceSpecificCredentials"]:
+    root.delete_service_specific_credential(UserName="Ada", ServiceSpecificCredentialId=c["ServiceSpecificCredentialId"])
+for p in root.list_attached_user_policies(UserName="Ada")["AttachedPolicies"]:
+    root.detach_user_policy(UserName="Ada", PolicyArn=p["PolicyArn"])
+root.delete_user(UserName="Ada")
