@@ -117,7 +117,7 @@ func (l *Log) Record(ctx context.Context, e *Event, class Class) error {
 	}
 	r, err := e.record(now)
 	if err != nil {
-		return err
+		return l.lost(e, class, err)
 	}
 	en := &entry{record: *r}
 	if class != Plain {
@@ -126,7 +126,7 @@ func (l *Log) Record(ctx context.Context, e *Event, class Class) error {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	if err := l.enqueue(en, timeout.C); err != nil || class == Plain {
-		return err
+		return l.lost(e, class, err)
 	}
 	select {
 	case <-en.written:
@@ -145,14 +145,21 @@ func (l *Log) Record(ctx context.Context, e *Event, class Class) error {
 	}
 }
 
-// Omit counts a stranger of whom no event is recorded.
-func (l *Log) Omit() { l.strangers.omit(l.cfg.Clock()) }
+// lost returns err. Of a stranger's event that could not be taken it counts the stranger, and those whom the event would have told of.
+func (l *Log) lost(e *Event, class Class, err error) error {
+	if err != nil && class == Stranger {
+		l.strangers.leaveOut(e.Additional.NotRecorded + 1)
+	}
+	return err
+}
 
-// tellOmitted records how many strangers were left out in minutes that are over, or with all until now, where no event of another
-// stranger has told it.
-func (l *Log) tellOmitted(all bool) {
+// Omit counts a stranger of whom no event is recorded.
+func (l *Log) Omit() { l.strangers.leaveOut(1) }
+
+// tellOmitted records how many strangers were left out where no event of another stranger has told it.
+func (l *Log) tellOmitted() {
 	now := l.cfg.Clock().UTC()
-	n := l.strangers.omitted(now, all)
+	n := l.strangers.omitted()
 	if n == 0 {
 		return
 	}
@@ -167,7 +174,7 @@ func (l *Log) tellOmitted(all bool) {
 		err = l.enqueue(&entry{record: *r}, none)
 	}
 	if err != nil {
-		l.strangers.putBack(n)
+		l.strangers.leaveOut(n)
 	}
 }
 
@@ -208,7 +215,7 @@ func (l *Log) wake() {
 
 // Close writes what waits, or tries it once more, and ends the Log. Waiting for that ends with ctx.
 func (l *Log) Close(ctx context.Context) error {
-	l.tellOmitted(true)
+	l.tellOmitted()
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
@@ -249,7 +256,7 @@ func (l *Log) run() {
 		case <-tick.C:
 			old = true
 		case <-minute.C:
-			l.tellOmitted(false)
+			l.tellOmitted()
 		default:
 		}
 		if old {
@@ -263,7 +270,7 @@ func (l *Log) run() {
 		case <-tick.C:
 			old = true
 		case <-minute.C:
-			l.tellOmitted(false)
+			l.tellOmitted()
 		}
 	}
 }
@@ -475,26 +482,16 @@ func (k *knocks) full(source iam.Source, all, ofSource int) bool {
 	return k.all >= all || k.sources[source] >= ofSource
 }
 
-// omit counts one who is left out.
-func (s *strangers) omit(now time.Time) {
+// omitted returns how many were left out since it was told last, and takes it for told.
+func (s *strangers) omitted() (n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.minute.since(now.Truncate(time.Minute))
-	s.left++
-}
-
-// omitted returns how many were left out since it was told last, if their minute is over or with all, and takes it for told.
-func (s *strangers) omitted(now time.Time, all bool) (n int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if all || !now.Truncate(time.Minute).Equal(s.minute.begin) {
-		n, s.left = s.left, 0
-	}
+	n, s.left = s.left, 0
 	return n
 }
 
-// putBack takes back that n who were left out were told.
-func (s *strangers) putBack(n int64) {
+// leaveOut counts n who are left out.
+func (s *strangers) leaveOut(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.left += n

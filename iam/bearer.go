@@ -45,6 +45,7 @@ const (
 var (
 	errInvalidKey = fault.New(fault.InvalidAPIKey, msgInvalidKey)
 	errExpiredKey = fault.New(fault.InvalidAPIKey, msgExpiredKey)
+	errNotForIAM  = fault.New(fault.UnrecognizedClient, msgInvalidToken)
 )
 
 // apiKey is an API key that has been found good.

@@ -119,9 +119,12 @@ func tooMany(cause error, wait time.Duration) *fault.Error {
 	return e
 }
 
-// failed counts err, by which r was not authenticated, and returns what r's sender reads. A session that has ended was proved
-// once: its owner must read that it has, to begin another.
+// failed counts err, by which r was not authenticated, and returns what r's sender reads. A session or an API key that has ended was
+// proved: its owner must read that it has, to begin another. So was a user's session that calls IAM, which it may not.
 func (a *Authenticator) failed(r *http.Request, err error) error {
+	if err == errExpiredKey || err == errNotForIAM {
+		return err
+	}
 	switch fault.From(err).Kind {
 	case fault.MissingToken, fault.IncompleteSignature, fault.InvalidSignature, fault.UnrecognizedClient, fault.InvalidAPIKey, fault.TooManyFailures:
 	default:

@@ -173,19 +173,28 @@ func TestFailureSources(t *testing.T) {
 	}
 }
 
-// Who asks with a session that has ended reads so, however often: only that makes a client begin another.
-func TestFailureLimitEndedSession(t *testing.T) {
+// Who asks with a session or an API key that has ended reads so, however often: only that makes a client begin another. A user's
+// session that calls IAM was proved as well.
+func TestFailureLimitProved(t *testing.T) {
 	w := newWorld(t)
 	sealer, err := iam.OpenSealer(filepath.Join(w.dir, "outcrop.key"), false)
 	must(t, err)
 	d, err := iam.Open(t.Context(), iam.Config{Store: w.store, Sealer: sealer, Clock: func() time.Time { return w.now }, FailureLimit: 2, FailureWindow: time.Minute})
 	must(t, err)
-	c, err := w.assume(&w.alice, iam.AssumeRequest{Role: roleARN, Session: "s"})
+	ended, err := w.assume(&w.alice, iam.AssumeRequest{Role: roleARN, Session: "s"})
 	must(t, err)
-	w.now = w.now.Add(2 * time.Hour)
+	_, key, err := d.CreateBearerKey(t.Context(), account, "alice", 1)
+	must(t, err)
+	w.now = w.now.Add(25 * time.Hour)
+	user, err := w.GetSessionToken(&w.alice, 0)
+	must(t, err)
 	for range 5 {
-		if _, err := d.Authenticator().Authenticate(w.sign(c, "bedrock"), iam.Claim{}, nil, "id"); !fault.Is(err, fault.ExpiredToken) {
+		if _, err := d.Authenticator().Authenticate(w.sign(ended, "bedrock"), iam.Claim{}, nil, "id"); !fault.Is(err, fault.ExpiredToken) {
 			t.Fatal(err)
 		}
+		_, err = d.Authenticator().Authenticate(withKey("h", key), iam.Claim{}, nil, "id")
+		wantFault(t, err, fault.InvalidAPIKey, expiredKey)
+		_, err = d.Authenticator().Authenticate(w.sign(user, "iam"), iam.Claim{}, nil, "id")
+		wantFault(t, err, fault.UnrecognizedClient, "The security token included in the request is invalid.")
 	}
 }

@@ -208,6 +208,9 @@ func placeKeyFile(path string, keys [][]byte, place func(tmp string) error) erro
 	if err := place(tmp.Name()); err != nil {
 		return err
 	}
+	if runtime.GOOS == "windows" {
+		return nil // a folder cannot be synced there
+	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err

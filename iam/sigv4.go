@@ -90,7 +90,7 @@ func (a *Authenticator) authenticate(r *http.Request, said Claim, body []byte) (
 	if c.Service == "iam" && !c.Issued.IsZero() && c.Role == "" {
 		// "You cannot call any IAM API operations unless MFA authentication information is included in the request."
 		// https://docs.aws.amazon.com/STS/latest/APIReference/API_GetSessionToken.html
-		return Caller{}, fault.New(fault.UnrecognizedClient, msgInvalidToken)
+		return Caller{}, errNotForIAM
 	}
 	c.origin = a.originOf(r)
 	return c, nil

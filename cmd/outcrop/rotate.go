@@ -47,7 +47,7 @@ func rotateSealingCommand() *cobra.Command {
 			"were given before end with it. Whatever interrupts it, run it again: until all is done the key file has both keys, and a server\n" +
 			"starts with it. A key file with two keys is taken as it is, so that the first may be one that you have made.\n\n" +
 			"Copies of the database that were made before need the key file as it was. Who has had that file and such a copy knows the secrets:\n" +
-			"replace them as well.",
+			"replace them as well. A key file that several data folders use opens only this one afterwards: give the others one of their own before.",
 	}
 	cmd.Flags().StringVar(&data, "data", "", "data folder of the server")
 	cmd.Flags().StringVar(&config, "config", "", "configuration file of the server")
