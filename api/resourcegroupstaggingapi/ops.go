@@ -30,7 +30,7 @@ func New(profiles *profile.Service, guard wire.Guard) *wire.Service {
 	row := func(name string) wire.Row { return wire.Row{Name: name, Action: "tag:" + name} }
 	return &wire.Service{
 		Name: "resourcegroupstaggingapi", SigningName: "tagging", Protocol: wire.AWSJSON11,
-		TargetPrefix: "ResourceGroupsTaggingAPI_20170126", Exception: exception, CapitalError: true,
+		TargetPrefix: "ResourceGroupsTaggingAPI_20170126", Exception: exceptions.Of, CapitalError: true,
 		Ops: []wire.Op{
 			wire.Handle(row("GetResources"), nil, a.resources),
 			wire.Handle(row("GetTagKeys"), nil, a.tagKeys),
@@ -46,19 +46,14 @@ type api struct {
 	guard    wire.Guard
 }
 
-// exception is the service's names for faults, those of its model; a denial has the common name.
-func exception(k fault.Kind) (wire.Exception, bool) {
-	switch k {
-	case fault.Internal:
-		return wire.Exception{Code: "InternalServiceException", Status: 500}, true
-	case fault.Validation, fault.InvalidNextToken, fault.TooLarge:
-		return wire.Exception{Code: "InvalidParameterException", Status: 400}, true
-	case fault.AccessDenied:
-		return wire.Exception{Code: "AccessDeniedException", Status: 400}, true
-	case fault.Throttled:
-		return wire.Exception{Code: "ThrottledException", Status: 400}, true
-	}
-	return wire.Exception{}, false
+// exceptions are the service's names for faults, those of its model; a denial has the common name.
+var exceptions = wire.Exceptions{
+	fault.Internal:         {Code: "InternalServiceException", Status: 500},
+	fault.Validation:       {Code: "InvalidParameterException", Status: 400},
+	fault.InvalidNextToken: {Code: "InvalidParameterException", Status: 400},
+	fault.TooLarge:         {Code: "InvalidParameterException", Status: 400},
+	fault.AccessDenied:     {Code: "AccessDeniedException", Status: 400},
+	fault.Throttled:        {Code: "ThrottledException", Status: 400},
 }
 
 // tagged returns the profiles with tags, by ARN.

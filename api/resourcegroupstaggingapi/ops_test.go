@@ -306,7 +306,7 @@ func TestTagResources(t *testing.T) {
 
 func TestExceptions(t *testing.T) {
 	for _, k := range fault.Kinds() {
-		if e, ok := exception(k); ok && (e.Status < 400 || !strings.HasSuffix(e.Code, "Exception")) {
+		if e, ok := exceptions.Of(k); ok && (e.Status < 400 || !strings.HasSuffix(e.Code, "Exception")) {
 			t.Errorf("%v: %+v", k, e)
 		}
 	}

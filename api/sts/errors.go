@@ -8,7 +8,7 @@ import (
 // exceptions are what the service calls each kind of fault; the query protocol's codes have no "Exception", but for one.
 // Sources: botocore's sts model of 2011-06-15; https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html for those
 // that are no operation's own.
-var exceptions = map[fault.Kind]wire.Exception{
+var exceptions = wire.Exceptions{
 	fault.Internal:             {Code: "InternalFailure", Status: 500},
 	fault.Validation:           {Code: "ValidationError", Status: 400},
 	fault.InvalidInput:         {Code: "ValidationError", Status: 400},
@@ -22,9 +22,4 @@ var exceptions = map[fault.Kind]wire.Exception{
 	fault.ProviderUnreachable:  {Code: "IDPCommunicationError", Status: 400},
 	fault.Throttled:            {Code: "Throttling", Status: 400},
 	fault.Unavailable:          {Code: "ServiceUnavailable", Status: 503},
-}
-
-func exception(k fault.Kind) (wire.Exception, bool) {
-	e, ok := exceptions[k]
-	return e, ok
 }

@@ -15,7 +15,7 @@ func New(people *iam.Directory, guard wire.Guard, issuers *iam.Issuers) *wire.Se
 	return &wire.Service{
 		Name: "sts", SigningName: "sts", Protocol: wire.AWSQuery,
 		Version: "2011-06-15", Namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
-		Exception: exception,
+		Exception: exceptions.Of,
 		Ops: []wire.Op{
 			wire.Handle(wire.Row{
 				Name: "GetCallerIdentity", Action: "sts:GetCallerIdentity",

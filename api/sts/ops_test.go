@@ -64,12 +64,12 @@ func TestGetCallerIdentity(t *testing.T) {
 // Every kind that a domain names has a word here, or is the service's internal error; none is a word of another service's.
 func TestExceptions(t *testing.T) {
 	for _, k := range fault.Kinds() {
-		if e, ok := exception(k); ok && (e.Status < 400 || e.Status > 599 || e.Code == "" || strings.HasSuffix(e.Code, "Exception") && k != fault.ExpiredIdentityToken) {
+		if e, ok := exceptions.Of(k); ok && (e.Status < 400 || e.Status > 599 || e.Code == "" || strings.HasSuffix(e.Code, "Exception") && k != fault.ExpiredIdentityToken) {
 			t.Errorf("%v is %+v", k, e)
 		}
 	}
 	for _, k := range []fault.Kind{fault.Internal, fault.Validation, fault.AccessDenied, fault.Throttled, fault.Unavailable} {
-		if _, ok := exception(k); !ok {
+		if _, ok := exceptions.Of(k); !ok {
 			t.Errorf("no word for %v", k)
 		}
 	}
