@@ -40,7 +40,7 @@ func (f *Facts) Diff(newer *Facts) ([]Difference, *Facts, error) {
 			return d, err
 		},
 		func() (d []Difference, err error) {
-			over.Prices, d, err = differ("price", f.Prices, newer.Prices, (*PriceFact).id)
+			over.Prices, d, err = differ("price", f.Prices, newer.Prices, (*PriceFact).ID)
 			return d, err
 		},
 		func() (d []Difference, err error) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -154,8 +155,8 @@ type UnpricedFact struct {
 	Why   string `json:"why" yaml:"why"`
 }
 
-// id is the price's place: there is one price for each.
-func (f *PriceFact) id() string {
+// ID is the price's place: there is one price for each.
+func (f *PriceFact) ID() string {
 	id := f.Model + "/" + f.Scope + "/" + cmp.Or(f.Region, "*")
 	for _, of := range [...]struct{ name, value string }{{"tier", f.Tier}, {"upstream", f.Upstream}, {"contract", f.Contract}} {
 		if of.value != "" {
@@ -163,6 +164,39 @@ func (f *PriceFact) id() string {
 		}
 	}
 	return id + "@" + f.Effective
+}
+
+// Amounts is what the price says, for people: "input 3, output 15".
+func (f *PriceFact) Amounts() string {
+	var b strings.Builder
+	add := func(name, amount string) {
+		if amount != "" {
+			if b.Len() > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(name + " " + amount)
+		}
+	}
+	for _, of := range []struct {
+		name   string
+		tokens TokensFact
+	}{{"", f.Tokens}, {"long ", f.Long}, {"", f.Own}, {"long ", f.OwnLong}} {
+		add(of.name+"input", of.tokens.Input)
+		add(of.name+"output", of.tokens.Output)
+		add(of.name+"cache read", of.tokens.CacheRead)
+		add(of.name+"cache write", of.tokens.CacheWrite)
+		add(of.name+"cache write 1h", of.tokens.CacheWrite1h)
+	}
+	for _, units := range []map[string]string{f.Units, f.OwnUnits} {
+		for _, unit := range slices.Sorted(maps.Keys(units)) {
+			add(unit, units[unit])
+		}
+	}
+	add("GPU-hour", cmp.Or(f.GPU.PerHour, f.GPU.Own))
+	if f.Currency != "" {
+		b.WriteString(" " + f.Currency)
+	}
+	return b.String()
 }
 
 func (f *DiscountFact) id() string { return f.Name + "@" + f.Effective }
@@ -248,7 +282,7 @@ func (f *Facts) Overlay(o *Facts) (*Facts, error) {
 	if n.Profiles, err = lay(f.Profiles, o.Profiles, "profile", func(p *ProfileFact) string { return p.ID }); err != nil {
 		return nil, err
 	}
-	if n.Prices, err = lay(f.Prices, prices, "price", (*PriceFact).id); err != nil {
+	if n.Prices, err = lay(f.Prices, prices, "price", (*PriceFact).ID); err != nil {
 		return nil, err
 	}
 	if n.Unpriced, err = lay(f.Unpriced, o.Unpriced, "unpriced", func(u *UnpricedFact) string { return u.Model }); err != nil {

@@ -333,11 +333,11 @@ func (c *Catalog) addPrices(f *Facts) error {
 		}
 		p, err := f.price()
 		if err != nil {
-			return fmt.Errorf("price %s: %w", f.id(), err)
+			return fmt.Errorf("price %s: %w", f.ID(), err)
 		}
 		k := rowKey{tariffKey{f.Model, f.Scope}, variant{f.Tier, f.Upstream, f.Contract != ""}, f.Region}
 		if slices.ContainsFunc(rows[k], func(q *Price) bool { return q.Effective.Equal(p.Effective) }) {
-			return fmt.Errorf("price %s is there twice", f.id())
+			return fmt.Errorf("price %s is there twice", f.ID())
 		}
 		c.upstreams = c.upstreams || f.Upstream != ""
 		c.contracts = c.contracts || f.Contract != ""
@@ -483,7 +483,7 @@ func (f *PriceFact) price() (*Price, error) {
 	if p.Effective.IsZero() {
 		return nil, errors.New("no date")
 	}
-	p.ID, p.Inferred = f.id(), len(f.Inferred) > 0
+	p.ID, p.Inferred = f.ID(), len(f.Inferred) > 0
 	if f.dated != "" {
 		p.ID += "+" + f.dated
 	}
@@ -577,7 +577,7 @@ func inUSD(facts []PriceFact, rates []ExchangeFact) ([]PriceFact, error) {
 		slices.SortFunc(rs, func(a, b ExchangeFact) int { return strings.Compare(a.Effective, b.Effective) })
 	}
 	days := map[string][]string{} // of the versions of a price
-	line := func(f PriceFact) string { f.Effective = ""; return f.id() }
+	line := func(f PriceFact) string { f.Effective = ""; return f.ID() }
 	for _, f := range facts {
 		days[line(f)] = append(days[line(f)], f.Effective)
 	}
@@ -585,13 +585,13 @@ func inUSD(facts []PriceFact, rates []ExchangeFact) ([]PriceFact, error) {
 	for _, f := range facts {
 		if f.Currency == "" || f.Currency == "USD" {
 			if f.foreign() {
-				return nil, fmt.Errorf("price %s: per_million, per_million_long, per_unit and per_hour need a currency; in US dollars they are usd_per_million and so on", f.id())
+				return nil, fmt.Errorf("price %s: per_million, per_million_long, per_unit and per_hour need a currency; in US dollars they are usd_per_million and so on", f.ID())
 			}
 			all = append(all, f)
 			continue
 		}
 		if f.Tokens != (TokensFact{}) || f.Long != (TokensFact{}) || len(f.Units) > 0 || f.GPU.PerHour != "" {
-			return nil, fmt.Errorf("price %s: in %s its amounts are per_million, per_million_long, per_unit and per_hour, without usd_", f.id(), f.Currency)
+			return nil, fmt.Errorf("price %s: in %s its amounts are per_million, per_million_long, per_unit and per_hour, without usd_", f.ID(), f.Currency)
 		}
 		end := "" // the day from which another version holds
 		for _, d := range days[line(f)] {
@@ -607,7 +607,7 @@ func inUSD(facts []PriceFact, rates []ExchangeFact) ([]PriceFact, error) {
 			}
 		}
 		if first < 0 {
-			return nil, fmt.Errorf("price %s: exchange has no rate of %s for that day", f.id(), f.Currency)
+			return nil, fmt.Errorf("price %s: exchange has no rate of %s for that day", f.ID(), f.Currency)
 		}
 		for _, r := range rs[first:] {
 			if end != "" && r.Effective >= end {
@@ -615,7 +615,7 @@ func inUSD(facts []PriceFact, rates []ExchangeFact) ([]PriceFact, error) {
 			}
 			v, err := f.exchange(&r)
 			if err != nil {
-				return nil, fmt.Errorf("price %s: %w", f.id(), err)
+				return nil, fmt.Errorf("price %s: %w", f.ID(), err)
 			}
 			all = append(all, v)
 		}

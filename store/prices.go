@@ -12,12 +12,13 @@ import (
 	"outcrop/ledger"
 )
 
-const priceDomain = "price"
+// PriceDomain is what Revision counts the changes of imports of prices by.
+const PriceDomain = "price"
 
 // PriceImports returns the imports of prices, in their order, and the revision that they are of.
 func (s *Store) PriceImports(ctx context.Context) (all []cost.PriceImport, revision int64, err error) {
 	// The revision first: a change in between is then noticed as one still to come.
-	if revision, err = s.Revision(ctx, priceDomain); err != nil {
+	if revision, err = s.Revision(ctx, PriceDomain); err != nil {
 		return nil, 0, err
 	}
 	rows, err := s.read.QueryContext(ctx, `SELECT number, imported, source, facts, withdrawn FROM price_import ORDER BY number`)
@@ -51,7 +52,7 @@ func (s *Store) ImportPrices(ctx context.Context, p *cost.PriceImport) (number i
 			p.Time.UnixMicro(), valid(p.Source), string(p.Facts)).Scan(&number); err != nil {
 			return err
 		}
-		return bump(ctx, tx, priceDomain)
+		return bump(ctx, tx, PriceDomain)
 	})
 	return number, err
 }
@@ -63,7 +64,7 @@ func (s *Store) WithdrawPrices(ctx context.Context, number int64, at time.Time) 
 		if err := oneRow(r, err, fmt.Errorf("there is no import %d, or it is withdrawn already", number)); err != nil {
 			return err
 		}
-		return bump(ctx, tx, priceDomain)
+		return bump(ctx, tx, PriceDomain)
 	})
 }
 
