@@ -31,6 +31,7 @@ type PriceList struct {
 	names   map[string]string // a model as a list names it -> id
 	models  map[string][]string
 	facts   map[string]*PriceFact
+	sound   map[string]bool // models whose tokens of sound or pictures have a price of their own
 	mantle  map[string]bool // amounts that are of the other endpoint's list
 	rows    int
 }
@@ -40,7 +41,7 @@ type PriceList struct {
 func NewPriceList(c *Catalog, names map[string]string) (*PriceList, error) {
 	l := &PriceList{
 		Skipped: map[string]int{}, Unknown: map[string]int{}, catalog: c, names: names,
-		models: map[string][]string{}, facts: map[string]*PriceFact{}, mantle: map[string]bool{},
+		models: map[string][]string{}, facts: map[string]*PriceFact{}, sound: map[string]bool{}, mantle: map[string]bool{},
 	}
 	for name, id := range names {
 		if _, ok := c.models[id]; !ok {
@@ -52,7 +53,7 @@ func NewPriceList(c *Catalog, names map[string]string) (*PriceList, error) {
 		if m.Provisioned {
 			continue // a variant by another name
 		}
-		for _, name := range []string{m.UsageName, m.Name, m.Provider + m.Name} {
+		for _, name := range []string{m.UsageName, m.Name, m.Provider + m.Name, strings.TrimSuffix(m.Name, "Instruct")} {
 			if k := plain(name); !slices.Contains(l.models[k], id) {
 				l.models[k] = append(l.models[k], id)
 			}
@@ -209,6 +210,9 @@ func (l *PriceList) add(r *listRow) {
 	l.rows++
 	u, why := parseUsage(r.UsageType)
 	if why != "" {
+		if why == ofSound {
+			l.sound[l.model(r, &u)] = true
+		}
 		l.skip(why)
 		return
 	}
@@ -407,7 +411,8 @@ func parseUsage(usageType string) (u listUsage, why string) {
 		u.kind = strings.ReplaceAll(m[2], "-", "_")
 	}
 	if u.model, u.mantle = strings.CutSuffix(u.model, "-mantle"); strings.HasSuffix(u.model, "-speech") || strings.HasSuffix(u.model, "-audio") || strings.HasSuffix(u.model, "-video") || strings.HasSuffix(u.model, "-image") {
-		return u, "tokens of sound and pictures"
+		u.model = u.model[:strings.LastIndexByte(u.model, '-')]
+		return u, ofSound
 	}
 	u.model = strings.TrimSuffix(u.model, "-text")
 	rest := "-" + m[3]
@@ -435,6 +440,8 @@ func parseUsage(usageType string) (u listUsage, why string) {
 	}
 	return u, ""
 }
+
+const ofSound = "tokens of sound and pictures"
 
 // amount is the price of a million tokens, or of a piece, in US dollars.
 func (u *listUsage) amount(unit, usd string) (amount, why string) {
@@ -508,6 +515,10 @@ func (l *PriceList) Facts(date string) *Facts {
 		p := l.facts[id]
 		if p.Tokens == (TokensFact{}) && len(p.Units) == 0 {
 			l.skip("long contexts without a usual price")
+			continue
+		}
+		if l.sound[p.Model] { // usage does not tell them apart
+			l.skip("tokens of text beside others of sound or pictures")
 			continue
 		}
 		scopes := []string{p.Scope}

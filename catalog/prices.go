@@ -97,7 +97,7 @@ func (c *Catalog) Terms(q *Call) (t Terms) {
 	}
 	if c.upstreams && q.Upstream != "" {
 		for _, tier := range [...]string{q.Tier, ""} {
-			if p := of.others[variant{tier: tier, upstream: q.Upstream}].at(q.Region, q.At); p != nil {
+			if p := of.others[variant{tier: tier, upstream: q.Upstream}].begun(q.Region, q.At); p != nil {
 				t.List = p
 				return t
 			}
@@ -109,7 +109,7 @@ func (c *Catalog) Terms(q *Call) (t Terms) {
 	}
 	t.List = list.at(q.Region, q.At)
 	if c.contracts {
-		t.Contract = of.others[variant{tier: q.Tier, contract: true}].at(q.Region, q.At)
+		t.Contract = of.others[variant{tier: q.Tier, contract: true}].begun(q.Region, q.At)
 	}
 	if t.List != nil && t.List.under != nil {
 		for i := range c.discounts { // the highest first
@@ -126,8 +126,8 @@ func (c *Catalog) Terms(q *Call) (t Terms) {
 // sourceRegion at an instant, in the default service tier and by AWS's list. Of several versions it is the newest that
 // holds at that instant, or the first when the instant is before all of them.
 //
-// The price is the first there is of: the scope's own price for that source Region, the scope's price, the in-Region
-// price of that source Region, the in-Region price everywhere. For the models that AWS sells cheaper through their
+// The price is the first there is, and has begun, of: the scope's own price for that source Region, the scope's price, the
+// in-Region price of that source Region, the in-Region price everywhere. For the models that AWS sells cheaper through their
 // global profile (Claude 4.5 and later, Nova 2, GPT-5.6) the in-Region price is the geographies', 10% above the global
 // one.
 func (c *Catalog) Price(modelID, scope, sourceRegion string, at time.Time) (*Price, bool) {
@@ -151,7 +151,11 @@ func (c *Catalog) Rates(modelID, scope, region string, at time.Time) []*Price {
 		ps = append(ps, p)
 	}
 	for _, v := range slices.SortedFunc(maps.Keys(of.others), variant.compare) {
-		if p := of.others[v].at(region, at); p != nil {
+		p := of.others[v].at(region, at)
+		if v.upstream != "" || v.contract {
+			p = of.others[v].begun(region, at)
+		}
+		if p != nil {
 			ps = append(ps, p)
 		}
 	}
@@ -217,23 +221,36 @@ type tariff struct {
 	rest    []*Price            // all others
 }
 
+// at is the version that holds at an instant; before all of them, it is the first.
 func (t *tariff) at(region string, at time.Time) *Price {
-	if t == nil {
-		return nil
+	versions := t.versions(region)
+	if p := begun(versions, at); p != nil || len(versions) == 0 {
+		return p
 	}
-	versions, ok := t.regions[region]
-	if !ok {
-		versions = t.rest
-	}
+	return versions[len(versions)-1]
+}
+
+// begun is the version that holds at an instant; nil before all of them: what somebody has agreed on, or runs himself, has a
+// first day.
+func (t *tariff) begun(region string, at time.Time) *Price { return begun(t.versions(region), at) }
+
+func begun(versions []*Price, at time.Time) *Price {
 	for _, p := range versions { // newest first
 		if !at.Before(p.Effective) {
 			return p
 		}
 	}
-	if n := len(versions); n > 0 {
-		return versions[n-1]
-	}
 	return nil
+}
+
+func (t *tariff) versions(region string) []*Price {
+	if t == nil {
+		return nil
+	}
+	if versions, ok := t.regions[region]; ok {
+		return versions
+	}
+	return t.rest
 }
 
 func (t *tariff) set(region string, versions []*Price) {
@@ -352,19 +369,24 @@ func (c *Catalog) addPrices(f *Facts) error {
 	if err := c.addUnpriced(f.Unpriced, facts); err != nil {
 		return err
 	}
-	// Resolve every fallback now, so that a call needs one look-up. See Price for the order.
-	for k, versions := range rows {
-		scopes := []string{k.scope}
+	c.resolve(rows, geos)
+	return nil
+}
+
+// resolve makes the tariffs of rows, with every fallback in them, so that a call needs one look-up. See Price for the order.
+func (c *Catalog) resolve(rows map[rowKey][]*Price, scopes map[string]bool) {
+	for k := range rows {
+		in := []string{k.scope}
 		if k.scope == InRegion {
-			scopes = slices.Collect(maps.Keys(geos))
+			in = slices.Collect(maps.Keys(scopes)) // the others fall back to it
 		}
-		for _, scope := range scopes {
-			// A scope's own prices come before the in-Region ones: those of a Region before all of these, and those of
-			// every Region before what others have for one.
-			if scope != k.scope && (len(rows[rowKey{tariffKey{k.model, scope}, k.variant, k.region}]) > 0 || len(rows[rowKey{tariffKey{k.model, scope}, k.variant, ""}]) > 0) {
-				continue
-			}
+		for _, scope := range in {
 			t := c.tariff(tariffKey{k.model, scope}, k.variant)
+			if k.region == "" && t.rest != nil || t.regions[k.region] != nil {
+				continue // another row was here
+			}
+			own, region := tariffKey{k.model, scope}, tariffKey{k.model, InRegion}
+			versions := merge(rows[rowKey{own, k.variant, k.region}], rows[rowKey{own, k.variant, ""}], rows[rowKey{region, k.variant, k.region}], rows[rowKey{region, k.variant, ""}])
 			if k.region == "" {
 				t.rest = versions
 			} else {
@@ -372,7 +394,18 @@ func (c *Catalog) addPrices(f *Facts) error {
 			}
 		}
 	}
-	return nil
+}
+
+// merge returns the versions of the first line, and from before its first those of the next ones: newest first.
+func merge(lines ...[]*Price) (versions []*Price) {
+	for _, line := range lines {
+		for _, p := range line { // newest first
+			if n := len(versions); n == 0 || p.Effective.Before(versions[n-1].Effective) {
+				versions = append(versions, p)
+			}
+		}
+	}
+	return versions
 }
 
 // tariff returns the line of a model, a scope and a variant, and makes it when there is none.

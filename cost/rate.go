@@ -36,7 +36,7 @@ type Use struct {
 	Account  string        // that called
 	At       time.Time     // when the call began; it chooses the price's version
 	Took     time.Duration // from its beginning to its end; 0 where it is not known
-	Lost     bool          // an attempt that gave no answer: its time is in that of the call
+	Lost     bool          // an attempt that gave no answer: the request and its time are the call's
 }
 
 type typesKey struct {
@@ -234,7 +234,7 @@ func (p *pricing) counts(unit string) bool {
 // "USE1-NovaCanvas-T2I-1024-Standard", "USE1-TitanEmbeddingsG1-Image-input-image", "USW2-AmazonRerank-v1-searchunits".
 func (p *pricing) appendUnits(charges []ledger.Charge, u *Use) []ledger.Charge {
 	request := int64(0)
-	if p.counts(requests) {
+	if p.counts(requests) && !u.Lost {
 		request = 1
 	}
 	for _, of := range [...]struct {
@@ -270,10 +270,14 @@ func (p *pricing) gpuTime(u *Use) ledger.Charge {
 	const hour = 3_600_000 // milliseconds
 	gpu := p.list.GPU
 	ms := (max(u.Took.Microseconds(), 0) + 999) / 1000
-	if ms == 0 {
-		return ledger.Charge{UsageType: u.unitType(gpuTime), Unrated: true}
+	usageType := u.unitType(gpuTime)
+	if u.Tier != "" && u.Tier != "default" {
+		usageType += "-" + u.Tier
 	}
-	return p.charge(u.unitType(gpuTime), ms, &gpu.PerHour, hour*gpu.Calls, nil, 1)
+	if ms == 0 {
+		return ledger.Charge{UsageType: usageType, Unrated: true}
+	}
+	return p.charge(usageType, ms, &gpu.PerHour, hour*gpu.Calls, nil, 1)
 }
 
 // Blend returns what a call like u costs by and large, for whoever compares targets: in nano-USD, a million

@@ -74,8 +74,12 @@ func tokenKind(usageType string) (kind int, rest string) {
 // asked for.
 func servedTier(charges []ledger.Charge, asked string) string {
 	for _, c := range charges {
-		if kind, rest := tokenKind(c.UsageType); kind >= 0 {
-			return strings.TrimPrefix(strings.TrimSuffix(strings.TrimSuffix(rest, globalSuffix), longSuffix), "-")
+		kind, rest := tokenKind(c.UsageType)
+		if i := strings.LastIndex(c.UsageType, "-"+gpuTime); kind < 0 && i >= 0 {
+			kind, rest = 0, c.UsageType[i+len(gpuTime)+1:]
+		}
+		if kind >= 0 {
+			return strings.Trim(strings.Replace(strings.Replace(rest, globalSuffix, "", 1), longSuffix, "", 1), "-")
 		}
 	}
 	return asked

@@ -90,7 +90,7 @@ func (s *Sum) Count(usageType string, quantity int64) {
 		s.Unit = "Search Units"
 	case strings.HasSuffix(usageType, "-"+requests):
 		s.Unit = "Requests"
-	case strings.HasSuffix(usageType, "-"+gpuTime):
+	case strings.HasSuffix(usageType, "-"+gpuTime), strings.Contains(usageType, "-"+gpuTime+"-"):
 		s.Unit = "Milliseconds"
 	case strings.HasSuffix(usageType, "-"+inputImage):
 		s.Unit = "Images Processed"

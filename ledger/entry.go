@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -105,6 +106,15 @@ type Correction struct {
 	Back    []Charge  // what holds no longer, as it was charged: it counts with its sign turned
 	Charges []Charge  // what takes its place
 }
+
+// Corrected is a call as it was read from the index, and a correction of it.
+type Corrected struct {
+	*Entry
+	Correction *Correction
+}
+
+// ErrCorrected says that a call was corrected since it was read.
+var ErrCorrected = errors.New("another correction came first")
 
 // Nano returns by how much the call costs more now, in nano-USD; less where it is negative.
 func (c *Correction) Nano() (nano int64) {

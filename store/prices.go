@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -98,18 +97,9 @@ func (r *correctionRow) apply(e *ledger.Entry, rates map[int64]rateKey) error {
 	return nil
 }
 
-// Corrected is a call, as Calls gave it, and a correction of it.
-type Corrected struct {
-	*ledger.Entry
-	Correction *ledger.Correction
-}
-
-// ErrCorrected says that a call was corrected since it was read.
-var ErrCorrected = errors.New("another correction came first")
-
-// Correct writes corrections and moves the rollups by them, all in one transaction, or none when one of the calls was corrected
-// since it was read (ErrCorrected).
-func (s *Store) Correct(ctx context.Context, all []Corrected) error {
+// Correct writes corrections of calls, as Calls gave them, and moves the rollups by them: all in one transaction, or none when one of
+// the calls was corrected since it was read (ledger.ErrCorrected).
+func (s *Store) Correct(ctx context.Context, all []ledger.Corrected) error {
 	x := &s.index
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -174,7 +164,7 @@ func (w *batch) writeCorrection(e *ledger.Entry, c *ledger.Correction) error {
 	r, err := w.tx.ExecContext(w.ctx, `INSERT INTO correction (account, began, call, number, made, reason, back, charges, nano)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (account, began, call, number) DO NOTHING`,
 		e.Account, e.Intent.Time.UnixMicro(), e.Intent.ID[:], len(e.Corrections)+1, c.Time.UnixMicro(), valid(c.Reason), back, charges, c.Nano())
-	return oneRow(r, err, ErrCorrected)
+	return oneRow(r, err, ledger.ErrCorrected)
 }
 
 // move takes was out of the rollups and puts is in its place.

@@ -202,8 +202,20 @@ func (c *Config) doubts(cat *catalog.Catalog) []string {
 		}
 	}
 	for _, p := range c.Catalog.Prices {
+		if p.Tier+p.Upstream+p.Contract != "" {
+			continue
+		}
 		if price, ok := cat.Price(p.Model, p.Scope, p.Region, time.Now()); ok && price.Effective.Format(time.DateOnly) > p.Effective {
 			doubt("catalog: prices: the price of %s in scope %s from %s no longer holds: %s has taken its place", p.Model, p.Scope, p.Effective, price.ID)
+		}
+	}
+	upstreams := map[string]bool{}
+	for _, u := range places {
+		upstreams[u.Name] = true
+	}
+	for _, p := range c.Catalog.Prices {
+		if p.Upstream != "" && !upstreams[p.Upstream] {
+			doubt("catalog: prices: the price of %s is for calls that upstream %q serves, and there is none%s", p.Model, p.Upstream, nearest(p.Upstream, upstreams))
 		}
 	}
 	for _, m := range c.Catalog.Models {

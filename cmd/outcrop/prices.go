@@ -20,6 +20,7 @@ import (
 
 	"outcrop/catalog"
 	"outcrop/cost"
+	"outcrop/ledger"
 	"outcrop/store"
 )
 
@@ -490,7 +491,7 @@ const correctedAtOnce = 200
 
 func (r *rerating) run(ctx context.Context) error {
 	r.models, r.kept = map[string]*reratedModel{}, map[string]int64{}
-	var waiting []store.Corrected
+	var waiting []ledger.Corrected
 	flush := func() error {
 		if r.dry || len(waiting) == 0 {
 			waiting = waiting[:0]
@@ -528,7 +529,7 @@ func (r *rerating) run(ctx context.Context) error {
 		}
 		m.calls, m.before, m.after = m.calls+1, m.before+before, m.after+before+c.Nano()
 		call := *e
-		if waiting = append(waiting, store.Corrected{Entry: &call, Correction: c}); len(waiting) == correctedAtOnce {
+		if waiting = append(waiting, ledger.Corrected{Entry: &call, Correction: c}); len(waiting) == correctedAtOnce {
 			if err := flush(); err != nil {
 				return err
 			}
