@@ -255,19 +255,22 @@ func (l *PriceList) set(f *PriceFact, u *listUsage, usd string) {
 	if u.long {
 		place += " long"
 	}
-	var old string
-	put := func(s string) {}
 	tokens := &f.Tokens
 	if u.long {
 		tokens = &f.Long
 	}
-	if at := tokens.at(u.kind); at != nil {
-		old, put = *at, func(s string) { *at = s }
-	} else {
-		old, put = f.Units[u.kind], func(s string) {
-			if f.Units == nil {
-				f.Units = map[string]string{}
-			}
+	at := tokens.at(u.kind)
+	old := f.Units[u.kind]
+	if at != nil {
+		old = *at
+	}
+	put := func(s string) {
+		switch {
+		case at != nil:
+			*at = s
+		case f.Units == nil:
+			f.Units = map[string]string{u.kind: s}
+		default:
 			f.Units[u.kind] = s
 		}
 	}
@@ -383,7 +386,7 @@ var (
 
 // parseUsage reads a usage type. why says why it is none of those that are priced here.
 func parseUsage(usageType string) (u listUsage, why string) {
-	body := ""
+	var body string
 	if m := marketUsage.FindStringSubmatch(usageType); m != nil {
 		body, u.market = strings.ReplaceAll(strings.ToLower(camel.ReplaceAllString(m[1], "${1}_$2")), "_", "-"), true
 	} else if m := plainUsage.FindStringSubmatch(usageType); m != nil {
