@@ -20,8 +20,11 @@ type Catalog struct {
 	byModel  map[string][]*Profile               // the profiles of a model, in order
 	bySource map[string][]*Profile               // the profiles offered from a Region, in order
 	order    struct{ models, profiles []string } // ids in the order they are listed
-	tariffs  map[tariffKey]*tariff
+	tariffs  map[tariffKey]*tariffs
 	unpriced map[string]string // model -> why no price of it is known
+
+	upstreams, contracts bool       // some prices are of one upstream, or negotiated
+	discounts            []discount // the highest first
 }
 
 // Model is a foundation model.
@@ -64,28 +67,6 @@ const Global = "global"
 
 // InRegion is the scope of the prices of a model that is called without crossing Regions.
 const InRegion = "region"
-
-// Price is what one model costs from one source Region in one scope: its tokens, in nano-USD per 1,000,000 tokens
-// (1 USD per million is 1e9), and what else it is paid by. A nil pointer means that no such price is known, which is not the same as free.
-type Price struct {
-	ID           string // stable key with its version: "anthropic.claude-3-haiku-20240307-v1:0/region/*@2026-08-06"; of an overlay with its date: "...@2026-08-06+2026-11-23"
-	Input        *int64
-	Output       *int64
-	CacheRead    *int64
-	CacheWrite   *int64 // time to live 5 minutes
-	CacheWrite1h *int64
-
-	// Units is what is not paid by the token costs, in nano-USD a piece, by what its usage types end in: "input-image",
-	// "searchunits", "output-image", or where AWS tells pictures by task, size and quality "T2I-1024-Standard".
-	Units map[string]int64
-
-	Effective time.Time // the first instant that it holds for
-	Inferred  bool      // some of it follows a rule and was not read from a price list
-
-	// Long is what a call costs whose whole input, cached tokens included, has more than 200,000 tokens; nil where
-	// such calls cost the same.
-	Long *Price
-}
 
 // Service is what Cost Explorer calls SERVICE, for every model: AWS shows what is sold through its marketplace under the
 // model's own name ("Claude Sonnet 4.5 (Amazon Bedrock Edition)"), which makes a filter on the service lose most of what
@@ -210,43 +191,6 @@ func (c *Catalog) ProfileModels(id, region string) []string {
 		arns[i] = arn.FoundationModel(r, p.ModelID)
 	}
 	return arns
-}
-
-// tariffKey is a model in a scope.
-type tariffKey struct{ model, scope string }
-
-// tariff is what a model costs in a scope: every fallback is already in it.
-type tariff struct {
-	regions map[string][]*Price // source Regions with prices of their own
-	rest    []*Price            // all others
-}
-
-// Price returns what the model's tokens cost in a scope ("region", "global" or a geography) when called from
-// sourceRegion at an instant. Of several versions it is the newest that holds at that instant, or the first when the
-// instant is before all of them.
-//
-// The price is the first there is of: the scope's own price for that source Region, the scope's price, the in-Region
-// price of that source Region, the in-Region price everywhere. For the models that AWS sells cheaper through their
-// global profile (Claude 4.5 and later, Nova 2, GPT-5.6) the in-Region price is the geographies', 10% above the global
-// one.
-func (c *Catalog) Price(modelID, scope, sourceRegion string, at time.Time) (*Price, bool) {
-	t := c.tariffs[tariffKey{modelID, scope}]
-	if t == nil {
-		return nil, false
-	}
-	versions, ok := t.regions[sourceRegion]
-	if !ok {
-		versions = t.rest
-	}
-	if len(versions) == 0 {
-		return nil, false
-	}
-	for _, p := range versions { // newest first
-		if !at.Before(p.Effective) {
-			return p, true
-		}
-	}
-	return versions[len(versions)-1], true
 }
 
 // Unpriced returns why no price of a model is known, and whether that is so.

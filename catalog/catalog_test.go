@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -62,8 +63,16 @@ func TestReferences(t *testing.T) {
 			t.Errorf("%s: usage name %q", m.ID, m.UsageName)
 		}
 	}
-	for k, tf := range c.tariffs {
-		for _, versions := range append([][]*Price{tf.rest}, mapValues(tf.regions)...) {
+	for k, of := range c.tariffs {
+		lines := slices.Collect(maps.Values(of.others))
+		if of.list != nil {
+			lines = append(lines, of.list)
+		}
+		var all [][]*Price
+		for _, tf := range lines {
+			all = append(append(all, tf.rest), mapValues(tf.regions)...)
+		}
+		for _, versions := range all {
 			for _, p := range versions {
 				if p.Effective.After(c.Date) {
 					t.Errorf("%v: %s holds only after the catalog's date", k, p.ID)

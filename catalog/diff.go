@@ -10,7 +10,7 @@ import (
 
 // Difference is one entry in which two sets of facts differ.
 type Difference struct {
-	Kind   string  `json:"kind"` // model, profile, price or unpriced
+	Kind   string  `json:"kind"` // model, profile, price, unpriced, discount or exchange
 	ID     string  `json:"id"`   // of a price: MODEL/SCOPE/REGION@DAY, with * for all Regions
 	What   string  `json:"what"` // new, gone or changed
 	Fields []Field `json:"fields,omitempty"`
@@ -24,7 +24,7 @@ type Field struct {
 	New  jsontext.Value `json:"new"`
 }
 
-// Diff returns where newer differs from f, in the order models, profiles, prices, unpriced, each by id, and as facts to lay
+// Diff returns where newer differs from f, in the order models, profiles, prices, unpriced, discounts, exchange, each by id, and as facts to lay
 // over f what of it is new or changed. A section that newer does not have at all says nothing. The order within a list and
 // what is marked as inferred make no difference.
 func (f *Facts) Diff(newer *Facts) ([]Difference, *Facts, error) {
@@ -40,11 +40,19 @@ func (f *Facts) Diff(newer *Facts) ([]Difference, *Facts, error) {
 			return d, err
 		},
 		func() (d []Difference, err error) {
-			over.Prices, d, err = differ("price", f.Prices, newer.Prices, (*PriceFact).id)
+			over.Prices, d, err = differ("price", f.Prices, newer.Prices, (*PriceFact).ID)
 			return d, err
 		},
 		func() (d []Difference, err error) {
 			over.Unpriced, d, err = differ("unpriced", f.Unpriced, newer.Unpriced, func(u *UnpricedFact) string { return u.Model })
+			return d, err
+		},
+		func() (d []Difference, err error) {
+			over.Discounts, d, err = differ("discount", f.Discounts, newer.Discounts, (*DiscountFact).id)
+			return d, err
+		},
+		func() (d []Difference, err error) {
+			over.Exchange, d, err = differ("exchange", f.Exchange, newer.Exchange, (*ExchangeFact).id)
 			return d, err
 		},
 	} {

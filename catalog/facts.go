@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -32,9 +33,23 @@ type Facts struct {
 	Prices []PriceFact `json:"prices,omitempty" yaml:"prices,omitempty"`
 	// Models of which no price is known, and why.
 	Unpriced []UnpricedFact `json:"unpriced,omitempty" yaml:"unpriced,omitempty"`
+	// What is taken off list prices.
+	Discounts []DiscountFact `json:"discounts,omitempty" yaml:"discounts,omitempty"`
+	// What other currencies are worth in which prices stand.
+	Exchange []ExchangeFact `json:"exchange,omitempty" yaml:"exchange,omitempty"`
 
-	own bool // Regions that AWS does not have may stand here
+	own    bool   // Regions that AWS does not have may stand here
+	number string // what its prices' ids end in, where it is not Date
 }
+
+// Empty reports whether f says nothing.
+func (f *Facts) Empty() bool {
+	return f.Date == "" && len(f.Models)+len(f.Profiles)+len(f.Prices)+len(f.Unpriced)+len(f.Discounts)+len(f.Exchange) == 0
+}
+
+// Numbered makes the ids of f's prices end in number where they are laid over others, in the place of their date: of
+// facts that are laid over one after the other on the same day, each price keeps an id of its own.
+func (f *Facts) Numbered(number string) { f.number = number }
 
 // ModelFact is a foundation model.
 type ModelFact struct {
@@ -76,13 +91,26 @@ type PriceFact struct {
 	Model     string            `json:"model" yaml:"model"`
 	Scope     string            `json:"scope" yaml:"scope"`
 	Region    string            `json:"region,omitzero" yaml:"region,omitempty"`
+	Tier      string            `json:"tier,omitzero" yaml:"tier,omitempty"`
+	Upstream  string            `json:"upstream,omitzero" yaml:"upstream,omitempty"`
+	Contract  string            `json:"contract,omitzero" yaml:"contract,omitempty"`
 	Effective string            `json:"effective" yaml:"effective"`
+	Currency  string            `json:"currency,omitzero" yaml:"currency,omitempty"`
 	Tokens    TokensFact        `json:"usd_per_million,omitempty" yaml:"usd_per_million,omitempty"`
 	Long      TokensFact        `json:"usd_per_million_long,omitempty" yaml:"usd_per_million_long,omitempty"`
+	LongAbove int64             `json:"long_above,omitzero" yaml:"long_above,omitempty"`
 	Units     map[string]string `json:"usd_per_unit,omitempty" yaml:"usd_per_unit,omitempty"`
-	Inferred  []string          `json:"inferred,omitempty" yaml:"inferred,omitempty"`
+	GPU       GPUFact           `json:"gpu,omitzero" yaml:"gpu,omitempty"`
 
-	dated string // the date of the overlay that it is from; "" for the embedded data
+	// The amounts of a price in another currency.
+	Own      TokensFact        `json:"per_million,omitempty" yaml:"per_million,omitempty"`
+	OwnLong  TokensFact        `json:"per_million_long,omitempty" yaml:"per_million_long,omitempty"`
+	OwnUnits map[string]string `json:"per_unit,omitempty" yaml:"per_unit,omitempty"`
+
+	Inferred []string `json:"inferred,omitempty" yaml:"inferred,omitempty"`
+
+	exchanged string // the rate of exchange that its amounts are by
+	dated     string // what tells the overlay that it is from: its date, or its number; "" for the embedded data
 }
 
 // TokensFact is prices of 1,000,000 tokens each in US dollars, as decimals.
@@ -94,16 +122,86 @@ type TokensFact struct {
 	CacheWrite1h string `json:"cache_write_1h,omitzero" yaml:"cache_write_1h,omitempty"`
 }
 
+// GPUFact is what GPUs cost that answer a model, and how a call's part of it is found: by the time that it takes, of
+// which Calls share the GPUs at once, or by its tokens, of which the GPUs make TokensPerHour. It is one of the two.
+type GPUFact struct {
+	PerHour       string `json:"usd_per_hour,omitzero" yaml:"usd_per_hour,omitempty"` // of one GPU
+	Own           string `json:"per_hour,omitzero" yaml:"per_hour,omitempty"`         // the same in another currency
+	GPUs          int64  `json:"gpus,omitzero" yaml:"gpus,omitempty"`
+	Calls         int64  `json:"calls,omitzero" yaml:"calls,omitempty"`
+	TokensPerHour int64  `json:"tokens_per_hour,omitzero" yaml:"tokens_per_hour,omitempty"`
+}
+
+// DiscountFact is taken off list prices, from a day on until another. Of several that hold, the highest counts.
+type DiscountFact struct {
+	Name      string   `json:"name" yaml:"name"`
+	Percent   string   `json:"percent" yaml:"percent"`                       // a decimal with at most 4 places: "12.5"
+	Models    []string `json:"models,omitempty" yaml:"models,omitempty"`     // ids, or what they begin with and a *; none is all
+	Accounts  []string `json:"accounts,omitempty" yaml:"accounts,omitempty"` // that call; none is all
+	Effective string   `json:"effective" yaml:"effective"`                   // the first day
+	Until     string   `json:"until,omitzero" yaml:"until,omitempty"`        // the first day on which it holds no longer
+}
+
+// ExchangeFact is what one unit of a currency is worth in US dollars, from a day on.
+type ExchangeFact struct {
+	Currency  string `json:"currency" yaml:"currency"`
+	USD       string `json:"usd" yaml:"usd"`
+	Effective string `json:"effective" yaml:"effective"`
+}
+
 // UnpricedFact is a model of which no price is known.
 type UnpricedFact struct {
 	Model string `json:"model" yaml:"model"`
 	Why   string `json:"why" yaml:"why"`
 }
 
-// id is the price's place: there is one price for each.
-func (f *PriceFact) id() string {
-	return f.Model + "/" + f.Scope + "/" + cmp.Or(f.Region, "*") + "@" + f.Effective
+// ID is the price's place: there is one price for each.
+func (f *PriceFact) ID() string {
+	id := f.Model + "/" + f.Scope + "/" + cmp.Or(f.Region, "*")
+	for _, of := range [...]struct{ name, value string }{{"tier", f.Tier}, {"upstream", f.Upstream}, {"contract", f.Contract}} {
+		if of.value != "" {
+			id += ";" + of.name + "=" + of.value
+		}
+	}
+	return id + "@" + f.Effective
 }
+
+// Amounts is what the price says, for people: "input 3, output 15".
+func (f *PriceFact) Amounts() string {
+	var b strings.Builder
+	add := func(name, amount string) {
+		if amount != "" {
+			if b.Len() > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(name + " " + amount)
+		}
+	}
+	for _, of := range []struct {
+		name   string
+		tokens TokensFact
+	}{{"", f.Tokens}, {"long ", f.Long}, {"", f.Own}, {"long ", f.OwnLong}} {
+		add(of.name+"input", of.tokens.Input)
+		add(of.name+"output", of.tokens.Output)
+		add(of.name+"cache read", of.tokens.CacheRead)
+		add(of.name+"cache write", of.tokens.CacheWrite)
+		add(of.name+"cache write 1h", of.tokens.CacheWrite1h)
+	}
+	for _, units := range []map[string]string{f.Units, f.OwnUnits} {
+		for _, unit := range slices.Sorted(maps.Keys(units)) {
+			add(unit, units[unit])
+		}
+	}
+	add("GPU-hour", cmp.Or(f.GPU.PerHour, f.GPU.Own))
+	if f.Currency != "" {
+		b.WriteString(" " + f.Currency)
+	}
+	return b.String()
+}
+
+func (f *DiscountFact) id() string { return f.Name + "@" + f.Effective }
+
+func (f *ExchangeFact) id() string { return f.Currency + "@" + f.Effective }
 
 // Embedded returns the facts that the program was built with.
 func Embedded() (*Facts, error) {
@@ -132,6 +230,8 @@ func readFolder(dir fs.FS) (*Facts, error) {
 		all.Profiles = append(all.Profiles, f.Profiles...)
 		all.Prices = append(all.Prices, f.Prices...)
 		all.Unpriced = append(all.Unpriced, f.Unpriced...)
+		all.Discounts = append(all.Discounts, f.Discounts...)
+		all.Exchange = append(all.Exchange, f.Exchange...)
 	}
 	return all, nil
 }
@@ -172,7 +272,7 @@ func (f *Facts) Overlay(o *Facts) (*Facts, error) {
 	n := &Facts{Date: max(f.Date, o.Date), Sources: slices.Concat(f.Sources, o.Sources), own: true}
 	prices := slices.Clone(o.Prices)
 	for i := range prices {
-		prices[i].dated = o.Date
+		prices[i].dated = cmp.Or(o.number, o.Date)
 	}
 	var err error
 	if n.Models, err = lay(f.Models, o.Models, "model", func(m *ModelFact) string { return m.ID }); err != nil {
@@ -182,10 +282,16 @@ func (f *Facts) Overlay(o *Facts) (*Facts, error) {
 	if n.Profiles, err = lay(f.Profiles, o.Profiles, "profile", func(p *ProfileFact) string { return p.ID }); err != nil {
 		return nil, err
 	}
-	if n.Prices, err = lay(f.Prices, prices, "price", (*PriceFact).id); err != nil {
+	if n.Prices, err = lay(f.Prices, prices, "price", (*PriceFact).ID); err != nil {
 		return nil, err
 	}
 	if n.Unpriced, err = lay(f.Unpriced, o.Unpriced, "unpriced", func(u *UnpricedFact) string { return u.Model }); err != nil {
+		return nil, err
+	}
+	if n.Discounts, err = lay(f.Discounts, o.Discounts, "discount", (*DiscountFact).id); err != nil {
+		return nil, err
+	}
+	if n.Exchange, err = lay(f.Exchange, o.Exchange, "exchange", (*ExchangeFact).id); err != nil {
 		return nil, err
 	}
 	n.Unpriced = slices.DeleteFunc(n.Unpriced, func(u UnpricedFact) bool {

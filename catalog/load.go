@@ -27,7 +27,7 @@ func New(f *Facts) (*Catalog, error) {
 	}
 	c := &Catalog{
 		Date: date, models: map[string]*Model{}, profiles: map[string]*Profile{}, byModel: map[string][]*Profile{},
-		bySource: map[string][]*Profile{}, tariffs: map[tariffKey]*tariff{}, unpriced: map[string]string{},
+		bySource: map[string][]*Profile{}, tariffs: map[tariffKey]*tariffs{}, unpriced: map[string]string{},
 	}
 	if err := f.checkRegions(); err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
@@ -38,7 +38,7 @@ func New(f *Facts) (*Catalog, error) {
 	if err := c.addProfiles(f.Profiles); err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
-	if err := c.addPrices(f.Prices, f.Unpriced); err != nil {
+	if err := c.addPrices(f); err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
 	for _, p := range c.profiles {
@@ -206,160 +206,6 @@ func enumerate(regions []string) string {
 		return strings.Join(regions, "")
 	}
 	return strings.Join(regions[:n-1], ", ") + " and " + regions[n-1]
-}
-
-func (c *Catalog) addPrices(facts []PriceFact, unpriced []UnpricedFact) error {
-	geos := map[string]bool{InRegion: true}
-	for _, p := range c.profiles {
-		geos[p.Geo] = true
-	}
-	type rowKey struct{ model, scope, region string } // region "" is every Region
-	rows := map[rowKey][]*Price{}
-	own := map[tariffKey][]string{} // the Regions with prices of their own
-	for _, f := range facts {
-		if _, ok := c.models[f.Model]; !ok {
-			return fmt.Errorf("price of %q: no such model", f.Model)
-		}
-		if !geos[f.Scope] {
-			return fmt.Errorf("price of %s: scope %q", f.Model, f.Scope)
-		}
-		effective, err := day(f.Effective)
-		if err != nil {
-			return fmt.Errorf("price of %s: %w", f.Model, err)
-		}
-		if effective.IsZero() {
-			return fmt.Errorf("price of %s has no date", f.Model)
-		}
-		id := f.id()
-		p, err := f.Tokens.price()
-		if err != nil {
-			return fmt.Errorf("price %s: %w", id, err)
-		}
-		if p == nil && len(f.Units) > 0 {
-			p = &Price{}
-		}
-		if p == nil {
-			return fmt.Errorf("price %s has no amount", id)
-		}
-		for of, usd := range f.Units {
-			nano, err := parseNano(usd)
-			if err != nil {
-				return fmt.Errorf("price %s: %w", id, err)
-			}
-			if of == "" {
-				return fmt.Errorf("price %s: a unit without a name", id)
-			}
-			if p.Units == nil {
-				p.Units = make(map[string]int64, len(f.Units))
-			}
-			p.Units[of] = nano
-		}
-		if p.Long, err = f.Long.price(); err != nil {
-			return fmt.Errorf("price %s: %w", id, err)
-		}
-		p.ID, p.Effective, p.Inferred = id, effective, len(f.Inferred) > 0
-		if f.dated != "" {
-			p.ID += "+" + f.dated
-		}
-		if p.Long != nil {
-			p.Long.ID, p.Long.Effective, p.Long.Inferred = p.ID+"#long", effective, p.Inferred
-		}
-		k := rowKey{f.Model, f.Scope, f.Region}
-		if slices.ContainsFunc(rows[k], func(q *Price) bool { return q.Effective.Equal(effective) }) {
-			return fmt.Errorf("price %s is there twice", id)
-		}
-		if f.Region != "" && len(rows[k]) == 0 {
-			t := tariffKey{f.Model, f.Scope}
-			own[t] = append(own[t], f.Region)
-		}
-		rows[k] = append(rows[k], p)
-	}
-	for _, versions := range rows {
-		slices.SortFunc(versions, func(a, b *Price) int { return b.Effective.Compare(a.Effective) })
-	}
-	for _, u := range unpriced {
-		if _, ok := c.models[u.Model]; !ok || u.Why == "" {
-			return fmt.Errorf("unpriced %q: no such model, or no reason", u.Model)
-		}
-		if _, ok := c.unpriced[u.Model]; ok {
-			return fmt.Errorf("unpriced %s is there twice", u.Model)
-		}
-		if slices.ContainsFunc(facts, func(f PriceFact) bool { return f.Model == u.Model }) {
-			return fmt.Errorf("unpriced %s has prices", u.Model)
-		}
-		c.unpriced[u.Model] = u.Why
-	}
-	// Resolve every fallback now, so that a call needs one look-up. See Price for the order.
-	for _, model := range c.order.models {
-		for scope := range geos {
-			t := &tariff{rest: rows[rowKey{model, scope, ""}]}
-			if len(t.rest) == 0 && scope != InRegion {
-				t.rest = rows[rowKey{model, InRegion, ""}]
-				for _, r := range own[tariffKey{model, InRegion}] {
-					t.set(r, rows[rowKey{model, InRegion, r}])
-				}
-			}
-			for _, r := range own[tariffKey{model, scope}] {
-				t.set(r, rows[rowKey{model, scope, r}])
-			}
-			if len(t.rest) > 0 || len(t.regions) > 0 {
-				c.tariffs[tariffKey{model, scope}] = t
-			}
-		}
-	}
-	return nil
-}
-
-func (t *tariff) set(region string, versions []*Price) {
-	if t.regions == nil {
-		t.regions = map[string][]*Price{}
-	}
-	t.regions[region] = versions
-}
-
-// price converts the amounts; nil when there is none.
-func (f TokensFact) price() (*Price, error) {
-	p, found := &Price{}, false
-	for _, a := range []struct {
-		usd string
-		to  **int64
-	}{
-		{f.Input, &p.Input}, {f.Output, &p.Output}, {f.CacheRead, &p.CacheRead}, {f.CacheWrite, &p.CacheWrite},
-		{f.CacheWrite1h, &p.CacheWrite1h},
-	} {
-		if a.usd == "" {
-			continue
-		}
-		nano, err := parseNano(a.usd)
-		if err != nil {
-			return nil, err
-		}
-		*a.to, found = &nano, true
-	}
-	if !found {
-		return nil, nil
-	}
-	return p, nil
-}
-
-// parseNano reads an amount of US dollars, "0.3125", exactly: at most 9 decimals, no sign, no exponent.
-func parseNano(usd string) (int64, error) {
-	whole, frac, point := strings.Cut(usd, ".")
-	if whole == "" || point && frac == "" || len(whole) > 9 || len(frac) > 9 {
-		return 0, badAmount(usd)
-	}
-	var n int64
-	for _, d := range whole + frac + strings.Repeat("0", 9-len(frac)) {
-		if d < '0' || d > '9' {
-			return 0, badAmount(usd)
-		}
-		n = n*10 + int64(d-'0')
-	}
-	return n, nil
-}
-
-func badAmount(usd string) error {
-	return fmt.Errorf("amount %q: want a decimal with at most 9 places such as 0.00006, in quotes", usd)
 }
 
 func day(s string) (time.Time, error) {

@@ -63,7 +63,7 @@ func TestRateFiles(t *testing.T) {
 			if !ok {
 				t.Fatalf("no model %s", tc.Model)
 			}
-			got := rater.Rate(tc.Usage, model, tc.Scope, tc.Region, tc.Tier, tc.At)
+			got := rater.Rate(&Use{Usage: tc.Usage, Model: model, Scope: tc.Scope, Region: tc.Region, Tier: tc.Tier, At: tc.At})
 			if len(got) != len(tc.Charges) {
 				t.Fatalf("got %d charges, want %d: %+v", len(got), len(tc.Charges), got)
 			}
@@ -96,7 +96,7 @@ func rational(tokens, price int64) *big.Int {
 
 func checkRate(t *testing.T, tokens, price int64) {
 	t.Helper()
-	got, ok := rate(tokens, price)
+	got, ok := catalog.Ratio(tokens, price, 1, 1_000_000)
 	want := rational(tokens, price)
 	if fits := want.IsInt64(); ok != fits && !(want.Cmp(big.NewInt(math.MaxInt64)) == 0) {
 		t.Fatalf("rate(%d, %d): ok is %v, the exact result is %v", tokens, price, ok, want)
@@ -119,7 +119,7 @@ func TestRateExact(t *testing.T) {
 		checkRate(t, r.Int64()>>r.IntN(63), r.Int64()>>r.IntN(63))
 	}
 	for _, bad := range [][2]int64{{-1, 5}, {5, -1}} {
-		if _, ok := rate(bad[0], bad[1]); ok {
+		if _, ok := catalog.Ratio(bad[0], bad[1], 1, 1_000_000); ok {
 			t.Errorf("rate(%d, %d) is ok", bad[0], bad[1])
 		}
 	}
@@ -140,7 +140,7 @@ func TestRateNothing(t *testing.T) {
 	c := load(t)
 	model, _ := c.Model("anthropic.claude-3-haiku-20240307-v1:0")
 	for _, u := range []converse.Usage{{}, {InputTokens: -5, OutputTokens: -1}} {
-		if got := NewRater(c).Rate(u, model, "region", "us-east-1", "", time.Now()); got != nil {
+		if got := NewRater(c).Rate(&Use{Usage: u, Model: model, Scope: "region", Region: "us-east-1", At: time.Now()}); got != nil {
 			t.Errorf("%+v: got %+v, want none", u, got)
 		}
 	}
@@ -151,7 +151,7 @@ func TestRateUnrated(t *testing.T) {
 	c := load(t)
 	rater := NewRater(c)
 	unknown := &catalog.Model{ID: "example.no-such-model-v1:0", UsageName: "NoSuchModel"}
-	got := rater.Rate(converse.Usage{InputTokens: 12, OutputTokens: 3}, unknown, "global", "eu-central-1", "", time.Now())
+	got := rater.Rate(&Use{Usage: converse.Usage{InputTokens: 12, OutputTokens: 3}, Model: unknown, Scope: "global", Region: "eu-central-1", At: time.Now()})
 	want := []ledger.Charge{
 		{UsageType: "EUC1-NoSuchModel-input-tokens-cross-region-global", Quantity: 12, Unrated: true},
 		{UsageType: "EUC1-NoSuchModel-output-tokens-cross-region-global", Quantity: 3, Unrated: true},
@@ -160,7 +160,7 @@ func TestRateUnrated(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	haiku, _ := c.Model("anthropic.claude-3-haiku-20240307-v1:0")
-	got = rater.Rate(converse.Usage{OutputTokens: math.MaxInt64}, haiku, "region", "us-east-1", "", time.Now())
+	got = rater.Rate(&Use{Usage: converse.Usage{OutputTokens: math.MaxInt64}, Model: haiku, Scope: "region", Region: "us-east-1", At: time.Now()})
 	if len(got) != 1 || !got[0].Unrated || got[0].Nano != 0 || got[0].Quantity != math.MaxInt64 {
 		t.Errorf("overflow: got %+v", got)
 	}
@@ -192,7 +192,7 @@ func TestRateConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for i := range models {
 				m := models[(i+w)%len(models)]
-				got := r.Rate(converse.Usage{InputTokens: 1}, m, "region", "us-east-1", "", time.Now())
+				got := r.Rate(&Use{Usage: converse.Usage{InputTokens: 1}, Model: m, Scope: "region", Region: "us-east-1", At: time.Now()})
 				if want := "USE1-" + m.UsageName + "-input-tokens"; len(got) != 1 || got[0].UsageType != want {
 					t.Errorf("%s: got %+v, want %s", m.ID, got, want)
 				}
@@ -210,6 +210,6 @@ func BenchmarkRate(b *testing.B) {
 	u := converse.Usage{InputTokens: 250, OutputTokens: 100}
 	b.ReportAllocs()
 	for b.Loop() {
-		r.Rate(u, model, "region", "us-east-1", "", at)
+		r.Rate(&Use{Usage: u, Model: model, Scope: "region", Region: "us-east-1", At: at})
 	}
 }

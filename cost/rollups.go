@@ -69,6 +69,7 @@ type Resource struct {
 // of calls.
 type Sum struct {
 	Nano      int64 // nano-USD
+	Discount  int64 // nano-USD that it would be more by the list
 	Quantity  int64 // tokens
 	Pieces    int64 // what else is counted: pictures, search units
 	Charges   int64
@@ -87,6 +88,10 @@ func (s *Sum) Count(usageType string, quantity int64) {
 	switch usageType = strings.TrimSuffix(usageType, globalSuffix); {
 	case strings.HasSuffix(usageType, "-"+searchUnits):
 		s.Unit = "Search Units"
+	case strings.HasSuffix(usageType, "-"+requests):
+		s.Unit = "Requests"
+	case strings.HasSuffix(usageType, "-"+gpuTime), strings.Contains(usageType, "-"+gpuTime+"-"):
+		s.Unit = "Milliseconds"
 	case strings.HasSuffix(usageType, "-"+inputImage):
 		s.Unit = "Images Processed"
 	case strings.HasSuffix(usageType, "-"+converse.OutputImage), strings.Contains(usageType, "-T2I-"), strings.Contains(usageType, "-I2I-"):
@@ -107,6 +112,7 @@ func (s *Sum) Add(o Sum) {
 	}
 	s.Pieces += o.Pieces
 	s.Nano += o.Nano
+	s.Discount += o.Discount
 	s.Quantity += o.Quantity
 	s.Charges += o.Charges
 	s.Unrated += o.Unrated

@@ -31,7 +31,7 @@ import (
 	"outcrop/upstream"
 )
 
-// Config is what an Invoker is made of. Every field but Routing, Policy, Logger and Drain is required.
+// Config is what an Invoker is made of. Every field but Routing, Policy, Logger, RefuseUnpriced and Drain is required.
 type Config struct {
 	Profiles  *profile.Service
 	Guard     *iam.Guard
@@ -42,6 +42,9 @@ type Config struct {
 	Policy    *routing.Policy // of routes that have none; nil is the default
 	Clock     func() time.Time
 	Logger    *slog.Logger
+
+	// RefuseUnpriced refuses calls of which no price is known. Otherwise they are recorded as unrated.
+	RefuseUnpriced bool
 
 	// Drain is how long an upstream that does not say it itself is read on for its usage after its caller has gone, before
 	// the call is cut and settled with an estimate. 0 is DefaultDrain.
@@ -273,6 +276,11 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 	r := &run{Invoker: v, ctx: ctx, call: c, id: id, route: route, tier: tier}
 	if r.way = v.way(route, c.Start); len(r.way.candidates) == 0 {
 		return nil, fault.New(fault.Unavailable, "No upstream serves model %s in any Region that this request may use.", route.Model.ID)
+	}
+	if v.RefuseUnpriced {
+		if err := r.unpriced(); err != nil {
+			return nil, err
+		}
 	}
 	if c.Body == nil && c.Embedding == nil {
 		if !slices.ContainsFunc(r.way.candidates, func(k candidate) bool { return speaks(k.Provider, c.Native) }) {
@@ -588,18 +596,49 @@ func (r *run) settle(status ledger.Status, reason string) error {
 	if r.served != nil {
 		s.Upstream, s.Served = r.served.Name, r.served.region
 	}
-	s.Charges = r.Rater.Rate(s.Usage, r.route.Model, r.route.Scope, r.route.Source, r.tier, r.call.Start)
+	use := r.use(s.Upstream, r.tier)
+	use.Usage, use.Took = s.Usage, r.latency
+	s.Charges = r.Rater.Rate(&use)
 	for _, l := range r.lost {
 		s.Estimated = true
 		s.Reason = strings.TrimPrefix(s.Reason+"; an attempt at "+l.Name+" in "+l.region+" was lost: "+l.why, "; ")
-		for _, c := range r.Rater.Rate(r.call.estimate(0), r.route.Model, r.route.Scope, r.route.Source, r.call.tier(), r.call.Start) {
+		use := r.use(l.Name, r.call.tier())
+		use.Usage, use.Lost = r.call.estimate(0), true
+		for _, c := range r.Rater.Rate(&use) {
 			c.UsageType += cost.LostAttempt
 			s.Charges = append(s.Charges, c)
 		}
 	}
+	if slices.ContainsFunc(s.Charges, func(c ledger.Charge) bool { return c.Unrated }) {
+		r.unrated(&s)
+	}
 	if err := r.Ledger.Settle(context.WithoutCancel(r.ctx), &s); err != nil {
 		r.Logger.Error("settlement failed", "request_id", r.id, "error", err)
 		return fault.Wrap(err, fault.Unavailable, "The answer could not be recorded. Try again.")
+	}
+	return nil
+}
+
+// use is what the price of the call hangs on when upstream serves it in tier.
+func (r *run) use(upstream, tier string) cost.Use {
+	return cost.Use{
+		Model: r.route.Model, Scope: r.route.Scope, Region: r.route.Source, Tier: tier, Upstream: upstream, Account: r.call.Caller.Account,
+		At: r.call.Start,
+	}
+}
+
+// unpriced is the error for a call of which an upstream that may serve it has no price, where such calls are refused.
+func (r *run) unpriced() error {
+	for i := range r.way.candidates {
+		use := r.use(r.way.candidates[i].Name, r.tier)
+		if !r.Rater.Unpriced(&use) {
+			continue
+		}
+		in := ""
+		if r.tier != "" {
+			in = " in service tier " + r.tier
+		}
+		return fault.New(fault.Validation, "No price of model %s is known%s for calls in %s, and this server refuses what it cannot price.", r.route.Model.ID, in, r.route.Source)
 	}
 	return nil
 }
@@ -634,7 +673,7 @@ func Recovered(cat *catalog.Catalog, rater *cost.Rater) func(*ledger.Intent) led
 			Service: catalog.Service, Usage: converse.Usage{InputTokens: in.EstimatedInputTokens},
 		}
 		if m, ok := cat.Model(in.ModelID); ok {
-			s.Charges = rater.Rate(s.Usage, m, in.Scope, in.Region, in.Tier, in.Time)
+			s.Charges = rater.Rate(&cost.Use{Usage: s.Usage, Model: m, Scope: in.Scope, Region: in.Region, Tier: in.Tier, Account: in.Account, At: in.Time})
 		}
 		return s
 	}

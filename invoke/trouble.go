@@ -1,10 +1,12 @@
 package invoke
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"outcrop/fault"
+	"outcrop/ledger"
 	"outcrop/routing"
 )
 
@@ -67,6 +69,15 @@ func (ts *troubles) over(n routing.Name) (more int) {
 func (r *run) troubled(c *candidate, err error) {
 	if more, ok := r.troubles.tell(trouble{c.target.Name, fault.From(err).Kind.String()}, r.Clock()); ok {
 		r.Logger.Warn("attempt failed", "request_id", r.id, "upstream", c.Name, "region", c.region, "model", c.target.Model, "failed_since_last_line", more, "error", err)
+	}
+}
+
+// unrated writes down that a call used what has no known price.
+func (r *run) unrated(s *ledger.Settlement) {
+	c := s.Charges[slices.IndexFunc(s.Charges, func(c ledger.Charge) bool { return c.Unrated })]
+	if more, ok := r.troubles.tell(trouble{routing.Name{Model: r.route.Model.ID}, "unrated"}, r.Clock()); ok {
+		r.Logger.Warn("usage without a known price is recorded as unrated", "request_id", r.id, "model", r.route.Model.ID, "region", r.route.Source,
+			"scope", r.route.Scope, "usage_type", c.UsageType, "quantity", c.Quantity, "calls_since_last_line", more)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"outcrop/converse"
+	"outcrop/cost"
 	"outcrop/fault"
 	"outcrop/iam"
 	"outcrop/policy"
@@ -99,7 +100,7 @@ func (v *Invoker) newWay(route *profile.Route, now time.Time) *way {
 			}
 			c := candidate{u, t.Region, model, v.Routing.Target(n)}
 			m := routing.Member{Target: c.target, Region: t.Region, Source: t.Region == route.Source, Weight: u.Weight, Standby: u.Standby || v.named(u, t), Price: -1}
-			if nano, ok := v.Rater.Blend(route.Model, route.Scope, t.Region, now); ok {
+			if nano, ok := v.Rater.Blend(&cost.Use{Model: route.Model, Scope: route.Scope, Region: t.Region, Upstream: u.Name, At: now}); ok {
 				m.Price = nano
 			}
 			w.candidates, members = append(w.candidates, c), append(members, m)

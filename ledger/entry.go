@@ -1,6 +1,9 @@
 package ledger
 
 import (
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -64,6 +67,7 @@ type Charge struct {
 	UsageType string // AWS's usage type: "USE1-Claude3Haiku-input-tokens"
 	Quantity  int64  // tokens; pictures or search units, where the usage type is of these
 	Nano      int64  // nano-USD, rounded half to even once; 0 when Unrated
+	Discount  int64  // nano-USD that it would cost more by the list, less where it is negative: a discount, or a negotiated price
 	Price     string // the price that rated it, with its version; "" when Unrated
 	Unrated   bool   // no price is known for this usage: never the same as free
 }
@@ -88,10 +92,68 @@ type Settlement struct {
 	Charges []Charge // for Usage; then for attempts that may have cost something and gave no answer
 }
 
-// Entry is a settled call.
+// Entry is a settled call. Of one that was corrected, Charges is what it costs now.
 type Entry struct {
 	Intent
 	Settlement
+	Corrections []Correction // in the order in which they were made; nil for none
+}
+
+// Correction changes what a settled call costs: a row of its own, beside the call's, which stays as it is.
+type Correction struct {
+	Time    time.Time // when it was made, UTC
+	Reason  string    // "rerate"
+	Back    []Charge  // what holds no longer, as it was charged: it counts with its sign turned
+	Charges []Charge  // what takes its place
+}
+
+// Corrected is a call as it was read from the index, and a correction of it.
+type Corrected struct {
+	*Entry
+	Correction *Correction
+}
+
+// ErrCorrected says that a call was corrected since it was read.
+var ErrCorrected = errors.New("another correction came first")
+
+// Nano returns by how much the call costs more now, in nano-USD; less where it is negative.
+func (c *Correction) Nano() (nano int64) {
+	for i := range c.Charges {
+		nano += c.Charges[i].Nano
+	}
+	for i := range c.Back {
+		nano -= c.Back[i].Nano
+	}
+	return nano
+}
+
+// Apply returns charges as they are after c, and leaves them as they are. It fails when c takes back what is not there.
+func (c *Correction) Apply(charges []Charge) ([]Charge, error) {
+	now := slices.Clone(charges)
+	for _, line := range c.Back {
+		i := slices.Index(now, line)
+		if i < 0 {
+			return nil, fmt.Errorf("a correction takes back a charge of %s that is not there", line.UsageType)
+		}
+		now = slices.Delete(now, i, i+1)
+	}
+	return append(now, c.Charges...), nil
+}
+
+// Correct returns the correction that leads from what e costs now to charges, nil when they are the same.
+func (e *Entry) Correct(charges []Charge, at time.Time, reason string) *Correction {
+	c := &Correction{Time: at, Reason: reason, Charges: slices.Clone(charges)}
+	for _, old := range e.Charges {
+		if i := slices.Index(c.Charges, old); i >= 0 {
+			c.Charges = slices.Delete(c.Charges, i, i+1)
+		} else {
+			c.Back = append(c.Back, old)
+		}
+	}
+	if len(c.Back)+len(c.Charges) == 0 {
+		return nil
+	}
+	return c
 }
 
 // Cost returns the sum of the charges in nano-USD and whether any of them is unrated.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,6 +43,10 @@ const recordVersion = 1
 
 // unitsVersion is that of a settlement whose units follow its last field. One without any is of version 1, likewise.
 const unitsVersion = 2
+
+// discountVersion is that of a settlement of which a charge has a discount: those of all charges follow its units, which may
+// be none. One without any is of the versions before, likewise.
+const discountVersion = 3
 
 // metadataVersion is that of an intent whose metadata follows its last field. An intent without any is of version 1: its
 // record is no longer than before, and a release that knows no metadata reads it.
@@ -166,6 +171,9 @@ func appendSettlement(b []byte, s *Settlement) []byte {
 	if s.Usage.Units != (converse.Units{}) {
 		version = unitsVersion
 	}
+	if slices.ContainsFunc(s.Charges, discounted) {
+		version = discountVersion
+	}
 	b = append(beginFrame(b, typeSettlement), version)
 	b = append(b, s.ID[:]...)
 	b = appendTime(b, s.Time)
@@ -200,9 +208,16 @@ func appendSettlement(b []byte, s *Settlement) []byte {
 		b = binary.AppendVarint(b, u.InputImages)
 		b = binary.AppendVarint(b, u.SearchUnits)
 	}
+	if version >= discountVersion {
+		for i := range s.Charges {
+			b = binary.AppendVarint(b, s.Charges[i].Discount)
+		}
+	}
 	endFrame(b, start)
 	return b
 }
+
+func discounted(c Charge) bool { return c.Discount != 0 }
 
 // A mark says that all before a position is on disk. The first record after a sync follows one, so that a later start can
 // tell damage, which is behind a mark, from what a power cut left half written, which is not. Unlike other records it is
@@ -419,7 +434,7 @@ func decodeIntent(payload []byte, n *names) (*Intent, error) {
 // decodeSettlement reads a Settlement's payload into s.
 func decodeSettlement(payload []byte, n *names, s *Settlement) error {
 	d := decoder{b: payload, names: n}
-	version, id := d.begin(unitsVersion)
+	version, id := d.begin(discountVersion)
 	*s = Settlement{
 		ID:         id,
 		Time:       d.time(),
@@ -455,8 +470,16 @@ func decodeSettlement(payload []byte, n *names, s *Settlement) error {
 	}
 	if version >= unitsVersion {
 		s.Usage.Units = converse.Units{Images: d.varint(), ImageType: d.shared(), InputImages: d.varint(), SearchUnits: d.varint()}
-		if d.err == nil && s.Usage.Units == (converse.Units{}) {
+		if d.err == nil && version == unitsVersion && s.Usage.Units == (converse.Units{}) {
 			d.fail("no units in a record of the version that has some")
+		}
+	}
+	if version >= discountVersion {
+		for i := range s.Charges {
+			s.Charges[i].Discount = d.varint()
+		}
+		if d.err == nil && !slices.ContainsFunc(s.Charges, discounted) {
+			d.fail("no discount in a record of the version that has one")
 		}
 	}
 	if err := d.end(); err != nil {

@@ -79,6 +79,9 @@ func randomSettlement(r *rand.Rand) *Settlement {
 	}
 	for range r.IntN(4) {
 		s.Charges = append(s.Charges, Charge{UsageType: randomString(r), Quantity: randomInt(r), Nano: randomInt(r), Price: randomString(r), Unrated: r.IntN(2) == 0})
+		if r.IntN(4) == 0 {
+			s.Charges[len(s.Charges)-1].Discount = randomInt(r)
+		}
 	}
 	return s
 }
@@ -250,7 +253,7 @@ func TestRecordStrict(t *testing.T) {
 	zeroTime := appendTime(nil, time.Time{})
 	status := afterID + len(zeroTime)
 	for name, payload := range map[string][]byte{
-		"newer version": change(s, 0, 3), "units that end": change(s, 0, 2), "no units": append(change(s, 0, 2), 0, 0, 0, 0), "units of an older version": append(bytes.Clone(s), 2, 0, 0, 0), "no status": change(s, status, 0), "unknown status": change(s, status, 5), "boolean 2": change(s, status+1, 2),
+		"newer version": change(s, 0, 4), "no discount": append(change(s, 0, 3), 0, 0, 0, 0), "units that end": change(s, 0, 2), "no units": append(change(s, 0, 2), 0, 0, 0, 0), "units of an older version": append(bytes.Clone(s), 2, 0, 0, 0), "no status": change(s, status, 0), "unknown status": change(s, status, 5), "boolean 2": change(s, status+1, 2),
 		"a second of 1e9 ns": append(append(bytes.Clone(s[:afterID]), 0, 0x80, 0x94, 0xeb, 0xdc, 0x03), s[status:]...),
 		"many charges":       change(s, len(s)-1, 0xff, 0xff, 0xff, 0xff, 0x0f),
 	} {

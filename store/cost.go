@@ -21,10 +21,10 @@ var _ cost.Rollups = (*Store)(nil)
 // texts are missing is an error of Scan, not money less.
 const (
 	selectCharges = `SELECT g.bucket, l.region, l.service, l.usage_type, l.operation, l.resource,
-		COALESCE(r.name, ''), COALESCE(r.model_id, ''), l.tagset, t.tags, g.quantity, g.nano, g.charges, g.unrated, g.estimated
+		COALESCE(r.name, ''), COALESCE(r.model_id, ''), l.tagset, t.tags, g.quantity, g.nano, g.charges, g.unrated, g.estimated, g.discount
 	FROM (SELECT hour / $4 AS bucket, line,
 			CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(nano) AS BIGINT) AS nano, CAST(SUM(calls) AS BIGINT) AS charges,
-			CAST(SUM(unrated) AS BIGINT) AS unrated, CAST(SUM(estimated) AS BIGINT) AS estimated
+			CAST(SUM(unrated) AS BIGINT) AS unrated, CAST(SUM(estimated) AS BIGINT) AS estimated, CAST(SUM(discount) AS BIGINT) AS discount
 		FROM charge_hour WHERE account = $1 AND hour >= $2 AND hour < $3
 		GROUP BY bucket, line) AS g
 	LEFT JOIN charge_line AS l ON l.id = g.line
@@ -62,7 +62,7 @@ func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charg
 		)
 		err := s.rollup(ctx, q, chargeHours, selectCharges, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
 			err := rows.Scan(&bucket, &c.Region, &c.Service, &c.UsageType, &c.Operation, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID,
-				&tagset, &raw, &amount, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated)
+				&tagset, &raw, &amount, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated, &c.Discount)
 			if err != nil {
 				return false, err
 			}

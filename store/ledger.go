@@ -348,20 +348,8 @@ const callColumns = `account, began, id, origin, ending, ended, latency, first_e
 
 func (w *batch) appendCall(args []any, c *call) []any {
 	in, s := &c.Intent, &c.Settlement
-	w.text = append(w.text[:0], '[')
-	var nano int64
-	for i := range s.Charges {
-		ch := &s.Charges[i]
-		nano += ch.Nano
-		if i > 0 {
-			w.text = append(w.text, ',')
-		}
-		w.text = strconv.AppendInt(append(w.text, '['), c.charges[i].rate, 10)
-		w.text = strconv.AppendInt(append(w.text, ','), ch.Quantity, 10)
-		w.text = strconv.AppendInt(append(w.text, ','), ch.Nano, 10)
-		w.text = append(w.text, ']')
-	}
-	w.text = append(w.text, ']')
+	nano, _ := s.Cost()
+	w.text = appendCharges(w.text[:0], s.Charges, c.charges)
 	charges := string(w.text)
 	var metadata any // NULL costs a call without any nothing
 	if len(in.Metadata) > 0 {
@@ -379,6 +367,25 @@ func (w *batch) appendCall(args []any, c *call) []any {
 	return append(args, in.Account, in.Time.UnixMicro(), in.ID[:], c.origin.id, c.ending, s.Time.UnixMicro(), s.Latency.Microseconds(), s.FirstEvent.Microseconds(),
 		valid(s.Reason), in.EstimatedInputTokens, in.MaxOutputTokens, s.Usage.InputTokens, s.Usage.OutputTokens, s.Usage.CacheReadInputTokens,
 		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, charges, nano, metadata, tier, used)
+}
+
+// appendCharges appends the text of charges: [[charge_rate.id, quantity, nano],...], with the discount behind where there is one.
+func appendCharges(b []byte, charges []ledger.Charge, numbers []charge) []byte {
+	b = append(b, '[')
+	for i := range charges {
+		c := &charges[i]
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = strconv.AppendInt(append(b, '['), numbers[i].rate, 10)
+		b = strconv.AppendInt(append(b, ','), c.Quantity, 10)
+		b = strconv.AppendInt(append(b, ','), c.Nano, 10)
+		if c.Discount != 0 {
+			b = strconv.AppendInt(append(b, ','), c.Discount, 10)
+		}
+		b = append(b, ']')
+	}
+	return append(b, ']')
 }
 
 // units is the JSON of a call's Units.
@@ -439,7 +446,7 @@ func (w *batch) insertNew() error {
 
 // chargeSum is the figures of a row of charge_hour, callerSum those of one of caller_hour.
 type (
-	chargeSum struct{ quantity, nano, calls, unrated, estimated int64 }
+	chargeSum struct{ quantity, nano, calls, unrated, estimated, discount int64 }
 	callerSum struct{ calls, input, output, nano int64 }
 )
 
@@ -465,6 +472,7 @@ func (m *sums[C, K]) add(e *ledger.Entry, charges []C, caller K) {
 		}
 		sum.quantity += c.Quantity
 		sum.nano += c.Nano
+		sum.discount += c.Discount
 		// A call with two lines of one usage type is one call.
 		same := func(d ledger.Charge) bool { return d.UsageType == c.UsageType }
 		if !slices.ContainsFunc(e.Charges[:i], same) {
@@ -504,6 +512,11 @@ func (a hourKey) compare(b hourKey) int {
 // addUp adds the calls to the rollups: in memory first, so that each row is touched once, and in the order of the keys, so
 // that nodes that share the tables wait for one another and do not lock each other out.
 func (w *batch) addUp() error {
+	return w.write(w.sum())
+}
+
+// sum is the calls added up.
+func (w *batch) sum() sums[hourKey, hourKey] {
 	m := newSums[hourKey, hourKey]()
 	var keys []hourKey
 	for i := range w.calls {
@@ -517,8 +530,13 @@ func (w *batch) addUp() error {
 		k.number = c.origin.caller
 		m.add(c.Entry, keys, k)
 	}
+	return m
+}
+
+// write adds m to the rollups.
+func (w *batch) write(m sums[hourKey, hourKey]) error {
 	err := insertSums(w, &w.insertCharges, m.charges, func(args []any, s *chargeSum) []any {
-		return append(args, s.quantity, s.nano, s.calls, s.unrated, s.estimated)
+		return append(args, s.quantity, s.nano, s.calls, s.unrated, s.estimated, s.discount)
 	})
 	if err != nil {
 		return err
@@ -637,10 +655,11 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 	if x.insertCalls, err = prepareInsert(ctx, db, "call", callColumns, "ON CONFLICT (account, began, id) DO NOTHING"); err != nil {
 		return err
 	}
-	if x.insertCharges, err = prepareInsert(ctx, db, "charge_hour", "account, hour, line, quantity, nano, calls, unrated, estimated",
+	if x.insertCharges, err = prepareInsert(ctx, db, "charge_hour", "account, hour, line, quantity, nano, calls, unrated, estimated, discount",
 		`ON CONFLICT (account, hour, line) DO UPDATE SET
 			quantity = charge_hour.quantity + excluded.quantity, nano = charge_hour.nano + excluded.nano, calls = charge_hour.calls + excluded.calls,
-			unrated = charge_hour.unrated + excluded.unrated, estimated = charge_hour.estimated + excluded.estimated`); err != nil {
+			unrated = charge_hour.unrated + excluded.unrated, estimated = charge_hour.estimated + excluded.estimated,
+			discount = charge_hour.discount + excluded.discount`); err != nil {
 		return err
 	}
 	if x.insertCallers, err = prepareInsert(ctx, db, "caller_hour", "account, hour, caller, calls, input, output, nano",
@@ -692,7 +711,7 @@ func appendTags(b []byte, tags []ledger.Tag) []byte {
 
 // Calls returns settled calls of account ("" for every account, one after the other) that began at since or later, in the
 // order in which they began, at most limit of them (0 for all). The Entry is the caller's only until the next one. The names of resources are
-// those of the newest call of each.
+// those of the newest call of each. Their charges are those of now: corrections are in them.
 func (s *Store) Calls(ctx context.Context, account string, since time.Time, limit int) iter.Seq2[*ledger.Entry, error] {
 	return func(yield func(*ledger.Entry, error) bool) {
 		tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -726,42 +745,51 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 	text := `SELECT c.account, c.began, c.id, c.ended, c.latency, c.first_event, c.reason, c.estimated_input, c.max_output,
 			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata, COALESCE(c.tier, ''), c.units,
 			o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, ''),
-			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason
-		FROM call AS c
-		LEFT JOIN call_origin AS o ON o.id = c.origin
-		LEFT JOIN call_ending AS d ON d.id = c.ending
-		LEFT JOIN resource AS r ON r.arn = o.resource
-		WHERE c.began >= $1`
+			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason,
+			k.made, k.reason, k.back, k.charges, k.nano
+		FROM `
+	which := `SELECT * FROM call WHERE began >= $1`
 	args := []any{since.UnixMicro()}
 	if since.IsZero() {
 		args[0] = int64(-1 << 62)
 	}
 	if account != "" {
 		args = append(args, account)
-		text += ` AND c.account = $2`
+		which += ` AND account = $2`
 	}
-	text += ` ORDER BY c.account, c.began, c.id`
 	if limit > 0 {
-		text += ` LIMIT ` + strconv.Itoa(limit)
+		which += ` ORDER BY account, began, id LIMIT ` + strconv.Itoa(limit)
 	}
-	_, err = eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) {
+	text += `(` + which + `) AS c
+		LEFT JOIN call_origin AS o ON o.id = c.origin
+		LEFT JOIN call_ending AS d ON d.id = c.ending
+		LEFT JOIN resource AS r ON r.arn = o.resource
+		LEFT JOIN correction AS k ON k.account = c.account AND k.began = c.began AND k.call = c.id
+		ORDER BY c.account, c.began, c.id, k.number`
+	var last *ledger.Entry // a row for each of its corrections may follow
+	more, err := eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) {
 		var (
 			e                                    ledger.Entry
 			id, charges, metadata, used          []byte
 			began, ended, latency, first, tagset int64
 			nano                                 int64
 			of, status                           string
+			fixed                                correctionRow
 		)
 		in, s := &e.Intent, &e.Settlement
 		if err := rows.Scan(&in.Account, &began, &id, &ended, &latency, &first, &s.Reason, &in.EstimatedInputTokens, &in.MaxOutputTokens,
 			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata, &in.Tier, &used,
 			&of, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID, &in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.ResourceName,
-			&status, &s.Estimated, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason); err != nil {
+			&status, &s.Estimated, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason,
+			&fixed.made, &fixed.reason, &fixed.back, &fixed.charges, &fixed.nano); err != nil {
 			return false, err
 		}
 		var err error
 		if in.ID, err = uuid.FromBytes(id); err != nil {
 			return false, err
+		}
+		if last != nil && last.Intent.ID == in.ID && last.Account == in.Account && last.Intent.Time.UnixMicro() == began {
+			return true, fixed.apply(last, rates)
 		}
 		s.ID = in.ID
 		if of != in.Account {
@@ -796,8 +824,16 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 		if n, _ := s.Cost(); n != nano {
 			return false, fmt.Errorf("call %s: its charges are %d nano-USD, the row says %d", in.ID, n, nano)
 		}
-		return fn(&e), nil
+		before := last
+		last = &e
+		if err := fixed.apply(last, rates); err != nil {
+			return false, err
+		}
+		return before == nil || fn(before), nil
 	}, args...)
+	if err == nil && more && last != nil {
+		fn(last)
+	}
 	return err
 }
 
@@ -843,14 +879,18 @@ func decodeCharges(text []byte, rates map[int64]rateKey) ([]ledger.Charge, error
 	}
 	var charges []ledger.Charge
 	for _, r := range rows {
-		if len(r) != 3 {
-			return nil, errors.New("a charge has not its three parts")
+		if len(r) != 3 && len(r) != 4 {
+			return nil, errors.New("a charge has not its three or four parts")
 		}
 		rate, ok := rates[r[0]]
 		if !ok {
 			return nil, fmt.Errorf("there is no rate %d", r[0])
 		}
-		charges = append(charges, ledger.Charge{UsageType: rate.usageType, Quantity: r[1], Nano: r[2], Price: rate.price, Unrated: rate.unrated})
+		c := ledger.Charge{UsageType: rate.usageType, Quantity: r[1], Nano: r[2], Price: rate.price, Unrated: rate.unrated}
+		if len(r) > 3 {
+			c.Discount = r[3]
+		}
+		charges = append(charges, c)
 	}
 	return charges, nil
 }
@@ -869,7 +909,7 @@ type callerKey struct {
 	principal, resource string
 }
 
-// VerifyLedger proves that the rollups are the sums of the calls, no more and no less. The error lists the first
+// VerifyLedger proves that the rollups are the sums of the calls and their corrections, no more and no less. The error lists the first
 // differences.
 func (s *Store) VerifyLedger(ctx context.Context) error {
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
@@ -895,14 +935,14 @@ func (s *Store) VerifyLedger(ctx context.Context) error {
 		differences = append(differences, fmt.Sprintf("%+v: %+v, the calls say %+v", row, has, want))
 	}
 	if _, err := eachRow(ctx, tx, `SELECT h.account, h.hour, l.resource, l.usage_type, l.operation, l.region, l.service, t.tags,
-			h.quantity, h.nano, h.calls, h.unrated, h.estimated
+			h.quantity, h.nano, h.calls, h.unrated, h.estimated, h.discount
 		FROM charge_hour AS h LEFT JOIN charge_line AS l ON l.id = h.line LEFT JOIN tagset AS t ON t.id = l.tagset`, func(rows *sql.Rows) (bool, error) {
 		var (
 			k chargeKey
 			v chargeSum
 		)
 		if err := rows.Scan(&k.account, &k.hour, &k.resource, &k.usageType, &k.operation, &k.region, &k.service, &k.tags,
-			&v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated); err != nil {
+			&v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated, &v.discount); err != nil {
 			return false, err
 		}
 		match(k, v, want.charges, differ)

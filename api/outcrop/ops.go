@@ -162,7 +162,7 @@ func (a *api) explain(ctx context.Context, c *wire.Call, in *explainInput) (*Exp
 	if in.User != nil && len(out.Callers) == 0 {
 		return nil, fault.New(fault.NotFound, "The user with name %s cannot be found.", *in.User)
 	}
-	if p, ok := a.Catalog.Price(route.Model.ID, route.Scope, route.Source, a.Clock()); ok {
+	if p, ok := a.Invoker.Rater.Catalog().Price(route.Model.ID, route.Scope, route.Source, a.Clock()); ok {
 		out.Price = priceOf(p)
 	}
 	return out, nil
@@ -184,10 +184,24 @@ func (a *api) may(ctx context.Context, id string, who *iam.Caller, route *profil
 }
 
 func priceOf(p *catalog.Price) *Price {
-	return &Price{
-		ID: p.ID, Input: p.Input, Output: p.Output, CacheRead: p.CacheRead, CacheWrite: p.CacheWrite, CacheWrite1h: p.CacheWrite1h,
-		Units: p.Units, Inferred: p.Inferred, Effective: p.Effective,
+	million := func(amount *int64) *int64 {
+		if amount == nil {
+			return nil
+		}
+		n, ok := catalog.Ratio(*amount, 1_000_000, 1, p.Per)
+		if !ok {
+			return nil
+		}
+		return &n
 	}
+	out := &Price{
+		ID: p.ID, Input: million(p.Input), Output: million(p.Output), CacheRead: million(p.CacheRead), CacheWrite: million(p.CacheWrite),
+		CacheWrite1h: million(p.CacheWrite1h), Units: p.Units, Inferred: p.Inferred, Effective: p.Effective,
+	}
+	if p.GPU != nil {
+		out.GPUHour, out.GPUCalls = p.GPU.PerHour, p.GPU.Calls
+	}
+	return out
 }
 
 // millis is d in milliseconds, to the microsecond.

@@ -128,6 +128,8 @@ type Price struct {
 	CacheWrite   *int64           `json:"cacheWriteNanoUsd,omitzero"`
 	CacheWrite1h *int64           `json:"cacheWrite1hNanoUsd,omitzero"`
 	Units        map[string]int64 `json:"unitNanoUsd,omitempty"`
+	GPUHour      int64            `json:"gpuHourNanoUsd,omitzero"` // of all GPUs that answer; a call is charged its time, divided by GPUCalls
+	GPUCalls     int64            `json:"gpuCalls,omitzero"`
 	Inferred     bool             `json:"inferred,omitzero"` // some of it follows a rule and was not read from a price list
 	Effective    time.Time        `json:"effective,omitzero"`
 }

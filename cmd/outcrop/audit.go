@@ -90,6 +90,12 @@ func changeOf(cmd *cobra.Command, args []string) *audit.Event {
 		e.Source, e.Name = "outcrop.amazonaws.com", "RotateRootKey"
 	case "outcrop keys rotate-sealing":
 		e.Source, e.Name = "outcrop.amazonaws.com", "RotateSealingKey"
+	case "outcrop prices import":
+		e.Source, e.Name, names = "outcrop.amazonaws.com", "ImportPrices", []string{"file"}
+	case "outcrop prices withdraw":
+		e.Source, e.Name, names = "outcrop.amazonaws.com", "WithdrawPrices", []string{"import"}
+	case "outcrop prices rerate":
+		e.Source, e.Name = "outcrop.amazonaws.com", "RerateCalls"
 	case "outcrop guard":
 		return madeGuard(e, cmd)
 	default:

@@ -99,6 +99,11 @@ type Config struct {
 	// Geographies of one's own, whose profiles are listed, copied, priced and authorized like AWS's system-defined ones.
 	Geographies []GeographyConfig `yaml:"geographies,omitempty"`
 
+	Prices struct {
+		// What becomes of calls of which no price is known: record (they are answered, and shown as unrated) or refuse.
+		Unknown string `yaml:"unknown"`
+	} `yaml:"prices"`
+
 	// What the catalog is to know beyond what it was built with.
 	Catalog CatalogConfig `yaml:"catalog,omitempty"`
 }
@@ -407,6 +412,7 @@ func defaults() Config {
 	c.Shutdown.Drain = 30 * time.Second
 	c.Ledger.SyncInterval = 5 * time.Millisecond
 	c.AuthFailures.Limit, c.AuthFailures.Window = 20, time.Minute
+	c.Prices.Unknown = "record"
 	c.Audit.DataEvents = "none"
 	c.Audit.Retention = 90 * 24 * time.Hour
 	c.UpstreamDrain = 5 * time.Second
@@ -522,6 +528,9 @@ func (c *Config) check() error {
 	}
 	if c.Audit.DataEvents != "none" && c.Audit.DataEvents != "all" {
 		return fmt.Errorf("audit.data_events: %q is neither none nor all", c.Audit.DataEvents)
+	}
+	if c.Prices.Unknown != "record" && c.Prices.Unknown != "refuse" {
+		return fmt.Errorf("prices.unknown: %q is neither record nor refuse", c.Prices.Unknown)
 	}
 	if c.Audit.Retention != 0 && c.Audit.Retention < time.Hour {
 		return fmt.Errorf("audit.retention: %v is below an hour, and not 0s", c.Audit.Retention)

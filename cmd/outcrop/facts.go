@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"outcrop/catalog"
+	"outcrop/cost"
 	"outcrop/upstream"
 )
 
@@ -35,11 +36,24 @@ func readFacts(name string) (*catalog.Facts, error) {
 	return f, nil
 }
 
-// facts is what the program was built with, and what the configuration's catalog section lays over it.
-func (c *Config) facts() (*catalog.Facts, error) {
+// facts is what the program was built with, what of imports holds, and what the configuration's catalog section lays over both.
+func (c *Config) facts(imports ...cost.PriceImport) (*catalog.Facts, error) {
 	all, err := catalog.Embedded()
 	if err != nil {
 		return nil, err
+	}
+	for i := range imports {
+		if !imports[i].Withdrawn.IsZero() {
+			continue
+		}
+		f, err := catalog.ParseFacts(imports[i].Facts)
+		if err == nil {
+			f.Numbered(fmt.Sprintf("import-%d", imports[i].Number))
+			all, err = all.Overlay(f)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("import %d of prices (%s): %w", imports[i].Number, imports[i].Source, err)
+		}
 	}
 	for _, name := range c.Catalog.Files {
 		f, err := readFacts(name)
@@ -53,7 +67,7 @@ func (c *Config) facts() (*catalog.Facts, error) {
 		}
 	}
 	own := &c.Catalog.Facts
-	if own.Date == "" && len(own.Models)+len(own.Profiles)+len(own.Prices)+len(own.Unpriced) == 0 {
+	if own.Empty() {
 		return all, nil
 	}
 	if all, err = all.Overlay(own); err != nil {
@@ -63,8 +77,8 @@ func (c *Config) facts() (*catalog.Facts, error) {
 }
 
 // catalog is the catalog of a server with this configuration: its facts and its own geographies.
-func (c *Config) catalog() (*catalog.Catalog, error) {
-	all, err := c.facts()
+func (c *Config) catalog(imports ...cost.PriceImport) (*catalog.Catalog, error) {
+	all, err := c.facts(imports...)
 	if err != nil {
 		return nil, err
 	}
@@ -188,8 +202,20 @@ func (c *Config) doubts(cat *catalog.Catalog) []string {
 		}
 	}
 	for _, p := range c.Catalog.Prices {
+		if p.Tier+p.Upstream+p.Contract != "" {
+			continue
+		}
 		if price, ok := cat.Price(p.Model, p.Scope, p.Region, time.Now()); ok && price.Effective.Format(time.DateOnly) > p.Effective {
 			doubt("catalog: prices: the price of %s in scope %s from %s no longer holds: %s has taken its place", p.Model, p.Scope, p.Effective, price.ID)
+		}
+	}
+	upstreams := map[string]bool{}
+	for _, u := range places {
+		upstreams[u.Name] = true
+	}
+	for _, p := range c.Catalog.Prices {
+		if p.Upstream != "" && !upstreams[p.Upstream] {
+			doubt("catalog: prices: the price of %s is for calls that upstream %q serves, and there is none%s", p.Model, p.Upstream, nearest(p.Upstream, upstreams))
 		}
 	}
 	for _, m := range c.Catalog.Models {

@@ -11,6 +11,7 @@
 //	outcrop verify         prove the ledger's totals
 //	outcrop audit          prove or print the record of who did what
 //	outcrop catalog        read and compare the catalog
+//	outcrop prices         show and import prices, and rate calls anew
 //	outcrop guard          write the policy that makes profiles compulsory
 //	outcrop policy lint    find what is wrong in a policy
 //	outcrop bench-profile  compare how fast two profiles answer
@@ -100,7 +101,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), routesCommand(), explainCommand(), verifyCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), routesCommand(), explainCommand(), verifyCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand(), pricesCommand())
 	tellUsage(root)
 	// --data "$UNSET" means another folder than the default one.
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {

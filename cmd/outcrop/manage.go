@@ -304,6 +304,8 @@ type callLine struct {
 	SearchUnits  int64             `json:"search_units,omitzero"`
 	NanoUSD      int64             `json:"nano_usd"`
 	Unrated      bool              `json:"unrated"`
+	Discount     int64             `json:"discount_nano_usd,omitzero"` // that it would cost more by the list
+	Corrections  int               `json:"corrections,omitzero"`       // that are in NanoUSD
 }
 
 // servedBy says where a call was served, or tried last, and after how many attempts where it took more than one.
@@ -366,7 +368,10 @@ func callsCommand() *cobra.Command {
 						StopReason: e.StopReason, LatencyMs: e.Latency.Milliseconds(), FirstEventMs: e.FirstEvent.Milliseconds(),
 						Input: e.Usage.InputTokens, Output: e.Usage.OutputTokens, CacheRead: e.Usage.CacheReadInputTokens,
 						CacheWrite: e.Usage.CacheWriteInputTokens, CacheWrite1h: e.Usage.CacheWrite1hInputTokens, MaxOutput: e.MaxOutputTokens, NanoUSD: nano, Unrated: unrated,
-						Images: e.Usage.Images, ImageType: e.Usage.ImageType, InputImages: e.Usage.InputImages, SearchUnits: e.Usage.SearchUnits,
+						Corrections: len(e.Corrections), Images: e.Usage.Images, ImageType: e.Usage.ImageType, InputImages: e.Usage.InputImages, SearchUnits: e.Usage.SearchUnits,
+					}
+					for _, c := range e.Charges {
+						l.Discount += c.Discount
 					}
 					l.Tags, l.Metadata = mapOf(e.Tags), mapOf(e.Metadata)
 					if err := printJSON(l); err != nil {

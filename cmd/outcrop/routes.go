@@ -253,6 +253,9 @@ func printPrice(out io.Writer, p *outcropapi.Price) {
 			fmt.Fprintf(out, "  %s, a million tokens: %s\n", of.what, cost.FormatUSD(*of.nano))
 		}
 	}
+	if p.GPUCalls > 0 {
+		fmt.Fprintf(out, "  the GPUs, an hour: %s, shared by %d calls\n", cost.FormatUSD(p.GPUHour), p.GPUCalls)
+	}
 	for _, unit := range slices.Sorted(maps.Keys(p.Units)) {
 		fmt.Fprintf(out, "  %s, each: %s\n", unit, cost.FormatUSD(p.Units[unit]))
 	}

@@ -57,6 +57,8 @@ type server struct {
 	fronts   []*wire.Service // what services serves
 	services *wire.Server
 	ready    atomic.Bool
+	rater    *cost.Rater
+	priced   int64 // the revision of the imports of prices that rater has
 
 	background sync.WaitGroup // refresh and probes
 	stop       context.CancelFunc
@@ -92,7 +94,12 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if sealer.Rotating() {
 		s.log.Warn("the key file has two keys: stop the server and run `outcrop keys rotate-sealing` to end what was begun", "file", keyFile(dir))
 	}
-	cat, err := c.catalog()
+	imports, revision, err := s.store.PriceImports(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.priced = revision
+	cat, err := c.catalog(imports...)
 	if err != nil {
 		return s, err
 	}
@@ -137,6 +144,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	}
 	s.report(cat)
 	rater := cost.NewRater(cat)
+	s.rater = rater
 	s.ledger, err = ledger.New(ctx, ledger.Config{
 		Dir: filepath.Join(dir, "journal"), Index: s.store, Clock: time.Now, Logger: s.log,
 		SyncInterval: c.Ledger.SyncInterval, SyncIntents: c.Ledger.SyncIntents,
@@ -162,7 +170,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	guard := iam.NewGuard(iam.GuardConfig{Clock: time.Now, Record: s.recordDenial})
 	s.invoker = invoke.New(invoke.Config{
 		Profiles: s.profiles, Guard: guard, Ledger: s.ledger, Rater: rater, Upstreams: s.upstream, Clock: time.Now,
-		Routing: table, Policy: policy, Logger: s.log, Drain: c.UpstreamDrain,
+		Routing: table, Policy: policy, Logger: s.log, Drain: c.UpstreamDrain, RefuseUnpriced: c.Prices.Unknown == "refuse",
 	})
 	authenticator := s.people.Authenticator()
 	s.fronts = []*wire.Service{
@@ -377,10 +385,29 @@ func (s *server) refresh(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if err := errors.Join(s.people.Refresh(ctx), s.profiles.Refresh(ctx), s.people.SaveUses(ctx)); err != nil && ctx.Err() == nil {
+		if err := errors.Join(s.people.Refresh(ctx), s.profiles.Refresh(ctx), s.refreshPrices(ctx), s.people.SaveUses(ctx)); err != nil && ctx.Err() == nil {
 			s.log.Error("refresh failed; serving what was read before", "error", err)
 		}
 	}
+}
+
+// refreshPrices takes over what was imported or withdrawn.
+func (s *server) refreshPrices(ctx context.Context) error {
+	if now, err := s.store.Revision(ctx, store.PriceDomain); err != nil || now == s.priced {
+		return err
+	}
+	imports, revision, err := s.store.PriceImports(ctx)
+	if err != nil {
+		return err
+	}
+	s.priced = revision // what does not fit is told once
+	cat, err := s.config.catalog(imports...)
+	if err != nil {
+		return err
+	}
+	s.rater.Replace(cat)
+	s.log.Info("rating by other prices from now on", "imports", len(imports))
+	return nil
 }
 
 // recordDenial writes a denied access to the log.

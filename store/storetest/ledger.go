@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
@@ -21,6 +22,7 @@ import (
 type LedgerEngine interface {
 	ledger.Index
 	Calls(ctx context.Context, account string, since time.Time, limit int) iter.Seq2[*ledger.Entry, error]
+	Correct(ctx context.Context, all []ledger.Corrected) error
 	VerifyLedger(ctx context.Context) error
 }
 
@@ -203,6 +205,54 @@ func Ledger(t *testing.T, open func(*testing.T) LedgerEngine) {
 		entries[0].Metadata = []ledger.Tag{{Key: "\uFFFD", Value: "a\x00\"b"}}
 		entries[0].Reason, entries[0].StopReason = "b\uFFFD\uFFFD", "\uFFFD"
 		check(t, e, entries)
+	})
+
+	t.Run("Corrections", func(t *testing.T) {
+		e, entries := open(t), randomEntries(9, 300)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", To: 1, Entries: entries})
+		r := rand.New(rand.NewPCG(9, 2))
+		slices.SortFunc(entries, compareCalls)
+		for round := range 3 {
+			var all []ledger.Corrected
+			for i := range entries {
+				c := &entries[i]
+				if len(c.Charges) == 0 || r.IntN(3) > 0 {
+					continue
+				}
+				// Another price for all, another usage type for some; what was unrated has a price now.
+				charges := slices.Clone(c.Charges)
+				for k := range charges {
+					charges[k].Nano, charges[k].Price, charges[k].Unrated = r.Int64N(1e12), fmt.Sprint("2026-12-0", round+1), false
+					charges[k].Discount = r.Int64N(3) * 1000
+					if r.IntN(3) == 0 {
+						charges[k].UsageType += "-long-context"
+					}
+				}
+				fix := c.Correct(charges, time.Date(2026, 12, 1, round, 0, 0, 1000, time.UTC), "rerate")
+				before := *c
+				all = append(all, ledger.Corrected{Entry: &before, Correction: fix})
+				c.Charges, c.Corrections = charges, append(slices.Clone(c.Corrections), *fix)
+			}
+			if err := e.Correct(t.Context(), all); err != nil {
+				t.Fatal(err)
+			}
+			check(t, e, entries)
+			// One that was read before another came is refused, and with it the others of its transaction.
+			late := all[:1:1]
+			if i := slices.IndexFunc(entries, func(c ledger.Entry) bool {
+				return len(c.Charges) > 0 && !slices.ContainsFunc(all, func(o ledger.Corrected) bool { return o.Intent.ID == c.Intent.ID })
+			}); i >= 0 {
+				late = slices.Insert(late, 0, ledger.Corrected{Entry: &entries[i], Correction: entries[i].Correct(nil, time.Unix(0, 0).UTC(), "late")})
+			}
+			if err := e.Correct(t.Context(), late); !errors.Is(err, ledger.ErrCorrected) {
+				t.Errorf("a correction that comes late: %v", err)
+			}
+			check(t, e, entries)
+		}
+		// What is settled later is added to lines that were corrected.
+		more := randomEntries(10, 50)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", From: 1, To: 2, Entries: more})
+		check(t, e, append(entries, more...))
 	})
 
 	t.Run("Cancelled", func(t *testing.T) {

@@ -1,0 +1,198 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"maps"
+	"time"
+
+	"outcrop/cost"
+	"outcrop/ledger"
+)
+
+// PriceDomain is what Revision counts the changes of imports of prices by.
+const PriceDomain = "price"
+
+// PriceImports returns the imports of prices, in their order, and the revision that they are of.
+func (s *Store) PriceImports(ctx context.Context) (all []cost.PriceImport, revision int64, err error) {
+	// The revision first: a change in between is then noticed as one still to come.
+	if revision, err = s.Revision(ctx, PriceDomain); err != nil {
+		return nil, 0, err
+	}
+	rows, err := s.read.QueryContext(ctx, `SELECT number, imported, source, facts, withdrawn FROM price_import ORDER BY number`)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var (
+			p         cost.PriceImport
+			imported  int64
+			withdrawn sql.NullInt64
+		)
+		if err := rows.Scan(&p.Number, &imported, &p.Source, &p.Facts, &withdrawn); err != nil {
+			return nil, 0, err
+		}
+		p.Time = time.UnixMicro(imported).UTC()
+		if withdrawn.Valid {
+			p.Withdrawn = time.UnixMicro(withdrawn.Int64).UTC()
+		}
+		all = append(all, p)
+	}
+	return all, revision, rows.Err()
+}
+
+// ImportPrices adds p and returns its number.
+func (s *Store) ImportPrices(ctx context.Context, p *cost.PriceImport) (number int64, err error) {
+	err = s.change(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, `INSERT INTO price_import (number, imported, source, facts)
+			SELECT COALESCE(MAX(number), 0) + 1, $1, $2, $3 FROM price_import RETURNING number`,
+			p.Time.UnixMicro(), valid(p.Source), string(p.Facts)).Scan(&number); err != nil {
+			return err
+		}
+		return bump(ctx, tx, PriceDomain)
+	})
+	return number, err
+}
+
+// WithdrawPrices ends an import: from now on it is not laid over the others.
+func (s *Store) WithdrawPrices(ctx context.Context, number int64, at time.Time) error {
+	return s.change(ctx, func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, `UPDATE price_import SET withdrawn = $2 WHERE number = $1 AND withdrawn IS NULL`, number, at.UnixMicro())
+		if err := oneRow(r, err, fmt.Errorf("there is no import %d, or it is withdrawn already", number)); err != nil {
+			return err
+		}
+		return bump(ctx, tx, PriceDomain)
+	})
+}
+
+// correctionRow is what a row of correction says, or nothing of a call that has none.
+type correctionRow struct {
+	made, nano    sql.NullInt64
+	reason        sql.NullString
+	back, charges []byte
+}
+
+// apply adds the correction to e.
+func (r *correctionRow) apply(e *ledger.Entry, rates map[int64]rateKey) error {
+	if !r.made.Valid {
+		return nil
+	}
+	c := ledger.Correction{Time: time.UnixMicro(r.made.Int64).UTC(), Reason: r.reason.String}
+	var err error
+	if c.Back, err = decodeCharges(r.back, rates); err == nil {
+		c.Charges, err = decodeCharges(r.charges, rates)
+	}
+	if err == nil && c.Nano() != r.nano.Int64 {
+		err = fmt.Errorf("it makes %d nano-USD, the row says %d", c.Nano(), r.nano.Int64)
+	}
+	if err == nil {
+		e.Charges, err = c.Apply(e.Charges)
+	}
+	if err != nil {
+		return fmt.Errorf("call %s: correction %d: %w", e.Intent.ID, len(e.Corrections)+1, err)
+	}
+	e.Corrections = append(e.Corrections, c)
+	return nil
+}
+
+// Correct writes corrections of calls, as Calls gave them, and moves the rollups by them: all in one transaction, or none when one of
+// the calls was corrected since it was read (ledger.ErrCorrected).
+func (s *Store) Correct(ctx context.Context, all []ledger.Corrected) error {
+	x := &s.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.prepare(ctx, s.write); err != nil {
+		return err
+	}
+	if x.numbers.size() > x.maxNumbers {
+		x.numbers = newNumbers()
+	}
+	err := s.change(ctx, func(tx *sql.Tx) error {
+		before := batch{ledgerIndex: x, ctx: ctx, tx: tx, tagsets: map[tagsetKey]int64{}}
+		after := before
+		entries := make([][2]ledger.Entry, len(all))
+		for i := range all {
+			e, c := all[i].Entry, all[i].Correction
+			entries[i] = [2]ledger.Entry{*e, *e}
+			var err error
+			if entries[i][1].Charges, err = c.Apply(e.Charges); err != nil {
+				return err
+			}
+			if err := before.number(entries[i][:1]); err != nil {
+				return err
+			}
+			was := before.sum()
+			if err := after.number(entries[i][1:]); err != nil {
+				return err
+			}
+			if err := after.writeCorrection(e, c); err != nil {
+				return err
+			}
+			if err := after.move(was, after.sum()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		x.numbers = newNumbers() // some may be of rows that are not there
+	}
+	return err
+}
+
+func (w *batch) writeCorrection(e *ledger.Entry, c *ledger.Correction) error {
+	text := func(charges []ledger.Charge) (string, error) {
+		numbers := make([]charge, len(charges))
+		for i := range charges {
+			var err error
+			if numbers[i], err = w.charge(e, w.calls[0].origin, &charges[i]); err != nil {
+				return "", err
+			}
+		}
+		return string(appendCharges(nil, charges, numbers)), nil
+	}
+	back, err := text(c.Back)
+	if err != nil {
+		return err
+	}
+	charges, err := text(c.Charges)
+	if err != nil {
+		return err
+	}
+	r, err := w.tx.ExecContext(w.ctx, `INSERT INTO correction (account, began, call, number, made, reason, back, charges, nano)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (account, began, call, number) DO NOTHING`,
+		e.Account, e.Intent.Time.UnixMicro(), e.Intent.ID[:], len(e.Corrections)+1, c.Time.UnixMicro(), valid(c.Reason), back, charges, c.Nano())
+	return oneRow(r, err, ledger.ErrCorrected)
+}
+
+// move takes was out of the rollups and puts is in its place.
+func (w *batch) move(was, is sums[hourKey, hourKey]) error {
+	var empty []hourKey
+	for k, v := range was.charges {
+		to := is.charges[k]
+		if to == nil {
+			to = &chargeSum{}
+			is.charges[k] = to
+			empty = append(empty, k)
+		}
+		*to = chargeSum{to.quantity - v.quantity, to.nano - v.nano, to.calls - v.calls, to.unrated - v.unrated, to.estimated - v.estimated, to.discount - v.discount}
+	}
+	for k, v := range was.callers {
+		to := is.callers[k] // a correction changes no caller
+		*to = callerSum{to.calls - v.calls, to.input - v.input, to.output - v.output, to.nano - v.nano}
+	}
+	maps.DeleteFunc(is.charges, func(_ hourKey, s *chargeSum) bool { return *s == chargeSum{} })
+	maps.DeleteFunc(is.callers, func(_ hourKey, s *callerSum) bool { return *s == callerSum{} })
+	if err := w.write(is); err != nil {
+		return err
+	}
+	for _, k := range empty { // a line that no call has any more
+		if _, err := w.tx.ExecContext(w.ctx, `DELETE FROM charge_hour WHERE account = $1 AND hour = $2 AND line = $3
+			AND quantity = 0 AND nano = 0 AND calls = 0 AND unrated = 0 AND estimated = 0 AND discount = 0`, k.account, k.hour, k.number); err != nil {
+			return err
+		}
+	}
+	return nil
+}
