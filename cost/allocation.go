@@ -80,6 +80,16 @@ func (t *Tagging) Keys(c *Charges, yield func(key string)) {
 	}
 }
 
+// Untagged reports whether the profile that was called has no tags.
+func (t *Tagging) Untagged(c *Charges) bool {
+	for _, tag := range t.profile(c) {
+		if !t.Inactive[tag.Key] {
+			return false
+		}
+	}
+	return true
+}
+
 // profile is the tags of the profile that was called.
 func (t *Tagging) profile(c *Charges) []ledger.Tag {
 	if tags, ok := t.Profiles[c.Resource.ARN]; ok {
