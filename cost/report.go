@@ -63,6 +63,10 @@ func Report(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool,
 			key  []byte
 		)
 		flush := func() bool {
+			if !p.Start.Truncate(time.Hour).Equal(p.Start) || !p.End.Truncate(time.Hour).Equal(p.End) {
+				yield(Period{}, fault.New(fault.Validation, "Days of %s do not begin on the hour of UTC, by which costs are added up.", q.zone()))
+				return false
+			}
 			p.Groups = make([]Group, 0, len(sums))
 			for _, g := range sums {
 				p.Groups = append(p.Groups, *g)
@@ -80,9 +84,6 @@ func Report(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool,
 			rows.Bucket = Hour
 		}
 		for row, err := range r.Charges(ctx, rows) {
-			if err == nil && !p.End.Truncate(time.Hour).Equal(p.End) {
-				err = fault.New(fault.Validation, "Days of %s do not begin on the hour of UTC, by which costs are added up.", q.Zone)
-			}
 			if err != nil {
 				yield(Period{}, err)
 				return

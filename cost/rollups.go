@@ -21,6 +21,9 @@ const (
 	Month
 )
 
+// String returns the name of the period: "hour", "day", "month" or "whole".
+func (b Bucket) String() string { return [...]string{"whole", "hour", "day", "month"}[min(b, Month)] }
+
 // Start returns the start of the period that t lies in, in UTC. Whole has none: t itself is returned.
 func (b Bucket) Start(t time.Time) time.Time { return b.StartIn(t, time.UTC) }
 
