@@ -76,6 +76,10 @@ aws bedrock-runtime converse --model-id "$(cat growth.arn)" --messages "$ASK" 2>
 aws resourcegroupstaggingapi get-resources --tag-filters Key=Team,Values=growth > tagged.json
 aws resourcegroupstaggingapi tag-resources --resource-arn-list "$(cat growth.arn)" --tags env=prod > tag.json
 aws resourcegroupstaggingapi get-tag-keys > keys.json
+aws ce get-tags --time-period "Start=$YESTERDAY,End=$OVERMORROW" --tag-key iamPrincipal/Team > team-values.json
+aws ce get-cost-and-usage --time-period "Start=$YESTERDAY,End=$OVERMORROW" --granularity MONTHLY --metrics UnblendedCost \
+  --group-by Type=TAG,Key=iamPrincipal/Team Type=TAG,Key=outcrop:sessionName > who.json
+"$OUTCROP" costs --by session --by caller-tag:Team --since 7d --csv --data "$DATA" > who.csv
 aws iam detach-role-policy --role-name caller --policy-arn "$(cat policy.arn)"
 aws iam delete-role --role-name caller
 be session.json
