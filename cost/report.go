@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"outcrop/fault"
 )
 
 // Dimension is what a report groups by: it reads one value of a row.
@@ -25,14 +27,6 @@ var (
 	// ByName groups by the name that people know: the profile's, or the model id of what was called without one.
 	ByName Dimension = func(c *Charges) string { return c.Resource.Label() }
 )
-
-// ByTag groups by the value of a tag, "" for what does not have it.
-func ByTag(key string) Dimension {
-	return func(c *Charges) string {
-		v, _ := c.Tag(key)
-		return v
-	}
-}
 
 // Label returns the profile's name, or the model's id where there is no profile.
 func (r *Resource) Label() string {
@@ -65,10 +59,14 @@ func Report(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool,
 		}
 		var (
 			sums = map[string]*Group{}
-			p    = Period{Start: q.Start.UTC(), End: q.periodEnd(q.Start)}
+			p    = Period{Start: q.Start.In(q.zone()), End: q.periodEnd(q.Start)}
 			key  []byte
 		)
 		flush := func() bool {
+			if !p.Start.Truncate(time.Hour).Equal(p.Start) || !p.End.Truncate(time.Hour).Equal(p.End) {
+				yield(Period{}, fault.New(fault.Validation, "Days of %s do not begin on the hour of UTC, by which costs are added up.", q.zone()))
+				return false
+			}
 			p.Groups = make([]Group, 0, len(sums))
 			for _, g := range sums {
 				p.Groups = append(p.Groups, *g)
@@ -81,7 +79,11 @@ func Report(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool,
 			p = Period{Start: p.End, End: q.periodEnd(p.End)}
 			return true
 		}
-		for row, err := range r.Charges(ctx, q) {
+		rows := q
+		if q.Zone != nil && q.Bucket > Hour { // the days and months of the rollups are those of UTC
+			rows.Bucket = Hour
+		}
+		for row, err := range r.Charges(ctx, rows) {
 			if err != nil {
 				yield(Period{}, err)
 				return
@@ -121,11 +123,18 @@ func Report(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool,
 // periodEnd is the end of the period that begins at start, or of the query where that comes first.
 func (q *Query) periodEnd(start time.Time) time.Time {
 	if q.Bucket != Whole {
-		if end := q.Bucket.Next(start); end.Before(q.End) {
+		if end := q.Bucket.NextIn(start, q.zone()); end.Before(q.End) {
 			return end
 		}
 	}
-	return q.End.UTC()
+	return q.End.In(q.zone())
+}
+
+func (q *Query) zone() *time.Location {
+	if q.Zone == nil {
+		return time.UTC
+	}
+	return q.Zone
 }
 
 // Callers adds up who called in the time of q: one entry a principal and, with byResource, a resource. It is sorted by

@@ -109,7 +109,7 @@ func TestReport(t *testing.T) {
 			{date(2024, 3, 1, 0), date(2024, 4, 1, 0), none},
 			{date(2024, 4, 1, 0), date(2024, 4, 1, 1), []cost.Group{g(sum(20, 2, 1, 0))}},
 		}},
-		{"days by tag and name", q(date(2024, 2, 28, 0), date(2024, 3, 1, 0), cost.Day), nil, []cost.Dimension{cost.ByTag("Project"), cost.ByName}, []cost.Period{
+		{"days by tag and name", q(date(2024, 2, 28, 0), date(2024, 3, 1, 0), cost.Day), nil, []cost.Dimension{new(cost.Tagging).By("Project"), cost.ByName}, []cost.Period{
 			{date(2024, 2, 28, 0), date(2024, 2, 29, 0), none},
 			{date(2024, 2, 29, 0), date(2024, 3, 1, 0), []cost.Group{g(sum(0, 7, 1, 1), "", "model-1"), g(sum(50, 5, 1, 0), "", "search"), g(sum(10, 1, 1, 0), "Alpha", "chat")}},
 		}},

@@ -21,33 +21,57 @@ const (
 	Month
 )
 
-// Start returns the start of the period that t lies in. Whole has none: t itself is returned.
-func (b Bucket) Start(t time.Time) time.Time {
-	t = t.UTC()
+// String returns the name of the period: "hour", "day", "month" or "whole".
+func (b Bucket) String() string { return [...]string{"whole", "hour", "day", "month"}[min(b, Month)] }
+
+// Start returns the start of the period that t lies in, in UTC. Whole has none: t itself is returned.
+func (b Bucket) Start(t time.Time) time.Time { return b.StartIn(t, time.UTC) }
+
+// StartIn is Start by the calendar of zone.
+func (b Bucket) StartIn(t time.Time, zone *time.Location) time.Time {
+	t = t.In(zone)
+	y, m, d := t.Date()
 	switch b {
 	case Hour:
 		return t.Truncate(time.Hour)
 	case Day:
-		return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+		return midnight(y, m, d, zone)
 	case Month:
-		return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
+		return midnight(y, m, 1, zone)
 	}
 	return t
 }
 
-// Next returns the end of the period that t lies in, which is the start of the one after it. Whole has none: the zero
-// time is returned.
-func (b Bucket) Next(t time.Time) time.Time {
-	s := b.Start(t)
+// Next returns the end of the period that t lies in, which is the start of the one after it, in UTC. Whole has none: the
+// zero time is returned.
+func (b Bucket) Next(t time.Time) time.Time { return b.NextIn(t, time.UTC) }
+
+// NextIn is Next by the calendar of zone. Its days are of 23 or 25 hours when clocks change; its hours are those of UTC.
+func (b Bucket) NextIn(t time.Time, zone *time.Location) time.Time {
+	y, m, d := t.In(zone).Date()
 	switch b {
 	case Hour:
-		return s.Add(time.Hour)
+		return b.StartIn(t, zone).Add(time.Hour)
 	case Day:
-		return s.AddDate(0, 0, 1)
+		return midnight(y, m, d+1, zone)
 	case Month:
-		return s.AddDate(0, 1, 0)
+		return midnight(y, m+1, 1, zone)
 	}
 	return time.Time{}
+}
+
+// midnight is when a day begins in zone, which is not always at 0:00: clocks are set at that time too, forward past it or
+// back to it. time.Date then gives one of the two times that could be meant.
+func midnight(y int, m time.Month, d int, zone *time.Location) time.Time {
+	t := time.Date(y, m, d, 0, 0, 0, 0, zone)
+	day := time.Date(y, m, d, 12, 0, 0, 0, zone).Day()
+	for t.Day() != day {
+		t = t.Add(time.Hour)
+	}
+	if earlier := t.Add(-time.Hour); earlier.Day() == day {
+		return earlier
+	}
+	return t
 }
 
 // Query says which rollups to read.
@@ -56,6 +80,12 @@ type Query struct {
 	Start   time.Time // inclusive, on the hour
 	End     time.Time // exclusive, on the hour
 	Bucket  Bucket
+
+	// Split tells rows of Charges apart by who called, too, and by what they said of their calls.
+	Split bool
+
+	// Zone is whose calendar Report goes by; nil is UTC. Its days must begin on the hour of UTC. Rollups does not know it.
+	Zone *time.Location
 }
 
 // Resource is what calls were made through: an inference profile or a bare foundation model.
@@ -128,18 +158,15 @@ type Charges struct {
 	UsageType string
 	Operation string
 	Resource  Resource
-	Tags      []ledger.Tag // as of the calls, sorted by key
-	Sum
-}
+	Tags      []ledger.Tag // the profile's as of the calls, sorted by key
 
-// Tag returns the value of the tag key, and whether there is such a tag.
-func (c *Charges) Tag(key string) (string, bool) {
-	for _, t := range c.Tags {
-		if t.Key == key {
-			return t.Value, true
-		}
-	}
-	return "", false
+	// Of a Query with Split; zero without. Metadata has at most so many keys, and of values those that came first:
+	// OtherValue stands for the others.
+	Principal     string       // ARN
+	PrincipalTags []ledger.Tag // the caller's own as of the calls, sorted by key
+	Metadata      []ledger.Tag // sorted by key
+
+	Sum
 }
 
 // Calls is the calls that one principal made through one resource in one bucket. Calls that failed count too.

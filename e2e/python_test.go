@@ -190,6 +190,18 @@ func TestCLI(t *testing.T) {
 		t.Errorf("these days' costs are%s\nwant%s", show(sums), show(wantCosts))
 	}
 
+	for file, want := range map[string]string{
+		"costs-resources.json": `"name": "project-alpha-claude-sonnet"`, "forecast.txt": "(DataUnavailableException) when calling the GetCostForecast operation: Insufficient amount of historical data.",
+		"cost-tags.json": `"TagKey": "outcrop:model"`, "cost-tags-update.json": `"TagKeysNotFoundException"`, "cost-tags-again.json": `"Errors": []`, "tags-now.json": `"Gamma"`,
+	} {
+		if text, err := os.ReadFile(filepath.Join(dir, file)); err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("%s: %s, %v, want %s", file, text, err, want)
+		}
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "tags-inactive.json")); err != nil || strings.Contains(string(text), "Project") {
+		t.Errorf("an inactive tag is listed: %s, %v", text, err)
+	}
+
 	if left := decode[list](t, dir, "list-after.json").InferenceProfileSummaries; len(left) != 0 {
 		t.Errorf("left over: %+v", left)
 	}

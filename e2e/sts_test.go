@@ -26,7 +26,8 @@ func TestCLISessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := shell(t, "sts.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+bin)
+	days := around()
+	dir := shell(t, "sts.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+bin, "YESTERDAY="+*days.Start, "OVERMORROW="+*days.End)
 	read := func(name string) string {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
@@ -70,6 +71,9 @@ func TestCLISessions(t *testing.T) {
 
 		"instance-profiles.json": `"InstanceProfiles": []`,
 		"gone.txt":               "(InvalidClientTokenId)",
+		"team-values.json":       `"growth"`,
+		"who.json":               `"iamPrincipal/Team$growth"`,
+		"who.csv":                ",ci-7,growth,0.0",
 	} {
 		if got := read(file); !strings.Contains(got, want) {
 			t.Errorf("%s: %s\nwant %s", file, got, want)

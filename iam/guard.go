@@ -2,6 +2,7 @@ package iam
 
 import (
 	"context"
+	"iter"
 	"strconv"
 	"strings"
 	"sync"
@@ -276,6 +277,19 @@ var contextKeyNames = [...]string{
 	keyResourceAccount:        "aws:ResourceAccount",
 }
 
+// Tags yields the caller's own tags, those of a session among them, in no order.
+func (c *Caller) Tags() iter.Seq2[string, string] {
+	return func(yield func(key, value string) bool) {
+		for i := range c.tags {
+			if t := &c.tags[i]; !yield(strings.TrimPrefix(t.name, principalTagPrefix), t.values[0]) {
+				return
+			}
+		}
+	}
+}
+
+const principalTagPrefix = "aws:PrincipalTag/"
+
 // A principalTag is a tag of a principal as a context key.
 type principalTag struct {
 	name   string // aws:PrincipalTag/team
@@ -285,7 +299,7 @@ type principalTag struct {
 func principalTags(tags []Tag) []principalTag {
 	var out []principalTag
 	for _, t := range tags {
-		out = append(out, principalTag{"aws:PrincipalTag/" + t.Key, []string{t.Value}})
+		out = append(out, principalTag{principalTagPrefix + t.Key, []string{t.Value}})
 	}
 	return out
 }

@@ -299,6 +299,10 @@ func (v *Invoker) begin(ctx context.Context, c *Call) (*run, error) {
 			intent.Tags[i] = ledger.Tag{Key: t.Key, Value: t.Value}
 		}
 	}
+	for key, value := range c.Caller.Tags() {
+		intent.PrincipalTags = append(intent.PrincipalTags, ledger.Tag{Key: key, Value: value})
+	}
+	slices.SortFunc(intent.PrincipalTags, func(a, b ledger.Tag) int { return strings.Compare(a.Key, b.Key) })
 	metadata := c.Metadata
 	if metadata == nil && c.Body != nil {
 		metadata = c.Body.RequestMetadata

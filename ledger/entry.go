@@ -11,7 +11,7 @@ import (
 	"outcrop/converse"
 )
 
-// Tag is one tag of a profile as of the call, or one pair of a call's metadata.
+// Tag is one tag of a profile or of a caller as of the call, or one pair of a call's metadata.
 type Tag struct{ Key, Value string }
 
 // Intent is what is known of a call before any upstream is called.
@@ -31,6 +31,8 @@ type Intent struct {
 	Tier         string // the service tier that was asked for; "" is the default one. The charges' usage types name the one that served
 	Tags         []Tag  // the application profile's tags at the time of the call, sorted by key
 	Metadata     []Tag  // what the caller says of the call (requestMetadata), sorted by key
+
+	PrincipalTags []Tag // the caller's own tags at the time of the call, those of a session among them, sorted by key
 
 	EstimatedInputTokens int64 // of the request as it came in
 	MaxOutputTokens      int64 // the most the answer may have: the caller's maxTokens or the model's limit; 0 unknown

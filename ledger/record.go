@@ -27,7 +27,7 @@ import (
 const (
 	frameSize = 9
 
-	// maxRecord bounds a payload. The largest honest one, with 50 tags of 384 characters and 16 pairs of metadata of 512,
+	// maxRecord bounds a payload. The largest honest one, with twice 50 tags of 384 characters and 16 pairs of metadata of 512,
 	// is well under it.
 	maxRecord = 256 << 10
 )
@@ -54,6 +54,9 @@ const metadataVersion = 2
 
 // tierVersion is that of an intent whose service tier follows its metadata, which then may be none.
 const tierVersion = 3
+
+// principalVersion is that of an intent whose caller's tags follow its service tier, which then may be the default one.
+const principalVersion = 4
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -113,6 +116,8 @@ func appendIntent(b []byte, in *Intent) []byte {
 	start := len(b)
 	version := byte(recordVersion)
 	switch {
+	case len(in.PrincipalTags) > 0:
+		version = principalVersion
 	case in.Tier != "":
 		version = tierVersion
 	case len(in.Metadata) > 0:
@@ -138,6 +143,9 @@ func appendIntent(b []byte, in *Intent) []byte {
 	}
 	if version >= tierVersion {
 		b = appendString(b, in.Tier)
+	}
+	if version >= principalVersion {
+		b = appendTags(b, in.PrincipalTags)
 	}
 	endFrame(b, start)
 	return b
@@ -396,7 +404,7 @@ func (d *decoder) end() error {
 // decodeIntent reads an Intent's payload. Its Tags may be shared with other Intents: they must not be changed.
 func decodeIntent(payload []byte, n *names) (*Intent, error) {
 	d := decoder{b: payload, names: n}
-	version, id := d.begin(tierVersion)
+	version, id := d.begin(principalVersion)
 	in := &Intent{
 		ID:           id,
 		Time:         d.time(),
@@ -421,8 +429,13 @@ func decodeIntent(payload []byte, n *names) (*Intent, error) {
 		}
 	}
 	if version >= tierVersion {
-		if in.Tier = d.shared(); in.Tier == "" {
+		if in.Tier = d.shared(); in.Tier == "" && version == tierVersion {
 			d.fail("no service tier in a record of the version that has one")
+		}
+	}
+	if version >= principalVersion {
+		if in.PrincipalTags = d.tags(); len(in.PrincipalTags) == 0 {
+			d.fail("no tags of the caller in a record of the version that has some")
 		}
 	}
 	if err := d.end(); err != nil {

@@ -64,6 +64,9 @@ func randomIntent(r *rand.Rand) *Intent {
 	if r.IntN(3) == 0 {
 		in.Tier = randomString(r)
 	}
+	for range max(0, r.IntN(6)-3) {
+		in.PrincipalTags = append(in.PrincipalTags, Tag{randomString(r), randomString(r)})
+	}
 	return in
 }
 
@@ -159,6 +162,10 @@ func TestRecordFormat(t *testing.T) {
 	tiered.Tier, both.Tier = "flex", "priority"
 	tieredPayload := unhex("03 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 00 04666c6578")
 	bothPayload := unhex("03 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 07 0174 016d 0175 00 087072696f72697479")
+	owned, ownedTier := described, *intent
+	owned.PrincipalTags, ownedTier.PrincipalTags, ownedTier.Tier = []Tag{{"t", "m"}}, []Tag{{"u", ""}}, "flex"
+	ownedPayload := unhex("04 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 07 0174 016d 0175 00 00 04 0174 016d")
+	ownedTierPayload := unhex("04 000102030405060708090a0b0c0d0e0f 02 05 0131 0170 016b 0172 016f 0161 016e 016d 0173 05 0178 02797a 06 01 00 04666c6578 03 0175 00")
 	settlementPayload := unhex("01 000102030405060708090a0b0c0d0e0f 01 00 02 01 0177 0173 00 00 04 00 8001 00 02 04 00 00 00 01 0175 02 d804 0176 01")
 	pictured := *settlement
 	pictured.Usage.Units = converse.Units{Images: 2, ImageType: "i", InputImages: 1, SearchUnits: 64}
@@ -172,6 +179,8 @@ func TestRecordFormat(t *testing.T) {
 		{appendIntent(nil, &described), 'I', describedPayload},
 		{appendIntent(nil, &tiered), 'I', tieredPayload},
 		{appendIntent(nil, &both), 'I', bothPayload},
+		{appendIntent(nil, &owned), 'I', ownedPayload},
+		{appendIntent(nil, &ownedTier), 'I', ownedTierPayload},
 		{appendSettlement(nil, settlement), 'S', settlementPayload},
 		{appendSettlement(nil, &pictured), 'S', picturedPayload},
 	} {
@@ -239,7 +248,7 @@ func TestRecordStrict(t *testing.T) {
 	}
 	const afterID = 1 + 16
 	for name, payload := range map[string][]byte{
-		"empty": {}, "newer version": change(in, 0, 4), "version 0": change(in, 0, 0), "no metadata": change(in, 0, 2),
+		"empty": {}, "newer version": change(in, 0, 5), "no tags of the caller": append(change(in, 0, 4), 0, 0), "empty tags of the caller": append(change(in, 0, 4), 0, 0, 0), "version 0": change(in, 0, 0), "no metadata": change(in, 0, 2),
 		"empty metadata": append(change(in, 0, 2), 0), "no tier": append(change(in, 0, 3), 0), "empty tier": append(change(in, 0, 3), 0, 0),
 		"a tier of an older version": append(bytes.Clone(meta), 4, 'f', 'l', 'e', 'x'), "metadata of an older version": change(meta, 0, 1), "half a pair": change(meta[:len(meta)-2], len(meta)-5, 2),
 		"goes on": append(bytes.Clone(in), 0), "cut": in[:len(in)-1],

@@ -3,6 +3,7 @@ package profile_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"outcrop/fault"
 	"outcrop/profile"
@@ -68,7 +69,7 @@ func TestRoutingTag(t *testing.T) {
 func TestRoutingTagUnread(t *testing.T) {
 	w, ctx := newWorld(t), context.Background()
 	p := w.create(t, profile.CreateRequest{Name: "n"})
-	if _, _, err := w.store.Profiles().EditTags(ctx, account, tokyo, p.ID, func([]profile.Tag) ([]profile.Tag, error) {
+	if _, _, err := w.store.Profiles().EditTags(ctx, account, tokyo, p.ID, time.Now(), func([]profile.Tag) ([]profile.Tag, error) {
 		return []profile.Tag{{Key: "outcrop:routing", Value: "clairvoyant"}}, nil
 	}); err != nil {
 		t.Fatal(err)

@@ -596,7 +596,7 @@ func (s *Service) Delete(ctx context.Context, account, region, identifier string
 	if p.Type == SystemDefined {
 		return fault.New(fault.Validation, "The inference profile %s is system-defined and cannot be deleted.", identifier)
 	}
-	revision, err := s.store.Delete(ctx, account, region, p.ID)
+	revision, err := s.store.Delete(ctx, account, region, p.ID, s.clock())
 	if errors.Is(err, ErrNotFound) { // another process was first
 		s.catchUp(ctx)
 		return notFound(identifier)
@@ -658,7 +658,7 @@ func (s *Service) edit(ctx context.Context, account, region, resource string, ed
 	if err != nil {
 		return err
 	}
-	tags, revision, err := s.store.EditTags(ctx, account, region, p.ID, edit)
+	tags, revision, err := s.store.EditTags(ctx, account, region, p.ID, s.clock(), edit)
 	if errors.Is(err, ErrNotFound) { // another process was first
 		s.catchUp(ctx)
 		return notFound(resource)

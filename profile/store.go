@@ -3,6 +3,7 @@ package profile
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Store keeps application profiles. Every change bumps one revision, by which another process on the same store
@@ -20,12 +21,13 @@ type Store interface {
 	// and nothing changes, not even the revision.
 	Insert(ctx context.Context, p *Profile, limit int) (stored *Profile, revision int64, err error)
 
-	// Delete removes a profile durably; ErrNotFound when it is not there.
-	Delete(ctx context.Context, account, region, id string) (revision int64, err error)
+	// Delete removes a profile durably, at a time that its history keeps; ErrNotFound when it is not there.
+	Delete(ctx context.Context, account, region, id string, at time.Time) (revision int64, err error)
 
-	// EditTags replaces a profile's tags durably by what edit makes of the present ones, in one transaction; edit may
+	// EditTags replaces a profile's tags durably by what edit makes of the present ones, in one transaction, at a time that their
+	// history keeps; edit may
 	// be called more than once. It returns ErrNotFound when the profile is not there, and edit's error as it is.
-	EditTags(ctx context.Context, account, region, id string, edit func([]Tag) ([]Tag, error)) (tags []Tag, revision int64, err error)
+	EditTags(ctx context.Context, account, region, id string, at time.Time, edit func([]Tag) ([]Tag, error)) (tags []Tag, revision int64, err error)
 }
 
 // Errors of a Store.

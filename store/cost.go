@@ -14,7 +14,10 @@ import (
 	"outcrop/ledger"
 )
 
-var _ cost.Rollups = (*Store)(nil)
+var (
+	_ cost.Rollups     = (*Store)(nil)
+	_ cost.Allocations = (*Store)(nil)
+)
 
 // The sums are made by the engine, by every dimension at once: there are few combinations of them even when there are
 // many calls. $4 is the hours of a bucket. Texts are joined to the sums, not to the rows; a sum whose
@@ -30,6 +33,22 @@ const (
 	LEFT JOIN charge_line AS l ON l.id = g.line
 	LEFT JOIN resource AS r ON r.arn = l.resource
 	LEFT JOIN tagset AS t ON t.id = l.tagset
+	ORDER BY g.bucket`
+
+	selectSplits = `SELECT g.bucket, l.region, l.service, l.usage_type, l.operation, l.resource,
+		COALESCE(r.name, ''), COALESCE(r.model_id, ''), l.tagset, t.tags, g.quantity, g.nano, g.charges, g.unrated, g.estimated, g.discount,
+		p.principal, p.tags, o.tags, p.metadata, m.tags
+	FROM (SELECT hour / $4 AS bucket, line, party,
+			CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(nano) AS BIGINT) AS nano, CAST(SUM(calls) AS BIGINT) AS charges,
+			CAST(SUM(unrated) AS BIGINT) AS unrated, CAST(SUM(estimated) AS BIGINT) AS estimated, CAST(SUM(discount) AS BIGINT) AS discount
+		FROM split_hour WHERE account = $1 AND hour >= $2 AND hour < $3
+		GROUP BY bucket, line, party) AS g
+	LEFT JOIN charge_line AS l ON l.id = g.line
+	LEFT JOIN resource AS r ON r.arn = l.resource
+	LEFT JOIN tagset AS t ON t.id = l.tagset
+	LEFT JOIN party AS p ON p.id = g.party
+	LEFT JOIN tagset AS o ON o.id = p.tags
+	LEFT JOIN tagset AS m ON m.id = p.metadata
 	ORDER BY g.bucket`
 
 	selectCalls = `SELECT g.bucket, c.principal, c.resource, COALESCE(r.name, ''), COALESCE(r.model_id, ''),
@@ -51,30 +70,35 @@ const (
 func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charges, error] {
 	return func(yield func(*cost.Charges, error) bool) {
 		var (
-			c      = cost.Charges{Account: q.Account}
-			tags   = map[int64][]ledger.Tag{} // decoded once a query
-			bucket int64
-			tagset int64
-			amount int64
-			raw    sql.RawBytes
-
+			c       = cost.Charges{Account: q.Account}
+			tags    = tagsets{}
+			bucket  int64
+			of      [3]int64 // numbers of tagset: the profile's, the principal's, the metadata's
+			raw     [3]sql.RawBytes
+			amount  int64
 			stopped bool // by the consumer, who is not called again
 		)
-		err := s.rollup(ctx, q, chargeHours, selectCharges, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
-			err := rows.Scan(&bucket, &c.Region, &c.Service, &c.UsageType, &c.Operation, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID,
-				&tagset, &raw, &amount, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated, &c.Discount)
-			if err != nil {
+		text := selectCharges
+		into := []any{&bucket, &c.Region, &c.Service, &c.UsageType, &c.Operation, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID,
+			&of[0], &raw[0], &amount, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated, &c.Discount}
+		sets := []*[]ledger.Tag{&c.Tags}
+		if q.Split {
+			text = selectSplits
+			into = append(into, &c.Principal, &of[1], &raw[1], &of[2], &raw[2])
+			sets = append(sets, &c.PrincipalTags, &c.Metadata)
+		}
+		err := s.rollup(ctx, q, chargeHours, text, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
+			if err := rows.Scan(into...); err != nil {
 				return false, err
 			}
 			c.Count(c.UsageType, amount)
-			t, ok := tags[tagset]
-			if !ok {
-				if t, err = decodeTagset(raw); err != nil {
-					return false, fmt.Errorf("tag set %d: %w", tagset, err)
+			for i, set := range sets {
+				var err error
+				if *set, err = tags.decode(of[i], raw[i]); err != nil {
+					return false, err
 				}
-				tags[tagset] = t
 			}
-			c.Tags, c.Start = t, start(bucket)
+			c.Start = start(bucket)
 			stopped = !yield(&c, nil)
 			return !stopped, nil
 		})
@@ -82,6 +106,21 @@ func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charg
 			yield(nil, fmt.Errorf("read charges: %w", err))
 		}
 	}
+}
+
+// tagsets is the sets that one query has read, by number: each is decoded once.
+type tagsets map[int64][]ledger.Tag
+
+func (t tagsets) decode(id int64, text []byte) ([]ledger.Tag, error) {
+	tags, ok := t[id]
+	if !ok {
+		var err error
+		if tags, err = decodeTagset(text); err != nil {
+			return nil, fmt.Errorf("tag set %d: %w", id, err)
+		}
+		t[id] = tags
+	}
+	return tags, nil
 }
 
 // Callers implements cost.Rollups.

@@ -29,11 +29,12 @@ type ledgerIndex struct {
 	mu       sync.Mutex // one Apply at a time
 	prepared bool
 
-	insertCalls, insertCharges, insertCallers inserter
+	insertCalls, insertCharges, insertSplits, insertCallers inserter
 
-	tagsetIDs, originIDs, endingIDs, rateIDs, lineIDs, callerIDs dictionary
-	numbers                                                      numbers
-	maxNumbers                                                   int // how many may be in memory before a batch
+	tagsetIDs, originIDs, endingIDs, rateIDs, lineIDs, callerIDs, partyIDs dictionary
+	numbers                                                                numbers
+	maxNumbers                                                             int // how many may be in memory before a batch
+	maxValues, maxKeys                                                     int // see batch.said
 }
 
 // numbers is what is in memory of the dictionaries. It may lack anything, and is begun anew when it is full or when a
@@ -44,7 +45,9 @@ type numbers struct {
 	endings   map[endingKey]int64
 	rates     map[rateKey]int64
 	lines     map[lineKey]int64
-	resources map[string]*resource // by ARN, as they stand in the table
+	parties   map[partyKey]int64
+	said      map[string]*vocabulary // by account
+	resources map[string]*resource   // by ARN, as they stand in the table
 }
 
 // defaultMaxNumbers are some 20 MB of common ones. A batch adds at most a few for each of its calls.
@@ -53,12 +56,16 @@ const defaultMaxNumbers = 20_000
 func newNumbers() numbers {
 	return numbers{
 		tagsets: map[string]int64{}, origins: map[originKey]*origin{}, endings: map[endingKey]int64{}, rates: map[rateKey]int64{},
-		lines: map[lineKey]int64{}, resources: map[string]*resource{},
+		lines: map[lineKey]int64{}, parties: map[partyKey]int64{}, said: map[string]*vocabulary{}, resources: map[string]*resource{},
 	}
 }
 
 func (n *numbers) size() int {
-	return len(n.tagsets) + len(n.origins) + len(n.endings) + len(n.rates) + len(n.lines) + len(n.resources)
+	size := len(n.tagsets) + len(n.origins) + len(n.endings) + len(n.rates) + len(n.lines) + len(n.parties) + len(n.resources)
+	for _, v := range n.said {
+		size += v.size
+	}
+	return size
 }
 
 type resource struct{ account, name, modelID string }
@@ -85,6 +92,12 @@ type rateKey struct {
 type lineKey struct {
 	region, service, usageType, operation, resource string
 	tagset                                          int64
+}
+
+// partyKey is a row of party: the sets are numbers of tagset.
+type partyKey struct {
+	principal      string
+	tags, metadata int64
 }
 
 // origin is the number of an originKey with what else follows from it.
@@ -217,6 +230,8 @@ type call struct {
 	*ledger.Entry
 	origin  *origin
 	ending  int64
+	party   int64
+	owned   int64    // the number of the set of the caller's tags
 	charges []charge // as the Entry's
 }
 
@@ -236,6 +251,9 @@ func (w *batch) number(entries []ledger.Entry) error {
 			return err
 		}
 		if c.ending, err = w.ending(&e.Settlement); err != nil {
+			return err
+		}
+		if c.party, c.owned, err = w.party(e); err != nil {
 			return err
 		}
 		begin := len(w.charges)
@@ -344,7 +362,7 @@ func (w *batch) charge(e *ledger.Entry, o *origin, c *ledger.Charge) (charge, er
 }
 
 const callColumns = `account, began, id, origin, ending, ended, latency, first_event, reason, estimated_input, max_output,
-	input, output, cache_read, cache_write, cache_write_1h, charges, nano, metadata, tier, units`
+	input, output, cache_read, cache_write, cache_write_1h, charges, nano, metadata, tier, units, principal_tags`
 
 func (w *batch) appendCall(args []any, c *call) []any {
 	in, s := &c.Intent, &c.Settlement
@@ -364,9 +382,13 @@ func (w *batch) appendCall(args []any, c *call) []any {
 	if s.Usage.Units != (converse.Units{}) {
 		used = appendUnits(&s.Usage.Units)
 	}
+	var owned any // likewise
+	if len(in.PrincipalTags) > 0 {
+		owned = c.owned
+	}
 	return append(args, in.Account, in.Time.UnixMicro(), in.ID[:], c.origin.id, c.ending, s.Time.UnixMicro(), s.Latency.Microseconds(), s.FirstEvent.Microseconds(),
 		valid(s.Reason), in.EstimatedInputTokens, in.MaxOutputTokens, s.Usage.InputTokens, s.Usage.OutputTokens, s.Usage.CacheReadInputTokens,
-		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, charges, nano, metadata, tier, used)
+		s.Usage.CacheWriteInputTokens, s.Usage.CacheWrite1hInputTokens, charges, nano, metadata, tier, used, owned)
 }
 
 // appendCharges appends the text of charges: [[charge_rate.id, quantity, nano],...], with the discount behind where there is one.
@@ -450,50 +472,63 @@ type (
 	callerSum struct{ calls, input, output, nano int64 }
 )
 
-// sums is the rollups of some calls. C is what tells rows of charge_hour apart, K those of caller_hour: numbers when they
-// are added, texts when they are proved.
-type sums[C, K comparable] struct {
+// sums is the rollups of some calls. C is what tells rows of charge_hour apart, S those of split_hour, K those of
+// caller_hour: numbers when they are added, texts when they are proved.
+type sums[C, S, K comparable] struct {
 	charges map[C]*chargeSum
+	splits  map[S]*chargeSum
 	callers map[K]*callerSum
 }
 
-func newSums[C, K comparable]() sums[C, K] { return sums[C, K]{map[C]*chargeSum{}, map[K]*callerSum{}} }
+func newSums[C, S, K comparable]() sums[C, S, K] {
+	return sums[C, S, K]{map[C]*chargeSum{}, map[S]*chargeSum{}, map[K]*callerSum{}}
+}
 
-// add adds a call: charges has the key of each of its charges, equal for those of one usage type.
-func (m *sums[C, K]) add(e *ledger.Entry, charges []C, caller K) {
+// add adds a call: charges and splits have the keys of each of its charges, equal for those of one usage type.
+func (m *sums[C, S, K]) add(e *ledger.Entry, charges []C, splits []S, caller K) {
 	var nano int64
 	for i := range e.Charges {
 		c := &e.Charges[i]
 		nano += c.Nano
-		sum := m.charges[charges[i]]
-		if sum == nil {
-			sum = &chargeSum{}
-			m.charges[charges[i]] = sum
-		}
-		sum.quantity += c.Quantity
-		sum.nano += c.Nano
-		sum.discount += c.Discount
+		one := chargeSum{quantity: c.Quantity, nano: c.Nano, discount: c.Discount}
 		// A call with two lines of one usage type is one call.
 		same := func(d ledger.Charge) bool { return d.UsageType == c.UsageType }
 		if !slices.ContainsFunc(e.Charges[:i], same) {
-			sum.calls++
+			one.calls = 1
 			if e.Estimated {
-				sum.estimated++
+				one.estimated = 1
 			}
 			if slices.ContainsFunc(e.Charges[i:], func(d ledger.Charge) bool { return same(d) && d.Unrated }) {
-				sum.unrated++
+				one.unrated = 1
 			}
 		}
+		sumOf(m.charges, charges[i]).add(&one)
+		sumOf(m.splits, splits[i]).add(&one)
 	}
-	sum := m.callers[caller]
-	if sum == nil {
-		sum = &callerSum{}
-		m.callers[caller] = sum
-	}
+	sum := sumOf(m.callers, caller)
 	sum.calls++
 	sum.input += e.Usage.Total() - e.Usage.OutputTokens
 	sum.output += e.Usage.OutputTokens
 	sum.nano += nano
+}
+
+// sumOf is the sum of k in m, a new one where there is none.
+func sumOf[K comparable, S any](m map[K]*S, k K) *S {
+	sum := m[k]
+	if sum == nil {
+		sum = new(S)
+		m[k] = sum
+	}
+	return sum
+}
+
+func (s *chargeSum) add(o *chargeSum) {
+	s.quantity += o.quantity
+	s.nano += o.nano
+	s.calls += o.calls
+	s.unrated += o.unrated
+	s.estimated += o.estimated
+	s.discount += o.discount
 }
 
 // hourBegan is the number of the hour in which a call began, also before 1970.
@@ -509,6 +544,16 @@ func (a hourKey) compare(b hourKey) int {
 	return cmp.Or(strings.Compare(a.account, b.account), cmp.Compare(a.hour, b.hour), cmp.Compare(a.number, b.number))
 }
 
+// splitKey is the key of a row of split_hour.
+type splitKey struct {
+	hourKey
+	party int64
+}
+
+func (a splitKey) compare(b splitKey) int {
+	return cmp.Or(a.hourKey.compare(b.hourKey), cmp.Compare(a.party, b.party))
+}
+
 // addUp adds the calls to the rollups: in memory first, so that each row is touched once, and in the order of the keys, so
 // that nodes that share the tables wait for one another and do not lock each other out.
 func (w *batch) addUp() error {
@@ -516,42 +561,52 @@ func (w *batch) addUp() error {
 }
 
 // sum is the calls added up.
-func (w *batch) sum() sums[hourKey, hourKey] {
-	m := newSums[hourKey, hourKey]()
-	var keys []hourKey
+func (w *batch) sum() sums[hourKey, splitKey, hourKey] {
+	m := newSums[hourKey, splitKey, hourKey]()
+	var (
+		keys   []hourKey
+		splits []splitKey
+	)
 	for i := range w.calls {
 		c := &w.calls[i]
 		k := hourKey{account: c.Account, hour: hourBegan(c.Entry)}
-		keys = keys[:0]
+		keys, splits = keys[:0], splits[:0]
 		for _, ch := range c.charges {
 			k.number = ch.line
 			keys = append(keys, k)
+			splits = append(splits, splitKey{k, c.party})
 		}
 		k.number = c.origin.caller
-		m.add(c.Entry, keys, k)
+		m.add(c.Entry, keys, splits, k)
 	}
 	return m
 }
 
 // write adds m to the rollups.
-func (w *batch) write(m sums[hourKey, hourKey]) error {
-	err := insertSums(w, &w.insertCharges, m.charges, func(args []any, s *chargeSum) []any {
-		return append(args, s.quantity, s.nano, s.calls, s.unrated, s.estimated, s.discount)
+func (w *batch) write(m sums[hourKey, splitKey, hourKey]) error {
+	err := insertSums(w, &w.insertCharges, m.charges, hourKey.compare, func(args []any, k hourKey, s *chargeSum) []any {
+		return append(args, k.account, k.hour, k.number, s.quantity, s.nano, s.calls, s.unrated, s.estimated, s.discount)
 	})
 	if err != nil {
 		return err
 	}
-	return insertSums(w, &w.insertCallers, m.callers, func(args []any, s *callerSum) []any {
-		return append(args, s.calls, s.input, s.output, s.nano)
+	err = insertSums(w, &w.insertSplits, m.splits, splitKey.compare, func(args []any, k splitKey, s *chargeSum) []any {
+		return append(args, k.account, k.hour, k.number, k.party, s.quantity, s.nano, s.calls, s.unrated, s.estimated, s.discount)
+	})
+	if err != nil {
+		return err
+	}
+	return insertSums(w, &w.insertCallers, m.callers, hourKey.compare, func(args []any, k hourKey, s *callerSum) []any {
+		return append(args, k.account, k.hour, k.number, s.calls, s.input, s.output, s.nano)
 	})
 }
 
-func insertSums[S any](w *batch, ins *inserter, sums map[hourKey]*S, figures func([]any, *S) []any) error {
-	for left := slices.SortedFunc(maps.Keys(sums), hourKey.compare); len(left) > 0; {
+func insertSums[K comparable, S any](w *batch, ins *inserter, sums map[K]*S, compare func(K, K) int, row func([]any, K, *S) []any) error {
+	for left := slices.SortedFunc(maps.Keys(sums), compare); len(left) > 0; {
 		n := ins.size(len(left))
 		w.args = w.args[:0]
 		for _, k := range left[:n] {
-			w.args = figures(append(w.args, k.account, k.hour, k.number), sums[k])
+			w.args = row(w.args, k, sums[k])
 		}
 		if _, err := ins.exec(w.ctx, w.tx, n, w.args); err != nil {
 			return err
@@ -662,6 +717,13 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 			discount = charge_hour.discount + excluded.discount`); err != nil {
 		return err
 	}
+	if x.insertSplits, err = prepareInsert(ctx, db, "split_hour", "account, hour, line, party, quantity, nano, calls, unrated, estimated, discount",
+		`ON CONFLICT (account, hour, line, party) DO UPDATE SET
+			quantity = split_hour.quantity + excluded.quantity, nano = split_hour.nano + excluded.nano, calls = split_hour.calls + excluded.calls,
+			unrated = split_hour.unrated + excluded.unrated, estimated = split_hour.estimated + excluded.estimated,
+			discount = split_hour.discount + excluded.discount`); err != nil {
+		return err
+	}
 	if x.insertCallers, err = prepareInsert(ctx, db, "caller_hour", "account, hour, caller, calls, input, output, nano",
 		`ON CONFLICT (account, hour, caller) DO UPDATE SET calls = caller_hour.calls + excluded.calls,
 			input = caller_hour.input + excluded.input, output = caller_hour.output + excluded.output, nano = caller_hour.nano + excluded.nano`); err != nil {
@@ -685,6 +747,9 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 		return err
 	}
 	if x.callerIDs, err = prepareDictionary(ctx, db, "caller", "principal", "resource"); err != nil {
+		return err
+	}
+	if x.partyIDs, err = prepareDictionary(ctx, db, "party", "principal", "tags", "metadata"); err != nil {
 		return err
 	}
 	x.numbers = newNumbers()
@@ -743,7 +808,7 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 	}
 	// What a call refers to and is not there is an error of Scan, not a call less.
 	text := `SELECT c.account, c.began, c.id, c.ended, c.latency, c.first_event, c.reason, c.estimated_input, c.max_output,
-			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata, COALESCE(c.tier, ''), c.units,
+			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata, COALESCE(c.tier, ''), c.units, c.principal_tags,
 			o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, ''),
 			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason,
 			k.made, k.reason, k.back, k.charges, k.nano
@@ -773,12 +838,13 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 			id, charges, metadata, used          []byte
 			began, ended, latency, first, tagset int64
 			nano                                 int64
+			owned                                sql.NullInt64
 			of, status                           string
 			fixed                                correctionRow
 		)
 		in, s := &e.Intent, &e.Settlement
 		if err := rows.Scan(&in.Account, &began, &id, &ended, &latency, &first, &s.Reason, &in.EstimatedInputTokens, &in.MaxOutputTokens,
-			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata, &in.Tier, &used,
+			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata, &in.Tier, &used, &owned,
 			&of, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID, &in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.ResourceName,
 			&status, &s.Estimated, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason,
 			&fixed.made, &fixed.reason, &fixed.back, &fixed.charges, &fixed.nano); err != nil {
@@ -805,6 +871,11 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 		var ok bool
 		if in.Tags, ok = tagsets[tagset]; !ok {
 			return false, fmt.Errorf("call %s: there is no tag set %d", in.ID, tagset)
+		}
+		if owned.Valid {
+			if in.PrincipalTags, ok = tagsets[owned.Int64]; !ok {
+				return false, fmt.Errorf("call %s: there is no tag set %d", in.ID, owned.Int64)
+			}
 		}
 		if metadata != nil {
 			if in.Metadata, err = decodeTagset(metadata); err != nil {
@@ -895,12 +966,17 @@ func decodeCharges(text []byte, rates map[int64]rateKey) ([]ledger.Charge, error
 	return charges, nil
 }
 
-// chargeKey and callerKey are what the rollups tell apart, in texts: dictionaries are not believed either.
+// chargeKey, partKey and callerKey are what the rollups tell apart, in texts: dictionaries are not believed either.
 type chargeKey struct {
 	account                                         string
 	hour                                            int64
 	resource, usageType, operation, region, service string
 	tags                                            string
+}
+
+type partKey struct {
+	chargeKey
+	principal, owned, metadata string
 }
 
 type callerKey struct {
@@ -917,15 +993,24 @@ func (s *Store) VerifyLedger(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback() // nothing was written
-	want := newSums[chargeKey, callerKey]()
+	known, err := readMetadataValues(ctx, tx, "")
+	if err != nil {
+		return err
+	}
+	want := newSums[chargeKey, partKey, callerKey]()
 	if err := eachCall(ctx, tx, "", time.Time{}, 0, func(e *ledger.Entry) bool {
 		hour := hourBegan(e)
 		tags := string(appendTags(nil, e.Tags))
-		var keys []chargeKey
+		part := partKey{principal: e.Principal, owned: string(appendTags(nil, e.PrincipalTags)), metadata: string(appendTags(nil, known.fold(e.Account, e.Metadata)))}
+		var (
+			keys  []chargeKey
+			parts []partKey
+		)
 		for i := range e.Charges {
-			keys = append(keys, chargeKey{e.Account, hour, e.ResourceARN, e.Charges[i].UsageType, e.Operation, e.Region, e.Service, tags})
+			part.chargeKey = chargeKey{e.Account, hour, e.ResourceARN, e.Charges[i].UsageType, e.Operation, e.Region, e.Service, tags}
+			keys, parts = append(keys, part.chargeKey), append(parts, part)
 		}
-		want.add(e, keys, callerKey{e.Account, hour, e.Principal, e.ResourceARN})
+		want.add(e, keys, parts, callerKey{e.Account, hour, e.Principal, e.ResourceARN})
 		return true
 	}); err != nil {
 		return err
@@ -950,6 +1035,23 @@ func (s *Store) VerifyLedger(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	if _, err := eachRow(ctx, tx, `SELECT h.account, h.hour, l.resource, l.usage_type, l.operation, l.region, l.service, t.tags, p.principal, o.tags, m.tags,
+			h.quantity, h.nano, h.calls, h.unrated, h.estimated, h.discount
+		FROM split_hour AS h LEFT JOIN charge_line AS l ON l.id = h.line LEFT JOIN tagset AS t ON t.id = l.tagset
+		LEFT JOIN party AS p ON p.id = h.party LEFT JOIN tagset AS o ON o.id = p.tags LEFT JOIN tagset AS m ON m.id = p.metadata`, func(rows *sql.Rows) (bool, error) {
+		var (
+			k partKey
+			v chargeSum
+		)
+		if err := rows.Scan(&k.account, &k.hour, &k.resource, &k.usageType, &k.operation, &k.region, &k.service, &k.tags, &k.principal, &k.owned, &k.metadata,
+			&v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated, &v.discount); err != nil {
+			return false, err
+		}
+		match(k, v, want.splits, differ)
+		return true, nil
+	}); err != nil {
+		return err
+	}
 	if _, err := eachRow(ctx, tx, `SELECT h.account, h.hour, c.principal, c.resource, h.calls, h.input, h.output, h.nano
 		FROM caller_hour AS h LEFT JOIN caller AS c ON c.id = h.caller`, func(rows *sql.Rows) (bool, error) {
 		var (
@@ -966,6 +1068,9 @@ func (s *Store) VerifyLedger(ctx context.Context) error {
 	}
 	const missing = "is missing"
 	for k, w := range want.charges {
+		differ(k, missing, *w)
+	}
+	for k, w := range want.splits {
 		differ(k, missing, *w)
 	}
 	for k, w := range want.callers {

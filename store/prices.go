@@ -168,31 +168,47 @@ func (w *batch) writeCorrection(e *ledger.Entry, c *ledger.Correction) error {
 }
 
 // move takes was out of the rollups and puts is in its place.
-func (w *batch) move(was, is sums[hourKey, hourKey]) error {
-	var empty []hourKey
-	for k, v := range was.charges {
-		to := is.charges[k]
-		if to == nil {
-			to = &chargeSum{}
-			is.charges[k] = to
-			empty = append(empty, k)
-		}
-		*to = chargeSum{to.quantity - v.quantity, to.nano - v.nano, to.calls - v.calls, to.unrated - v.unrated, to.estimated - v.estimated, to.discount - v.discount}
-	}
+func (w *batch) move(was, is sums[hourKey, splitKey, hourKey]) error {
+	lines, parts := takeOut(is.charges, was.charges), takeOut(is.splits, was.splits)
 	for k, v := range was.callers {
 		to := is.callers[k] // a correction changes no caller
 		*to = callerSum{to.calls - v.calls, to.input - v.input, to.output - v.output, to.nano - v.nano}
 	}
-	maps.DeleteFunc(is.charges, func(_ hourKey, s *chargeSum) bool { return *s == chargeSum{} })
 	maps.DeleteFunc(is.callers, func(_ hourKey, s *callerSum) bool { return *s == callerSum{} })
 	if err := w.write(is); err != nil {
 		return err
 	}
-	for _, k := range empty { // a line that no call has any more
-		if _, err := w.tx.ExecContext(w.ctx, `DELETE FROM charge_hour WHERE account = $1 AND hour = $2 AND line = $3
-			AND quantity = 0 AND nano = 0 AND calls = 0 AND unrated = 0 AND estimated = 0 AND discount = 0`, k.account, k.hour, k.number); err != nil {
+	for _, k := range lines {
+		if err := w.sweep("charge_hour", "line = $3", k.account, k.hour, k.number); err != nil {
+			return err
+		}
+	}
+	for _, k := range parts {
+		if err := w.sweep("split_hour", "line = $3 AND party = $4", k.account, k.hour, k.number, k.party); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// takeOut makes is what it is more than was, and returns the keys that only was had.
+func takeOut[K comparable](is, was map[K]*chargeSum) (gone []K) {
+	for k, v := range was {
+		to := is[k]
+		if to == nil {
+			to = &chargeSum{}
+			is[k] = to
+			gone = append(gone, k)
+		}
+		*to = chargeSum{to.quantity - v.quantity, to.nano - v.nano, to.calls - v.calls, to.unrated - v.unrated, to.estimated - v.estimated, to.discount - v.discount}
+	}
+	maps.DeleteFunc(is, func(_ K, s *chargeSum) bool { return *s == chargeSum{} })
+	return gone
+}
+
+// sweep removes a row of table whose line no call has any more.
+func (w *batch) sweep(table, which string, key ...any) error {
+	_, err := w.tx.ExecContext(w.ctx, `DELETE FROM `+table+` WHERE account = $1 AND hour = $2 AND `+which+
+		` AND quantity = 0 AND nano = 0 AND calls = 0 AND unrated = 0 AND estimated = 0 AND discount = 0`, key...)
+	return err
 }

@@ -105,6 +105,9 @@ func (s profileStore) Insert(ctx context.Context, p *profile.Profile, limit int)
 		if err := oneRow(r, err, profile.ErrExists); err != nil {
 			return err
 		}
+		if err := keepTags(ctx, tx, p.Account, p.Region, p.ID, p.CreatedAt, tags); err != nil {
+			return err
+		}
 		revision, err = bumped(ctx, tx, profileDomain)
 		return err
 	})
@@ -114,10 +117,13 @@ func (s profileStore) Insert(ctx context.Context, p *profile.Profile, limit int)
 	return stored, revision, nil
 }
 
-func (s profileStore) Delete(ctx context.Context, account, region, id string) (revision int64, err error) {
+func (s profileStore) Delete(ctx context.Context, account, region, id string, at time.Time) (revision int64, err error) {
 	err = s.change(ctx, func(tx *sql.Tx) error {
 		r, err := tx.ExecContext(ctx, `DELETE FROM profile WHERE account = $1 AND region = $2 AND id = $3`, account, region, id)
 		if err := oneRow(r, err, profile.ErrNotFound); err != nil {
+			return err
+		}
+		if err := keepTags(ctx, tx, account, region, id, at, nil); err != nil {
 			return err
 		}
 		revision, err = bumped(ctx, tx, profileDomain)
@@ -126,7 +132,7 @@ func (s profileStore) Delete(ctx context.Context, account, region, id string) (r
 	return revision, err
 }
 
-func (s profileStore) EditTags(ctx context.Context, account, region, id string, edit func([]profile.Tag) ([]profile.Tag, error)) (tags []profile.Tag, revision int64, err error) {
+func (s profileStore) EditTags(ctx context.Context, account, region, id string, at time.Time, edit func([]profile.Tag) ([]profile.Tag, error)) (tags []profile.Tag, revision int64, err error) {
 	err = s.change(ctx, func(tx *sql.Tx) error {
 		var old string
 		switch err := tx.QueryRowContext(ctx, `SELECT tags FROM profile WHERE account = $1 AND region = $2 AND id = $3`, account, region, id).Scan(&old); {
@@ -148,6 +154,9 @@ func (s profileStore) EditTags(ctx context.Context, account, region, id string, 
 		}
 		r, err := tx.ExecContext(ctx, `UPDATE profile SET tags = $1 WHERE account = $2 AND region = $3 AND id = $4`, text, account, region, id)
 		if err := oneRow(r, err, profile.ErrNotFound); err != nil {
+			return err
+		}
+		if err := keepTags(ctx, tx, account, region, id, at, text); err != nil {
 			return err
 		}
 		revision, err = bumped(ctx, tx, profileDomain)

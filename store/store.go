@@ -135,7 +135,7 @@ func open(path, pragma string, prepare func(*Store, *goose.Provider) error) (*St
 	// what the index has.
 	q.Set("_txlock", "immediate")
 	dsn := "file:" + uriPath.Replace(filepath.ToSlash(path)) + "?" + q.Encode()
-	s := &Store{index: ledgerIndex{maxNumbers: defaultMaxNumbers}}
+	s := &Store{index: ledgerIndex{maxNumbers: defaultMaxNumbers, maxValues: defaultMaxValues, maxKeys: defaultMaxKeys}}
 	var err error
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, err

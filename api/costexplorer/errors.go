@@ -18,5 +18,6 @@ var exceptions = wire.Exceptions{
 	fault.LimitExceeded:    {Code: "LimitExceededException", Status: 400},
 	fault.Conflict:         {Code: "RequestChangedException", Status: 400},
 	fault.InvalidNextToken: {Code: "InvalidNextTokenException", Status: 400},
+	fault.InvalidInput:     {Code: "UnresolvableUsageUnitException", Status: 400}, // no more is wrong than that units do not go together
 	fault.DataUnavailable:  {Code: "DataUnavailableException", Status: 400},
 }

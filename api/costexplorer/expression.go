@@ -36,22 +36,33 @@ type values struct {
 
 type predicate = func(*cost.Charges) bool
 
-// compileFilter turns a request's Filter into a predicate; nil, which accepts everything, for none.
-func compileFilter(filter jsontext.Value) (predicate, error) {
-	if len(filter) == 0 || filter.Kind() == 'n' {
-		return nil, nil
-	}
-	var e expression
-	if err := json.Unmarshal(filter, &e); err != nil {
-		return nil, fault.Wrap(err, fault.Serialization, "Filter is not an Expression")
-	}
-	nodes := 0
-	return e.compile(1, &nodes)
+// filter is a request's Filter.
+type filter struct {
+	accepts predicate // nil accepts everything
+	split   bool      // it asks for who called
+
+	tagging *cost.Tagging
+	nodes   int
 }
 
-func (e *expression) compile(depth int, nodes *int) (predicate, error) {
-	*nodes++
-	if depth > maxDepth || *nodes > maxNodes {
+// compileFilter reads a request's Filter.
+func compileFilter(text jsontext.Value, tagging *cost.Tagging) (*filter, error) {
+	f := &filter{tagging: tagging}
+	if len(text) == 0 || text.Kind() == 'n' {
+		return f, nil
+	}
+	var e expression
+	if err := json.Unmarshal(text, &e); err != nil {
+		return nil, fault.Wrap(err, fault.Serialization, "Filter is not an Expression")
+	}
+	var err error
+	f.accepts, err = f.compile(&e, 1)
+	return f, err
+}
+
+func (f *filter) compile(e *expression, depth int) (predicate, error) {
+	f.nodes++
+	if depth > maxDepth || f.nodes > maxNodes {
 		return nil, fault.New(fault.Validation, "Expression is too large. At most %d expressions, %d deep, are allowed.", maxNodes, maxDepth)
 	}
 	roots := 0
@@ -67,17 +78,17 @@ func (e *expression) compile(depth int, nodes *int) (predicate, error) {
 	case roots == 0:
 		return nil, fault.New(fault.Validation, "Expression has no root. One root operator is required for each expression: %s", operators)
 	case e.And != nil:
-		all, err := compileAll("And", e.And, depth, nodes)
+		all, err := f.compileAll("And", e.And, depth)
 		return func(c *cost.Charges) bool {
 			return !slices.ContainsFunc(all, func(p predicate) bool { return !p(c) })
 		}, err
 	case e.Or != nil:
-		any, err := compileAll("Or", e.Or, depth, nodes)
+		any, err := f.compileAll("Or", e.Or, depth)
 		return func(c *cost.Charges) bool {
 			return slices.ContainsFunc(any, func(p predicate) bool { return p(c) })
 		}, err
 	case e.Not != nil:
-		p, err := e.Not.compile(depth+1, nodes)
+		p, err := f.compile(e.Not, depth+1)
 		return func(c *cost.Charges) bool { return !p(c) }, err
 	case e.Dimensions != nil:
 		d, err := filterDimension(e.Dimensions.Key)
@@ -97,9 +108,10 @@ func (e *expression) compile(depth int, nodes *int) (predicate, error) {
 			if len(e.Tags.Values) > 0 {
 				return nil, fault.New(fault.Validation, "Tags has values and no key.")
 			}
-			return func(c *cost.Charges) bool { return match("", len(c.Tags) > 0) }, err
+			return func(c *cost.Charges) bool { return match("", !f.tagging.Untagged(c)) }, err
 		}
-		return func(c *cost.Charges) bool { return match(c.Tag(key)) }, err
+		f.split = f.split || cost.OfCaller(key)
+		return func(c *cost.Charges) bool { return match(f.tagging.Tag(c, key)) }, err
 	default:
 		// There are no cost categories: nothing is in one.
 		match, err := e.CostCategories.compile()
@@ -109,13 +121,13 @@ func (e *expression) compile(depth int, nodes *int) (predicate, error) {
 
 // compileAll compiles the operands of And and Or. The text is AWS's:
 // https://github.com/aws-samples/aws-cost-explorer-report/issues/27
-func compileAll(name string, es []expression, depth int, nodes *int) ([]predicate, error) {
+func (f *filter) compileAll(name string, es []expression, depth int) ([]predicate, error) {
 	if len(es) < 2 {
 		return nil, fault.New(fault.Validation, "%s expression must have at least 2 operands", name)
 	}
 	ps := make([]predicate, 0, len(es))
 	for i := range es {
-		p, err := es[i].compile(depth+1, nodes)
+		p, err := f.compile(&es[i], depth+1)
 		if err != nil {
 			return nil, err
 		}

@@ -53,9 +53,9 @@ func thousandths(s *cost.Sum) int64 { return s.Quantity + 1000*s.Pieces }
 
 // parseMetrics reads names of metrics, each once, in the order given. AWS takes BLENDED_COST for BlendedCost and answers
 // with the latter.
-func parseMetrics(names []string) ([]*metric, error) {
+func parseMetrics(operation string, names []string) ([]*metric, error) {
 	if len(names) == 0 {
-		return nil, fault.New(fault.Validation, "Metrics is required for GetCostAndUsage requests.")
+		return nil, fault.New(fault.Validation, "Metrics is required for %s requests.", operation)
 	}
 	var out []*metric
 	seen := map[string]bool{}

@@ -1,5 +1,5 @@
-// Package costexplorer is the front end of AWS Cost Explorer (ce, 2017-10-25): GetCostAndUsage, GetTags and
-// GetDimensionValues over the ledger's rollups. An account sees its own costs, of all Regions, whatever Region its
+// Package costexplorer is the front end of AWS Cost Explorer (ce, 2017-10-25) over the ledger's rollups: reports, forecasts,
+// and which tags are cost allocation tags. An account sees its own costs, of all Regions, whatever Region its
 // request is signed for. Costs are there for every hour since the first call.
 package costexplorer
 
@@ -16,30 +16,43 @@ import (
 	"outcrop/wire"
 )
 
+// Ledger is what the service reads: costs, and what is known of tags. It writes the status of tags only.
+type Ledger interface {
+	cost.Rollups
+	cost.Allocations
+}
+
 type service struct {
-	rollups   cost.Rollups
+	ledger    Ledger
 	clock     func() time.Time
 	maxGroups int // of a page
 	maxValues int
 }
 
-func newService(rollups cost.Rollups, clock func() time.Time) *service {
-	return &service{rollups: rollups, clock: clock, maxGroups: maxGroups, maxValues: maxValues}
+func newService(ledger Ledger, clock func() time.Time) *service {
+	return &service{ledger: ledger, clock: clock, maxGroups: maxGroups, maxValues: maxValues}
 }
 
 // New makes the service.
-func New(rollups cost.Rollups, clock func() time.Time) *wire.Service {
-	s := newService(rollups, clock)
+func New(ledger Ledger, clock func() time.Time) *wire.Service {
+	s := newService(ledger, clock)
 	return &wire.Service{
 		Name:         "costexplorer",
 		SigningName:  "ce",
 		Protocol:     wire.AWSJSON11,
 		TargetPrefix: "AWSInsightsIndexService",
+		CapitalError: true,
 		Exception:    exceptions.Of,
 		Ops: []wire.Op{
 			op("GetCostAndUsage", s.getCostAndUsage),
+			op("GetCostAndUsageWithResources", s.getCostAndUsageWithResources),
+			op("GetCostForecast", s.getCostForecast),
+			op("GetUsageForecast", s.getUsageForecast),
 			op("GetTags", s.getTags),
 			op("GetDimensionValues", s.getDimensionValues),
+			op("GetCostCategories", s.getCostCategories),
+			op("ListCostAllocationTags", s.listCostAllocationTags),
+			op("UpdateCostAllocationTagsStatus", s.updateCostAllocationTagsStatus),
 		},
 	}
 }
@@ -53,7 +66,19 @@ func op[In, Out any](name string, fn func(ctx context.Context, account string, i
 }
 
 func (s *service) getCostAndUsage(ctx context.Context, account string, in *GetCostAndUsageInput) (*GetCostAndUsageOutput, error) {
-	if err := checkBillingView(in.BillingViewArn, account); err != nil {
+	return s.costAndUsage(ctx, account, "GetCostAndUsage", in)
+}
+
+func (s *service) getCostAndUsageWithResources(ctx context.Context, account string, in *GetCostAndUsageWithResourcesInput) (*GetCostAndUsageOutput, error) {
+	return s.costAndUsage(ctx, account, "GetCostAndUsageWithResources", &GetCostAndUsageInput{
+		TimePeriod: in.TimePeriod, Granularity: in.Granularity, Filter: in.Filter, Metrics: in.Metrics, GroupBy: in.GroupBy,
+		BillingViewArn: in.BillingViewArn, NextPageToken: in.NextPageToken,
+	})
+}
+
+func (s *service) costAndUsage(ctx context.Context, account, operation string, in *GetCostAndUsageInput) (*GetCostAndUsageOutput, error) {
+	tagging, err := s.tagging(ctx, account, in.BillingViewArn)
+	if err != nil {
 		return nil, err
 	}
 	bucket := buckets[in.Granularity]
@@ -62,21 +87,21 @@ func (s *service) getCostAndUsage(ctx context.Context, account string, in *GetCo
 	if err != nil {
 		return nil, err
 	}
-	metrics, err := parseMetrics(in.Metrics)
+	metrics, err := parseMetrics(operation, in.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	by, err := groupBy(in.GroupBy)
+	by, split, err := groupBy(in.GroupBy, tagging)
 	if err != nil {
 		return nil, err
 	}
-	filter, err := compileFilter(in.Filter)
+	filter, err := compileFilter(in.Filter, tagging)
 	if err != nil {
 		return nil, err
 	}
 	request := *in
 	request.NextPageToken = ""
-	sum, err := digest(account, "GetCostAndUsage", &request)
+	sum, err := digest(account, operation, &request)
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +131,10 @@ func (s *service) getCostAndUsage(ctx context.Context, account string, in *GetCo
 	}
 
 	out := &GetCostAndUsageOutput{GroupDefinitions: in.GroupBy}
-	query := cost.Query{Account: account, Start: start, End: end, Bucket: bucket}
+	query := cost.Query{Account: account, Start: start, End: end, Bucket: bucket, Split: split || filter.split}
 	var next *page
 	given := 0
-	for p, err := range cost.Report(ctx, s.rollups, query, filter, by...) {
+	for p, err := range cost.Report(ctx, s.ledger, query, filter.accepts, by...) {
 		if err != nil {
 			return nil, err
 		}
@@ -185,15 +210,15 @@ func (s *service) getTags(ctx context.Context, account string, in *GetTagsInput)
 	l := list{
 		operation: "GetTags", request: &request, view: in.BillingViewArn, period: in.TimePeriod, filter: in.Filter, search: in.SearchString,
 		sortBy: in.SortBy, maxResults: in.MaxResults, token: in.NextPageToken,
-		values: func(c *cost.Charges, add func(string)) {
-			for _, t := range c.Tags {
-				add(t.Key)
+		split: in.TagKey == "" || cost.OfCaller(in.TagKey),
+		values: func(t *cost.Tagging, c *cost.Charges, add func(string)) {
+			if in.TagKey == "" {
+				t.Keys(c, add)
+				return
 			}
+			value, _ := t.Tag(c, in.TagKey)
+			add(value)
 		},
-	}
-	if in.TagKey != "" {
-		value := cost.ByTag(in.TagKey)
-		l.values = func(c *cost.Charges, add func(string)) { add(value(c)) }
 	}
 	found, total, next, err := s.list(ctx, account, &l)
 	if err != nil {
@@ -213,7 +238,7 @@ func (s *service) getDimensionValues(ctx context.Context, account string, in *Ge
 	l := list{
 		operation: "GetDimensionValues", request: &request, view: in.BillingViewArn, period: in.TimePeriod, filter: in.Filter, search: in.SearchString,
 		sortBy: in.SortBy, maxResults: in.MaxResults, token: in.NextPageToken,
-		values: func(c *cost.Charges, add func(string)) {
+		values: func(_ *cost.Tagging, c *cost.Charges, add func(string)) {
 			if d.name == "RESOURCE_ID" {
 				names[c.Resource.ARN] = c.Resource.Name
 			}
@@ -225,7 +250,7 @@ func (s *service) getDimensionValues(ctx context.Context, account string, in *Ge
 		if len(in.SortBy) > 0 {
 			return nil, fault.New(fault.Validation, "SortBy is supported for the context COST_AND_USAGE only.")
 		}
-		l.values = func(*cost.Charges, func(string)) {}
+		l.values = func(*cost.Tagging, *cost.Charges, func(string)) {}
 	}
 	found, total, next, err := s.list(ctx, account, &l)
 	if err != nil {
@@ -249,21 +274,23 @@ type list struct {
 	sortBy     []SortDefinition
 	maxResults *int
 	token      string
-	values     func(c *cost.Charges, add func(string)) // adds each value that a row has
+	split      bool                                                     // values is of who called
+	values     func(t *cost.Tagging, c *cost.Charges, add func(string)) // adds each value that a row has
 }
 
 // list returns one page of values, how many there are in all, and the token of the next page. They are sorted as
 // strings, or by a metric where SortBy asks for it.
 func (s *service) list(ctx context.Context, account string, l *list) (found []string, total int, token string, err error) {
 	fail := func(err error) ([]string, int, string, error) { return nil, 0, "", err }
-	if err := checkBillingView(l.view, account); err != nil {
+	tagging, err := s.tagging(ctx, account, l.view)
+	if err != nil {
 		return fail(err)
 	}
 	start, end, err := parseInterval(l.period, true, s.clock())
 	if err != nil {
 		return fail(err)
 	}
-	filter, err := compileFilter(l.filter)
+	filter, err := compileFilter(l.filter, tagging)
 	if err != nil {
 		return fail(err)
 	}
@@ -282,14 +309,14 @@ func (s *service) list(ctx context.Context, account string, l *list) (found []st
 
 	sums := map[string]*cost.Sum{}
 	search := strings.ToLower(l.search)
-	for row, err := range s.rollups.Charges(ctx, cost.Query{Account: account, Start: start, End: end, Bucket: cost.Whole}) {
+	for row, err := range s.ledger.Charges(ctx, cost.Query{Account: account, Start: start, End: end, Bucket: cost.Whole, Split: l.split || filter.split}) {
 		if err != nil {
 			return fail(err)
 		}
-		if filter != nil && !filter(row) {
+		if filter.accepts != nil && !filter.accepts(row) {
 			continue
 		}
-		l.values(row, func(v string) {
+		l.values(tagging, row, func(v string) {
 			t := sums[v]
 			if t == nil {
 				if !strings.Contains(strings.ToLower(v), search) {
@@ -344,7 +371,7 @@ func (l *list) order(most int) (limit int, order func(a, b *cost.Sum) int, err e
 			return 0, nil, fault.New(fault.Validation, "MaxResults must be between 1 and %d", most)
 		}
 	}
-	ms, err := parseMetrics([]string{l.sortBy[0].Key})
+	ms, err := parseMetrics(l.operation, []string{l.sortBy[0].Key})
 	if err != nil {
 		return 0, nil, err
 	}
@@ -355,10 +382,50 @@ func (l *list) order(most int) (limit int, order func(a, b *cost.Sum) int, err e
 	return limit, func(a, b *cost.Sum) int { return sign * cmp.Compare(ms[0].number(a), ms[0].number(b)) }, nil
 }
 
-// checkBillingView accepts the one view that an account has: its primary one.
-func checkBillingView(view, account string) error {
-	if view == "" || view == "arn:aws:billing::"+account+":billingview/primary" {
-		return nil
+// The billing views that an account has: its primary one, where costs have the tags that profiles had when they were called,
+// and one where all costs of a profile have the tags that it has now.
+const (
+	primaryView   = "primary"
+	taggedNowView = "tagged-now"
+)
+
+// tagging is how tags are seen in a billing view.
+func (s *service) tagging(ctx context.Context, account, view string) (*cost.Tagging, error) {
+	name := primaryView
+	if view != "" {
+		var ok bool
+		if name, ok = strings.CutPrefix(view, "arn:aws:billing::"+account+":billingview/"); !ok || name != primaryView && name != taggedNowView {
+			return nil, fault.New(fault.NotFound, "The specified ARN in the request doesn't exist.")
+		}
 	}
-	return fault.New(fault.NotFound, "The specified ARN in the request doesn't exist.")
+	statuses, err := s.ledger.TagStatuses(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	t := &cost.Tagging{Inactive: cost.Inactive(statuses)}
+	if name == taggedNowView {
+		history, err := s.ledger.TagHistory(ctx, account)
+		if err != nil {
+			return nil, err
+		}
+		t.Profiles = cost.AsOf(history, s.clock())
+	}
+	return t, nil
+}
+
+// getCostCategories finds none: there are no cost categories.
+func (s *service) getCostCategories(ctx context.Context, account string, in *GetCostCategoriesInput) (*GetCostCategoriesOutput, error) {
+	l := list{
+		operation: "GetCostCategories", request: in, view: in.BillingViewArn, period: in.TimePeriod, filter: in.Filter, search: in.SearchString,
+		sortBy: in.SortBy, maxResults: in.MaxResults, token: in.NextPageToken,
+		values: func(*cost.Tagging, *cost.Charges, func(string)) {},
+	}
+	if _, _, _, err := s.list(ctx, account, &l); err != nil {
+		return nil, err
+	}
+	out := &GetCostCategoriesOutput{CostCategoryNames: []string{}}
+	if in.CostCategoryName != "" {
+		out.CostCategoryValues = []string{}
+	}
+	return out, nil
 }

@@ -111,7 +111,7 @@ type client struct {
 	door   *door
 }
 
-func newClient(t *testing.T, r cost.Rollups) *client {
+func newClient(t *testing.T, r Ledger) *client {
 	t.Helper()
 	c := &client{door: new(door)}
 	var err error
@@ -372,7 +372,7 @@ func TestException(t *testing.T) {
 		fault.Validation: "ValidationException", fault.TooLarge: "ValidationException", fault.AccessDenied: "AccessDeniedException",
 		fault.NotFound: "ResourceNotFoundException", fault.Throttled: "LimitExceededException", fault.QuotaExceeded: "LimitExceededException",
 		fault.LimitExceeded: "LimitExceededException", fault.Conflict: "RequestChangedException", fault.InvalidNextToken: "InvalidNextTokenException",
-		fault.DataUnavailable: "DataUnavailableException",
+		fault.DataUnavailable: "DataUnavailableException", fault.InvalidInput: "UnresolvableUsageUnitException",
 	}
 	for _, k := range fault.Kinds() {
 		e, ok := exceptions.Of(k)
@@ -424,22 +424,22 @@ func FuzzExpression(f *testing.F) {
 		{}, {Account: account, Region: "us-east-1", Service: "Amazon Bedrock", UsageType: "USE1-X-input-tokens", Tags: []ledger.Tag{{Key: "Project", Value: "Alpha"}}},
 	}
 	f.Fuzz(func(t *testing.T, filter []byte) {
-		p, err := compileFilter(filter)
+		p, err := compileFilter(filter, new(cost.Tagging))
 		if err != nil {
 			if k := fault.From(err).Kind; k != fault.Validation && k != fault.Serialization {
 				t.Fatalf("%v", err)
 			}
 			return
 		}
-		if p == nil {
+		if p.accepts == nil {
 			return
 		}
-		not, err := compileFilter(append(append([]byte(`{"Not":`), filter...), '}'))
+		not, err := compileFilter(append(append([]byte(`{"Not":`), filter...), '}'), new(cost.Tagging))
 		if err != nil { // one deeper than is allowed
 			return
 		}
 		for _, row := range rows {
-			if p(row) == not(row) {
+			if p.accepts(row) == not.accepts(row) {
 				t.Fatalf("%s and its negation agree", filter)
 			}
 		}
@@ -458,7 +458,7 @@ func TestFilterBounds(t *testing.T) {
 		filter string
 		ok     bool
 	}{{nested(maxDepth), true}, {nested(maxDepth + 1), false}, {wide(maxNodes - 1), true}, {wide(maxNodes), false}, {nested(9_000), false}, {nested(100_000), false}} {
-		if _, err := compileFilter([]byte(tc.filter)); (err == nil) != tc.ok {
+		if _, err := compileFilter([]byte(tc.filter), new(cost.Tagging)); (err == nil) != tc.ok {
 			t.Errorf("%.40s... (%d bytes): %v", tc.filter, len(tc.filter), err)
 		}
 	}

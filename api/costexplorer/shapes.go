@@ -35,7 +35,18 @@ type GetCostAndUsageInput struct {
 	NextPageToken  string            `json:"NextPageToken,omitempty" max:"8192"`
 }
 
-// GetCostAndUsageOutput is what GetCostAndUsage gives.
+// GetCostAndUsageWithResourcesInput is what GetCostAndUsageWithResources takes.
+type GetCostAndUsageWithResourcesInput struct {
+	TimePeriod     *DateInterval     `json:"TimePeriod" required:"true"`
+	Granularity    string            `json:"Granularity" required:"true" enum:"DAILY,MONTHLY,HOURLY"`
+	Filter         jsontext.Value    `json:"Filter,omitempty" required:"true"`
+	Metrics        []string          `json:"Metrics"`
+	GroupBy        []GroupDefinition `json:"GroupBy,omitempty"`
+	BillingViewArn string            `json:"BillingViewArn,omitempty" max:"2048"`
+	NextPageToken  string            `json:"NextPageToken,omitempty" max:"8192"`
+}
+
+// GetCostAndUsageOutput is what GetCostAndUsage and GetCostAndUsageWithResources give.
 type GetCostAndUsageOutput struct {
 	NextPageToken            string                          `json:"NextPageToken,omitempty"`
 	GroupDefinitions         []GroupDefinition               `json:"GroupDefinitions,omitempty"`
@@ -128,4 +139,101 @@ type GetDimensionValuesOutput struct {
 	ReturnSize      int                             `json:"ReturnSize"`
 	TotalSize       int                             `json:"TotalSize"`
 	NextPageToken   string                          `json:"NextPageToken,omitempty"`
+}
+
+// GetCostCategoriesInput is what GetCostCategories takes.
+type GetCostCategoriesInput struct {
+	SearchString     string           `json:"SearchString,omitempty" max:"1024"`
+	TimePeriod       *DateInterval    `json:"TimePeriod" required:"true"`
+	CostCategoryName string           `json:"CostCategoryName,omitempty" max:"50"`
+	Filter           jsontext.Value   `json:"Filter,omitempty"`
+	SortBy           []SortDefinition `json:"SortBy,omitempty"`
+	BillingViewArn   string           `json:"BillingViewArn,omitempty" max:"2048"`
+	MaxResults       *int             `json:"MaxResults,omitempty" min:"1"`
+	NextPageToken    string           `json:"NextPageToken,omitempty" max:"8192"`
+}
+
+// GetCostCategoriesOutput is what GetCostCategories gives: names, or the values of one.
+type GetCostCategoriesOutput struct {
+	CostCategoryNames  []string `json:"CostCategoryNames"`
+	CostCategoryValues []string `json:"CostCategoryValues,omitzero"`
+	ReturnSize         int      `json:"ReturnSize"`
+	TotalSize          int      `json:"TotalSize"`
+}
+
+// GetForecastInput is what GetCostForecast and GetUsageForecast take.
+type GetForecastInput struct {
+	TimePeriod              *DateInterval  `json:"TimePeriod" required:"true"`
+	Metric                  string         `json:"Metric" required:"true" enum:"BLENDED_COST,UNBLENDED_COST,AMORTIZED_COST,NET_UNBLENDED_COST,NET_AMORTIZED_COST,USAGE_QUANTITY,NORMALIZED_USAGE_AMOUNT"`
+	Granularity             string         `json:"Granularity" required:"true" enum:"DAILY,MONTHLY,HOURLY"`
+	Filter                  jsontext.Value `json:"Filter,omitempty"`
+	BillingViewArn          string         `json:"BillingViewArn,omitempty" max:"2048"`
+	PredictionIntervalLevel *int           `json:"PredictionIntervalLevel,omitempty" min:"51" max:"99"`
+}
+
+// GetForecastOutput is what GetCostForecast and GetUsageForecast give.
+type GetForecastOutput struct {
+	Total                 MetricValue      `json:"Total"`
+	ForecastResultsByTime []ForecastResult `json:"ForecastResultsByTime"`
+}
+
+// MetricValue is an amount.
+type MetricValue struct {
+	Amount string `json:"Amount"`
+	Unit   string `json:"Unit"`
+}
+
+// ForecastResult is one period of a forecast. It has bounds where PredictionIntervalLevel asks for them.
+type ForecastResult struct {
+	TimePeriod                   DateInterval `json:"TimePeriod"`
+	MeanValue                    string       `json:"MeanValue"`
+	PredictionIntervalLowerBound string       `json:"PredictionIntervalLowerBound,omitempty"`
+	PredictionIntervalUpperBound string       `json:"PredictionIntervalUpperBound,omitempty"`
+}
+
+// ListCostAllocationTagsInput is what ListCostAllocationTags takes.
+type ListCostAllocationTagsInput struct {
+	Status     string   `json:"Status,omitempty" enum:"Active,Inactive"`
+	TagKeys    []string `json:"TagKeys,omitempty" min:"1" max:"100" each.max:"1024"`
+	Type       string   `json:"Type,omitempty" enum:"AWSGenerated,UserDefined"`
+	NextToken  string   `json:"NextToken,omitempty" max:"8192"`
+	MaxResults *int     `json:"MaxResults,omitempty" min:"1" max:"1000"`
+}
+
+// ListCostAllocationTagsOutput is what ListCostAllocationTags gives.
+type ListCostAllocationTagsOutput struct {
+	CostAllocationTags []CostAllocationTag `json:"CostAllocationTags"`
+	NextToken          string              `json:"NextToken,omitempty"`
+}
+
+// CostAllocationTag is a key that costs can be grouped and filtered by.
+type CostAllocationTag struct {
+	TagKey          string `json:"TagKey"`
+	Type            string `json:"Type"`                      // AWSGenerated or UserDefined
+	Status          string `json:"Status"`                    // Active or Inactive
+	LastUpdatedDate string `json:"LastUpdatedDate,omitempty"` // when Status was last changed
+	LastUsedDate    string `json:"LastUsedDate,omitempty"`    // the month of the last cost that has it
+}
+
+// UpdateCostAllocationTagsStatusInput is what UpdateCostAllocationTagsStatus takes.
+type UpdateCostAllocationTagsStatusInput struct {
+	CostAllocationTagsStatus []CostAllocationTagStatusEntry `json:"CostAllocationTagsStatus" required:"true" min:"1" max:"20"`
+}
+
+// CostAllocationTagStatusEntry is the status that a key shall have.
+type CostAllocationTagStatusEntry struct {
+	TagKey string `json:"TagKey" required:"true" max:"1024"`
+	Status string `json:"Status" required:"true" enum:"Active,Inactive"`
+}
+
+// UpdateCostAllocationTagsStatusOutput is what UpdateCostAllocationTagsStatus gives: the entries that were not taken.
+type UpdateCostAllocationTagsStatusOutput struct {
+	Errors []UpdateCostAllocationTagsStatusError `json:"Errors"`
+}
+
+// UpdateCostAllocationTagsStatusError says why a key's status was not set.
+type UpdateCostAllocationTagsStatusError struct {
+	TagKey  string `json:"TagKey"`
+	Code    string `json:"Code"`
+	Message string `json:"Message"`
 }

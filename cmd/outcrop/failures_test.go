@@ -53,7 +53,7 @@ func TestAuthFailures(t *testing.T) {
 		says                  string // then
 	}{
 		{"bedrock", "GET", "/inference-profiles", nil, nil, 403, 429, `{"message":"Rate exceeded"}`},
-		{"ce", "POST", "/", json11, map[string]any{"TimePeriod": map[string]string{"Start": "2026-01-01", "End": "2026-02-01"}}, 400, 400, `{"__type":"ThrottlingException","message":"Rate exceeded"}`},
+		{"ce", "POST", "/", json11, map[string]any{"TimePeriod": map[string]string{"Start": "2026-01-01", "End": "2026-02-01"}}, 400, 400, `{"__type":"ThrottlingException","Message":"Rate exceeded"}`},
 		{"sts", "GET", "/?Action=GetCallerIdentity&Version=2011-06-15", form, nil, 403, 400, "<Code>Throttling</Code><Message>Rate exceeded</Message>"},
 		{"bedrock", "GET", "/openai/v1/models", nil, nil, 401, 429, `"code":"rate_limit_exceeded"`},
 	}

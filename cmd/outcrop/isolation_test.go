@@ -72,8 +72,18 @@ var mentions = map[string][]request{
 		`{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"Filter":{"Tags":{"Key":"«tag.key»","Values":["«tag.value»"]}}}`,
 		`{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"BillingViewArn":"arn:aws:billing::«account»:billingview/primary"}`,
 	},
-	"costexplorer.GetTags":            {`{` + month + `,"TagKey":"«tag.key»"}`, `{` + month + `,"SearchString":"«tag.value»","TagKey":"team"}`, `{` + month + `,"BillingViewArn":"arn:aws:billing::«account»:billingview/primary"}`},
-	"costexplorer.GetDimensionValues": {`{` + month + `,"Dimension":"RESOURCE_ID","SearchString":"«profile.id»"}`, `{` + month + `,"Dimension":"LINKED_ACCOUNT","SearchString":"«account»"}`, `{` + month + `,"Dimension":"SERVICE","BillingViewArn":"arn:aws:billing::«account»:billingview/primary"}`},
+	"costexplorer.GetTags": {`{` + month + `,"TagKey":"«tag.key»"}`, `{` + month + `,"SearchString":"«tag.value»","TagKey":"team"}`, `{` + month + `,"BillingViewArn":"arn:aws:billing::«account»:billingview/primary"}`},
+	"costexplorer.GetCostAndUsageWithResources": {
+		`{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"GroupBy":[{"Type":"DIMENSION","Key":"RESOURCE_ID"}],"Filter":{"Dimensions":{"Key":"RESOURCE_ID","Values":["«profile.arn»"]}}}`,
+		`{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"Filter":{"Tags":{"Key":"outcrop:principal","Values":["«user.arn»"]}}}`,
+		`{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"Filter":{"Not":{"Tags":{}}},"BillingViewArn":"arn:aws:billing::«account»:billingview/tagged-now"}`,
+	},
+	"costexplorer.GetCostForecast":                {`{` + coming + `,"Granularity":"DAILY","Metric":"UNBLENDED_COST","Filter":{"Dimensions":{"Key":"RESOURCE_ID","Values":["«profile.arn»"]}}}`, `{` + coming + `,"Granularity":"DAILY","Metric":"UNBLENDED_COST","BillingViewArn":"arn:aws:billing::«account»:billingview/primary"}`},
+	"costexplorer.GetUsageForecast":               {`{` + coming + `,"Granularity":"DAILY","Metric":"USAGE_QUANTITY","Filter":{"Tags":{"Key":"«tag.key»","Values":["«tag.value»"]}}}`},
+	"costexplorer.GetCostCategories":              {`{` + month + `,"CostCategoryName":"«tag.key»"}`, `{` + month + `,"BillingViewArn":"arn:aws:billing::«account»:billingview/primary"}`},
+	"costexplorer.ListCostAllocationTags":         {`{"TagKeys":["«tag.key»"]}`},
+	"costexplorer.UpdateCostAllocationTagsStatus": {`{"CostAllocationTagsStatus":[{"TagKey":"«tag.key»","Status":"Inactive"}]}`},
+	"costexplorer.GetDimensionValues":             {`{` + month + `,"Dimension":"RESOURCE_ID","SearchString":"«profile.id»"}`, `{` + month + `,"Dimension":"LINKED_ACCOUNT","SearchString":"«account»"}`, `{` + month + `,"Dimension":"SERVICE","BillingViewArn":"arn:aws:billing::«account»:billingview/primary"}`},
 
 	"iam.CreateUser":             {"UserName=«user»", "UserName=own2&PermissionsBoundary=«policy.arn»"},
 	"iam.GetUser":                {"UserName=«user»"},
@@ -189,11 +199,12 @@ var mentions = map[string][]request{
 // lists are the requests that name nothing: of what they answer nothing is the other account's.
 var lists = map[string][]request{
 	"bedrock.ListInferenceProfiles": {"", "?type=APPLICATION"}, "bedrock.ListFoundationModels": {""},
-	"cloudtrail.LookupEvents":         {"{}"},
-	"costexplorer.GetCostAndUsage":    {`{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"]}`, `{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"GroupBy":[{"Type":"DIMENSION","Key":"RESOURCE_ID"},{"Type":"TAG","Key":"team"}]}`, `{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"GroupBy":[{"Type":"DIMENSION","Key":"LINKED_ACCOUNT"}]}`},
-	"costexplorer.GetTags":            {`{` + month + `}`, `{` + month + `,"TagKey":"team"}`},
-	"costexplorer.GetDimensionValues": {`{` + month + `,"Dimension":"RESOURCE_ID"}`, `{` + month + `,"Dimension":"LINKED_ACCOUNT"}`, `{` + month + `,"Dimension":"USAGE_TYPE"}`, `{` + month + `,"Dimension":"REGION"}`},
-	"iam.GetUser":                     {""}, "iam.ListUsers": {""}, "iam.ListGroups": {""}, "iam.ListRoles": {""}, "iam.ListPolicies": {"Scope=Local", "Scope=All&OnlyAttached=true"}, "iam.ListAccessKeys": {""},
+	"cloudtrail.LookupEvents":             {"{}"},
+	"costexplorer.GetCostAndUsage":        {`{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"]}`, `{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"GroupBy":[{"Type":"DIMENSION","Key":"RESOURCE_ID"},{"Type":"TAG","Key":"team"}]}`, `{` + month + `,"Granularity":"MONTHLY","Metrics":["UnblendedCost"],"GroupBy":[{"Type":"DIMENSION","Key":"LINKED_ACCOUNT"}]}`},
+	"costexplorer.GetTags":                {`{` + month + `}`, `{` + month + `,"TagKey":"team"}`},
+	"costexplorer.ListCostAllocationTags": {`{}`},
+	"costexplorer.GetDimensionValues":     {`{` + month + `,"Dimension":"RESOURCE_ID"}`, `{` + month + `,"Dimension":"LINKED_ACCOUNT"}`, `{` + month + `,"Dimension":"USAGE_TYPE"}`, `{` + month + `,"Dimension":"REGION"}`},
+	"iam.GetUser":                         {""}, "iam.ListUsers": {""}, "iam.ListGroups": {""}, "iam.ListRoles": {""}, "iam.ListPolicies": {"Scope=Local", "Scope=All&OnlyAttached=true"}, "iam.ListAccessKeys": {""},
 	"iam.ListEntitiesForPolicy":          {"PolicyArn=arn:aws:iam::aws:policy/AdministratorAccess"},
 	"iam.ListServiceSpecificCredentials": {"AllUsers=true"},
 	"iam.ListVirtualMFADevices":          {""},
@@ -238,6 +249,9 @@ func trusts(principal string) request {
 
 // month is a time that the calls of a test are in.
 var month = request(`"TimePeriod":{"Start":"` + time.Now().UTC().AddDate(0, 0, -7).Format(time.DateOnly) + `","End":"` + time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly) + `"}`)
+
+// coming is a time to foretell.
+var coming = request(`"TimePeriod":{"Start":"` + time.Now().UTC().Format(time.DateOnly) + `","End":"` + time.Now().UTC().AddDate(0, 0, 5).Format(time.DateOnly) + `"}`)
 
 // undo takes back what a creation in the own account has made.
 var undo = map[string]struct {

@@ -84,6 +84,17 @@ aws ce get-cost-and-usage \
   --group-by Type=DIMENSION,Key=SERVICE Type=TAG,Key=Project \
   --filter file://bedrock-filter.json > costs-now.json
 
+# By profile, as AWS has it for 14 days; which tags count; what is spoken of when there is not enough to foretell from.
+aws ce get-cost-and-usage-with-resources --time-period "Start=$YESTERDAY,End=$OVERMORROW" --granularity MONTHLY --metrics BlendedCost \
+  --group-by Type=DIMENSION,Key=RESOURCE_ID --filter file://bedrock-filter.json > costs-resources.json
+aws ce get-cost-forecast --time-period "Start=$YESTERDAY,End=$OVERMORROW" --granularity DAILY --metric UNBLENDED_COST 2> forecast.txt && exit 1
+aws ce list-cost-allocation-tags --status Active --tag-keys Project outcrop:model > cost-tags.json
+aws ce update-cost-allocation-tags-status --cost-allocation-tags-status TagKey=Project,Status=Inactive TagKey=tagC,Status=Active > cost-tags-update.json
+aws ce get-tags --time-period "Start=$YESTERDAY,End=$OVERMORROW" > tags-inactive.json
+aws ce update-cost-allocation-tags-status --cost-allocation-tags-status TagKey=Project,Status=Active > cost-tags-again.json
+aws bedrock tag-resource --region ap-northeast-1 --resource-arn "$arn" --tags key=Project,value=Gamma >> tag.out
+aws ce get-tags --time-period "Start=$YESTERDAY,End=$OVERMORROW" --tag-key Project --billing-view-arn arn:aws:billing::000000000000:billingview/tagged-now > tags-now.json
+
 for name in custom-bedrock-profile project-alpha-claude-sonnet marketing-team-claude-haiku dev-claude-haiku prod-claude-sonnet; do
   aws bedrock delete-inference-profile --region ap-northeast-1 --inference-profile-identifier "$name"
 done > delete.out

@@ -79,6 +79,10 @@ aws resourcegroupstaggingapi get-tag-keys > keys.json
 aws iam get-role --role-name caller --query Role.RoleLastUsed > used.json
 # Terraform asks for instance profiles before it deletes any role.
 aws iam list-instance-profiles-for-role --role-name caller > instance-profiles.json
+aws ce get-tags --time-period "Start=$YESTERDAY,End=$OVERMORROW" --tag-key iamPrincipal/Team > team-values.json
+aws ce get-cost-and-usage --time-period "Start=$YESTERDAY,End=$OVERMORROW" --granularity MONTHLY --metrics UnblendedCost \
+  --group-by Type=TAG,Key=iamPrincipal/Team Type=TAG,Key=outcrop:sessionName > who.json
+"$OUTCROP" costs --by session --by caller-tag:Team --since 7d --csv --data "$DATA" > who.csv
 aws iam detach-role-policy --role-name caller --policy-arn "$(cat policy.arn)"
 aws iam delete-role --role-name caller
 be session.json

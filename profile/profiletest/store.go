@@ -120,7 +120,7 @@ func Run(t *testing.T, open func(t *testing.T) (s profile.Store, reopen func() p
 		again.Region = "us-east-1"
 		insert(t, s, again)
 		// It goes with its profile.
-		if _, err := s.Delete(ctx, account, region, first.ID); err != nil {
+		if _, err := s.Delete(ctx, account, region, first.ID, noon); err != nil {
 			t.Fatal(err)
 		}
 		again.Region = region
@@ -149,18 +149,18 @@ func Run(t *testing.T, open func(t *testing.T) (s profile.Store, reopen func() p
 		if _, revision, err := s.Insert(ctx, elsewhere, 1); err != nil || revision != 2 {
 			t.Errorf("another account's room: %d, %v", revision, err)
 		}
-		if _, err := s.Delete(ctx, account, region, "zzzzzzzzzzzz"); !errors.Is(err, profile.ErrNotFound) {
+		if _, err := s.Delete(ctx, account, region, "zzzzzzzzzzzz", noon); !errors.Is(err, profile.ErrNotFound) {
 			t.Errorf("deleting what is not there: %v", err)
 		}
-		if _, err := s.Delete(ctx, "111111111111", region, "aaaaaaaaaaaa"); !errors.Is(err, profile.ErrNotFound) {
+		if _, err := s.Delete(ctx, "111111111111", region, "aaaaaaaaaaaa", noon); !errors.Is(err, profile.ErrNotFound) {
 			t.Errorf("deleting another account's: %v", err)
 		}
 		never := func([]profile.Tag) ([]profile.Tag, error) { t.Error("edit was called"); return nil, nil }
-		if _, _, err := s.EditTags(ctx, account, "us-east-1", "aaaaaaaaaaaa", never); !errors.Is(err, profile.ErrNotFound) {
+		if _, _, err := s.EditTags(ctx, account, "us-east-1", "aaaaaaaaaaaa", noon, never); !errors.Is(err, profile.ErrNotFound) {
 			t.Errorf("tagging what is not there: %v", err)
 		}
 		no := errors.New("no")
-		if _, _, err := s.EditTags(ctx, account, region, "aaaaaaaaaaaa", func([]profile.Tag) ([]profile.Tag, error) { return nil, no }); !errors.Is(err, no) {
+		if _, _, err := s.EditTags(ctx, account, region, "aaaaaaaaaaaa", noon, func([]profile.Tag) ([]profile.Tag, error) { return nil, no }); !errors.Is(err, no) {
 			t.Errorf("edit's error: %v", err)
 		}
 		ps, revision := load(t, s)
@@ -178,7 +178,7 @@ func Run(t *testing.T, open func(t *testing.T) (s profile.Store, reopen func() p
 		s, reopen := open(t)
 		insert(t, s, sample("aaaaaaaaaaaa", "n", noon))
 		insert(t, s, sample("bbbbbbbbbbbb", "n", noon))
-		if revision, err := s.Delete(ctx, account, region, "aaaaaaaaaaaa"); err != nil || revision != 3 {
+		if revision, err := s.Delete(ctx, account, region, "aaaaaaaaaaaa", noon); err != nil || revision != 3 {
 			t.Errorf("Delete = %d, %v", revision, err)
 		}
 		if ps, revision := load(t, reopen()); revision != 3 || !slices.Equal(ids(ps), []string{"bbbbbbbbbbbb"}) {
@@ -192,7 +192,7 @@ func Run(t *testing.T, open func(t *testing.T) (s profile.Store, reopen func() p
 		insert(t, s, p)
 		insert(t, s, sample("bbbbbbbbbbbb", "n", noon))
 		want := []profile.Tag{{Key: "a b", Value: "\\s._:/=+@-"}, {Key: "z", Value: ""}}
-		tags, revision, err := s.EditTags(ctx, account, region, p.ID, func(old []profile.Tag) ([]profile.Tag, error) {
+		tags, revision, err := s.EditTags(ctx, account, region, p.ID, noon, func(old []profile.Tag) ([]profile.Tag, error) {
 			if !slices.Equal(old, p.Tags) {
 				t.Errorf("edit sees %v", old)
 			}
@@ -201,7 +201,7 @@ func Run(t *testing.T, open func(t *testing.T) (s profile.Store, reopen func() p
 		if err != nil || revision != 3 || !slices.Equal(tags, want) {
 			t.Errorf("EditTags = %v, %d, %v", tags, revision, err)
 		}
-		if _, _, err := s.EditTags(ctx, account, region, "bbbbbbbbbbbb", func([]profile.Tag) ([]profile.Tag, error) { return nil, nil }); err != nil {
+		if _, _, err := s.EditTags(ctx, account, region, "bbbbbbbbbbbb", noon, func([]profile.Tag) ([]profile.Tag, error) { return nil, nil }); err != nil {
 			t.Error(err)
 		}
 		ps, _ := load(t, reopen())
@@ -220,7 +220,7 @@ func Run(t *testing.T, open func(t *testing.T) (s profile.Store, reopen func() p
 		var wg sync.WaitGroup
 		for i := range writers {
 			wg.Go(func() {
-				_, _, err := both[i%2].EditTags(ctx, account, region, p.ID, func(old []profile.Tag) ([]profile.Tag, error) {
+				_, _, err := both[i%2].EditTags(ctx, account, region, p.ID, noon, func(old []profile.Tag) ([]profile.Tag, error) {
 					return append(slices.Clone(old), profile.Tag{Key: fmt.Sprint(i)}), nil
 				})
 				if err != nil {

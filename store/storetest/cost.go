@@ -58,6 +58,8 @@ func Cost(t *testing.T, open func(*testing.T) CostEngine) {
 				for _, end := range times[i:] { // also those without any time
 					q := cost.Query{Account: costAccount, Start: start, End: end, Bucket: b}
 					equal(t, fmt.Sprintf("charges, bucket %d, %v to %v", b, start, end), readCharges(t, e, q), wantCharges(entries, q))
+					q.Split = true
+					equal(t, fmt.Sprintf("splits, bucket %d, %v to %v", b, start, end), readCharges(t, e, q), wantCharges(entries, q))
 					equal(t, fmt.Sprintf("callers, bucket %d, %v to %v", b, start, end), readCallers(t, e, q), wantCallers(entries, q))
 				}
 			}
@@ -69,6 +71,8 @@ func Cost(t *testing.T, open func(*testing.T) CostEngine) {
 		for _, account := range []string{otherAccount, "999999999999", ""} {
 			q := cost.Query{Account: account, Start: day(2023, 1, 1), End: day(2025, 1, 1), Bucket: cost.Month}
 			equal(t, "charges of "+account, readCharges(t, e, q), wantCharges(entries, q))
+			q.Split = true
+			equal(t, "splits of "+account, readCharges(t, e, q), wantCharges(entries, q))
 			equal(t, "callers of "+account, readCallers(t, e, q), wantCallers(entries, q))
 		}
 	})
@@ -158,6 +162,8 @@ func costEntries() []ledger.Entry {
 			},
 		}
 		e.Settlement.ID = e.Intent.ID
+		e.PrincipalTags = [][]ledger.Tag{nil, {{Key: "team", Value: "red"}}, {{Key: "Project", Value: "Alpha"}, {Key: "team", Value: "雪"}}}[i/3%3]
+		e.Metadata = [][]ledger.Tag{{{Key: "task", Value: "a\"b"}}, nil, {{Key: "task", Value: ""}, {Key: "team", Value: "x"}}}[i/2%3]
 		if res.Name != "" {
 			e.Tags = tags[r.IntN(len(tags))]
 		}
@@ -195,7 +201,8 @@ func Fill(t testing.TB, e ledger.Index, entries []ledger.Entry) {
 
 // Rows by what tells them apart, as text.
 func chargeKey(c *cost.Charges) string {
-	return fmt.Sprintf("%v %q %q %q %q %q %q %q", c.Start, c.Account, c.Region, c.Service, c.UsageType, c.Operation, c.Resource, c.Tags)
+	return fmt.Sprintf("%v %q %q %q %q %q %q %q %q %q %q", c.Start, c.Account, c.Region, c.Service, c.UsageType, c.Operation, c.Resource, c.Tags,
+		c.Principal, c.PrincipalTags, c.Metadata)
 }
 
 func callerKey(c *cost.Calls) string {
@@ -270,8 +277,12 @@ func wantCharges(entries []ledger.Entry, q cost.Query) map[string]cost.Sum {
 			continue
 		}
 		for _, ch := range e.Charges {
-			k := chargeKey(&cost.Charges{Start: start, Account: e.Account, Region: e.Region, Service: e.Service, UsageType: ch.UsageType, Operation: e.Operation,
-				Resource: cost.Resource{ARN: e.ResourceARN, Name: e.ResourceName, ModelID: e.ModelID}, Tags: e.Tags})
+			row := cost.Charges{Start: start, Account: e.Account, Region: e.Region, Service: e.Service, UsageType: ch.UsageType, Operation: e.Operation,
+				Resource: cost.Resource{ARN: e.ResourceARN, Name: e.ResourceName, ModelID: e.ModelID}, Tags: e.Tags}
+			if q.Split {
+				row.Principal, row.PrincipalTags, row.Metadata = e.Principal, e.PrincipalTags, e.Metadata
+			}
+			k := chargeKey(&row)
 			s := want[k]
 			s.Nano += ch.Nano
 			s.Quantity += ch.Quantity

@@ -321,7 +321,7 @@ func randomEntries(seed uint64, n int) []ledger.Entry {
 			Principal: "arn:aws:iam::" + account + ":user/" + pick("alice", "bob"), AccessKeyID: pick("AKIA1", "AKIA2"), Region: pick("us-east-1", "eu-west-1"),
 			Operation:   pick("Converse", "InvokeModel"),
 			ResourceARN: fmt.Sprintf("arn:aws:bedrock:us-east-1:%s:application-inference-profile/%s%d", account, model[:4], number), ResourceName: fmt.Sprint("team ", number),
-			ModelID: model, Scope: pick("region", "us", "global"), Tags: tagsets[r.IntN(len(tagsets))], Metadata: said(i), Tier: pick("", "", "flex"),
+			ModelID: model, Scope: pick("region", "us", "global"), Tags: tagsets[r.IntN(len(tagsets))], Metadata: said(i), Tier: pick("", "", "flex"), PrincipalTags: tagsets[r.IntN(len(tagsets))],
 			EstimatedInputTokens: r.Int64N(1000), MaxOutputTokens: r.Int64N(5000),
 		}
 		s := &e.Settlement
