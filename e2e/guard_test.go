@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,28 +9,12 @@ import (
 
 // TestCLIGuard runs the commands of testdata/guard.sh with the AWS CLI.
 func TestCLIGuard(t *testing.T) {
-	aws := awsCommand(t)
-	script, err := os.ReadFile("testdata/guard.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
 	notebook, err := filepath.Abs("../policy/lint/testdata/notebook.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, options{noRoot: true})
-	outcrop, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := shell(t, "guard.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+aws, "NOTEBOOK="+notebook)
-	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Error(err)
-		}
-		return string(text)
-	}
+	_, dir := awsScript(t, "guard", "", "NOTEBOOK="+notebook)
+	read := func(name string) string { return printed(t, dir, name) }
 	var codes []string
 	for _, f := range decode[struct{ Findings []struct{ IssueCode string } }](t, dir, "findings.json").Findings {
 		codes = append(codes, f.IssueCode)
@@ -45,7 +28,7 @@ func TestCLIGuard(t *testing.T) {
 	if !strings.Contains(corrected, ":application-inference-profile/") || strings.Contains(corrected, "my-app-profile") {
 		t.Errorf("corrected:\n%s", corrected)
 	}
-	if got := strings.TrimSpace(read("scp-findings.txt")); got != "0" {
+	if got := read("scp-findings.txt"); got != "0" {
 		t.Errorf("the guardrail has %s findings", got)
 	}
 	for _, name := range []string{"named", "tagged", "bound"} {

@@ -50,6 +50,34 @@ func shell(t *testing.T, name, script string, env ...string) (folder string) {
 	return folder
 }
 
+// awsScript starts a server and runs testdata/NAME.sh on it with the AWS CLI. The script has, besides env, OUTCROP (the
+// program), DATA (the server's data folder), AWS (the CLI's folder), and YESTERDAY and OVERMORROW around its calls.
+func awsScript(t *testing.T, name, config string, env ...string) (s *server, folder string) {
+	t.Helper()
+	aws := awsCommand(t)
+	script, err := os.ReadFile("testdata/" + name + ".sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, options{noRoot: true, config: config})
+	outcrop, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	days := around()
+	return s, shell(t, name+".sh", string(script), append(env, "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+aws, "YESTERDAY="+*days.Start, "OVERMORROW="+*days.End)...)
+}
+
+// printed is what a command wrote into a file, without white space around it.
+func printed(t *testing.T, folder, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(folder, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(text))
+}
+
 // decode reads what a command printed.
 func decode[T any](t *testing.T, folder, name string) (v T) {
 	t.Helper()
@@ -77,18 +105,7 @@ func awsCommand(t *testing.T) (folder string) {
 
 // TestCLI runs the commands of testdata/cli.sh with the AWS CLI.
 func TestCLI(t *testing.T) {
-	bin := awsCommand(t)
-	s := start(t, options{noRoot: true})
-	script, err := os.ReadFile("testdata/cli.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	outcrop, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	days := around()
-	dir := shell(t, "cli.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+bin, "YESTERDAY="+*days.Start, "OVERMORROW="+*days.End)
+	_, dir := awsScript(t, "cli", "")
 
 	type created struct{ InferenceProfileArn, Status string }
 	type profile struct {
@@ -213,17 +230,7 @@ func TestCLI(t *testing.T) {
 
 // TestCLIUsers runs the commands of testdata/iam.sh with the AWS CLI.
 func TestCLIUsers(t *testing.T) {
-	aws := awsCommand(t)
-	script, err := os.ReadFile("testdata/iam.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := start(t, options{noRoot: true})
-	outcrop, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := shell(t, "iam.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+aws)
+	_, dir := awsScript(t, "iam", "")
 	user := decode[struct {
 		User struct {
 			UserName, Arn string
@@ -267,22 +274,11 @@ func TestCLIUsers(t *testing.T) {
 
 // TestCLIOwnRegion runs the AWS CLI in a Region that AWS does not have.
 func TestCLIOwnRegion(t *testing.T) {
-	aws := awsCommand(t)
-	script, err := os.ReadFile("testdata/onprem.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
 	config, err := os.ReadFile("testdata/onprem.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := start(t, options{noRoot: true, config: string(config)})
-	outcrop, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	days := around()
-	dir := shell(t, "onprem.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+aws, "YESTERDAY="+*days.Start, "OVERMORROW="+*days.End)
+	s, dir := awsScript(t, "onprem", string(config))
 	type profile struct {
 		InferenceProfileArn, InferenceProfileId, Type string
 		Models                                        []struct{ ModelArn string }

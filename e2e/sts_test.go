@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,25 +14,8 @@ import (
 
 // TestCLISessions runs the commands of testdata/sts.sh with the AWS CLI.
 func TestCLISessions(t *testing.T) {
-	bin := awsCommand(t)
-	script, err := os.ReadFile("testdata/sts.sh")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := start(t, options{noRoot: true})
-	outcrop, err := program()
-	if err != nil {
-		t.Fatal(err)
-	}
-	days := around()
-	dir := shell(t, "sts.sh", string(script), "OUTCROP="+outcrop, "DATA="+s.data, "AWS="+bin, "YESTERDAY="+*days.Start, "OVERMORROW="+*days.End)
-	read := func(name string) string {
-		text, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(string(text))
-	}
+	s, dir := awsScript(t, "sts", "")
+	read := func(name string) string { return printed(t, dir, name) }
 	const session = "arn:aws:sts::000000000000:assumed-role/caller/ci-7"
 	if me := decode[struct{ Arn, UserId string }](t, dir, "identity.json"); me.Arn != session || !strings.HasPrefix(me.UserId, "AROA") || !strings.HasSuffix(me.UserId, ":ci-7") {
 		t.Errorf("the session is %+v", me)
