@@ -17,8 +17,8 @@ type metric struct {
 	format func(*cost.Sum) (amount, unit string)
 }
 
-// The metrics. Nothing here is reserved, discounted or spread over accounts, so every metric of cost is the same, and
-// no quantity is normalized (that is for sizes of instances).
+// The metrics. Every metric of cost is what is paid: discounts and negotiated rates are in the ledger's charges, and nothing
+// is reserved or spread over accounts. No quantity is normalized (that is for sizes of instances).
 var metrics = func() []metric {
 	nano := func(s *cost.Sum) int64 { return s.Nano }
 	usd := func(s *cost.Sum) (string, string) { return cost.FormatUSD(s.Nano), "USD" }
