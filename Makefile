@@ -3,7 +3,7 @@
 GO ?= go
 PYTHON ?= python3
 
-.PHONY: help check build fmt vet lint test race residency e2e e2e-llama scenarios fuzz bench
+.PHONY: help check build fmt vet lint test race residency e2e e2e-llama scenarios kills power fuzz bench
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,14 @@ e2e-llama: build ## a real model server (llama.cpp) behind a profile; installs i
 
 scenarios: build ## Regions that fail behind a profile: the table of docs/routing.md, anew (some seven minutes)
 	cd e2e && OUTCROP=$(CURDIR)/bin/outcrop SCENARIOS=all UPDATE=1 $(GO) test -count=1 -timeout 30m -v -run TestRouting .
+
+KILLS ?= 1000
+kills: build ## kill -9 KILLS times at random moments under 64 concurrent streams; what callers were told against the ledger
+	cd e2e && OUTCROP=$(CURDIR)/bin/outcrop KILLS=$(KILLS) $(GO) test -count=1 -timeout 3h -v -run 'TestKill$$' .
+
+POWER_CUTS ?= 5000
+power: ## POWER_CUTS power cuts of a model disk under journal and database; and that each sync left out is found
+	OUTCROP_POWER_CUTS=$(POWER_CUTS) $(GO) test -count=1 -timeout 3h -v -run 'TestPower' ./ledger
 
 FUZZTIME ?= 1m
 fuzz: ## every fuzz target for FUZZTIME

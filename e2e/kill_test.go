@@ -21,6 +21,7 @@ import (
 // killed is what the callers of TestKill know of their calls.
 type killed struct {
 	mu        sync.Mutex
+	doors     map[*door]int       // how many answers of each came whole
 	sent      int                 // requests that were sent
 	begun     map[string]bool     // ids of answers of which the header came
 	completed map[string][2]int64 // ids of answers that came whole, with the tokens they told
@@ -33,27 +34,178 @@ func (k *killed) begin(id string) {
 	k.begun[id] = true
 }
 
-func (k *killed) complete(id string, input, output int64) {
+// answers is how many have begun.
+func (k *killed) answers() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	return len(k.begun)
+}
+
+func (k *killed) complete(d *door, id string, input, output int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.doors[d]++
 	k.completed[id] = [2]int64{input, output}
 }
 
+// door is one way to ask a model.
+type door struct {
+	path  func(model string) string
+	body  func(model string) string
+	usage func(answer []byte) (input, output int64, whole bool) // what a whole answer told
+}
+
+// tokens is how Bedrock, Messages and Responses tell usage, each in its own names.
 type tokens struct {
-	Usage struct {
-		Input  int64 `json:"inputTokens"`
-		Output int64 `json:"outputTokens"`
-	} `json:"usage"`
+	Input     int64 `json:"inputTokens"`
+	Output    int64 `json:"outputTokens"`
+	Input2    int64 `json:"input_tokens"`
+	Output2   int64 `json:"output_tokens"`
+	Prompt    int64 `json:"prompt_tokens"`
+	Completed int64 `json:"completion_tokens"`
+}
+
+func (u *tokens) told() (input, output int64) {
+	return u.Input + u.Input2 + u.Prompt, u.Output + u.Output2 + u.Completed
+}
+
+// framed looks for the event in which a stream of Bedrock tells its usage. A stream is whole with it, even if the connection
+// breaks right after.
+func framed(usage func(event string, payload []byte) *tokens) func([]byte) (int64, int64, bool) {
+	return func(answer []byte) (input, output int64, whole bool) {
+		decoder, frames := eventstream.NewDecoder(), bytes.NewReader(answer)
+		for {
+			m, err := decoder.Decode(frames, nil)
+			if err != nil {
+				return input, output, whole // the end, or a torn frame
+			}
+			if e := m.Headers.Get(":event-type"); e != nil {
+				if u := usage(e.String(), m.Payload); u != nil {
+					input, output = u.told()
+					whole = true
+				}
+			}
+		}
+	}
+}
+
+// serverSent does so with server-sent events. What follows the last empty line is torn.
+func serverSent(usage func(data []byte) *tokens) func([]byte) (int64, int64, bool) {
+	return func(answer []byte) (input, output int64, whole bool) {
+		events := bytes.Split(answer, []byte("\n\n"))
+		for _, e := range events[:len(events)-1] {
+			if _, data, ok := bytes.Cut(e, []byte("data: ")); ok {
+				if u := usage(data); u != nil {
+					input, output = u.told()
+					whole = true
+				}
+			}
+		}
+		return input, output, whole
+	}
+}
+
+const killText = "Say hello, and then tell me at some length what a clear view of one's costs is good for."
+
+// streams are the doors that stream.
+var streams = []door{
+	{
+		path: func(model string) string { return "/model/" + escape(model) + "/converse-stream" },
+		body: func(string) string {
+			return `{"messages":[{"role":"user","content":[{"text":"` + killText + `"}]}],"inferenceConfig":{"maxTokens":60}}`
+		},
+		usage: framed(func(event string, payload []byte) *tokens {
+			var m struct{ Usage tokens }
+			if event != "metadata" || json.Unmarshal(payload, &m) != nil {
+				return nil
+			}
+			return &m.Usage
+		}),
+	},
+	{
+		path: func(model string) string { return "/model/" + escape(model) + "/invoke-with-response-stream" },
+		body: func(string) string {
+			return `{"anthropic_version":"bedrock-2023-05-31","max_tokens":40,"messages":[{"role":"user","content":"` + killText + `"}]}`
+		},
+		usage: framed(func(event string, payload []byte) *tokens {
+			var chunk struct{ Bytes []byte }
+			var m struct {
+				Metrics *struct {
+					Input  int64 `json:"inputTokenCount"`
+					Output int64 `json:"outputTokenCount"`
+				} `json:"amazon-bedrock-invocationMetrics"`
+			}
+			if event != "chunk" || json.Unmarshal(payload, &chunk) != nil || json.Unmarshal(chunk.Bytes, &m) != nil || m.Metrics == nil {
+				return nil
+			}
+			return &tokens{Input: m.Metrics.Input, Output: m.Metrics.Output}
+		}),
+	},
+	{
+		path: func(string) string { return "/anthropic/v1/messages" },
+		body: func(model string) string {
+			return `{"model":"` + model + `","max_tokens":50,"stream":true,"messages":[{"role":"user","content":"` + killText + `"}]}`
+		},
+		usage: serverSent(func(data []byte) *tokens {
+			var m struct {
+				Type  string
+				Usage tokens
+			}
+			if json.Unmarshal(data, &m) != nil || m.Type != "message_delta" {
+				return nil
+			}
+			return &m.Usage
+		}),
+	},
+	{
+		path: func(string) string { return "/openai/v1/chat/completions" },
+		body: func(model string) string {
+			return `{"model":"` + model + `","max_tokens":30,"stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"` + killText + `"}]}`
+		},
+		usage: serverSent(func(data []byte) *tokens {
+			var m struct{ Usage *tokens }
+			if json.Unmarshal(data, &m) != nil {
+				return nil
+			}
+			return m.Usage
+		}),
+	},
+	{
+		path: func(string) string { return "/openai/v1/responses" },
+		body: func(model string) string {
+			return `{"model":"` + model + `","max_output_tokens":70,"stream":true,"input":"` + killText + `"}`
+		},
+		usage: serverSent(func(data []byte) *tokens {
+			var m struct {
+				Type     string
+				Response struct{ Usage tokens }
+			}
+			if json.Unmarshal(data, &m) != nil || m.Type != "response.completed" && m.Type != "response.incomplete" {
+				return nil
+			}
+			return &m.Response.Usage
+		}),
+	},
+}
+
+// plain is the door that does not.
+var plain = door{
+	path: func(model string) string { return "/model/" + escape(model) + "/converse" },
+	body: func(string) string { return converseBody },
+	usage: func(answer []byte) (input, output int64, whole bool) {
+		var m struct{ Usage tokens }
+		if json.Unmarshal(answer, &m) != nil {
+			return 0, 0, false
+		}
+		input, output = m.Usage.told()
+		return input, output, true
+	},
 }
 
 // once makes one call and notes how far it came. It reports whether the server still lives, by the connection.
-func (k *killed) once(ctx context.Context, client *http.Client, base, model string, stream bool) bool {
-	address := base + "/model/" + escape(model) + "/converse"
-	if stream {
-		address += "-stream"
-	}
+func (k *killed) once(ctx context.Context, client *http.Client, base, model string, d *door) bool {
 	root := aws.Credentials{AccessKeyID: rootID, SecretAccessKey: rootSecret}
-	r, err := sign(ctx, "POST", address, "bedrock", "us-east-1", []byte(converseBody), root, time.Now())
+	r, err := sign(ctx, "POST", base+d.path(model), "bedrock", "us-east-1", []byte(d.body(model)), root, time.Now())
 	if err != nil {
 		return false
 	}
@@ -74,37 +226,31 @@ func (k *killed) once(ctx context.Context, client *http.Client, base, model stri
 		return err == nil
 	}
 	k.begin(id)
-	var used tokens
 	body, err := io.ReadAll(resp.Body)
-	if !stream {
-		if err == nil && json.Unmarshal(body, &used) == nil {
-			k.complete(id, used.Usage.Input, used.Usage.Output)
-		}
-		return err == nil
-	}
-	// A stream is whole with its last event, even if the connection breaks right after it.
-	decoder, frames := eventstream.NewDecoder(), bytes.NewReader(body)
-	for {
-		m, decodeErr := decoder.Decode(frames, nil)
-		if decodeErr != nil {
-			break // the end, or a torn frame
-		}
-		if e := m.Headers.Get(":event-type"); e != nil && e.String() == "metadata" && json.Unmarshal(m.Payload, &used) == nil {
-			k.complete(id, used.Usage.Input, used.Usage.Output)
-		}
+	if input, output, whole := d.usage(body); whole {
+		k.complete(d, id, input, output)
 	}
 	return err == nil
 }
 
-// load calls without pause, over every kind of call, until ctx ends or the server is gone.
-func (k *killed) load(ctx context.Context, base string, callers int, models []string) {
-	transport := &http.Transport{MaxIdleConnsPerHost: callers}
+// load calls without pause, so many streams at a time and a few calls that do not stream, over every kind of call, until ctx
+// ends or the server is gone.
+func (k *killed) load(ctx context.Context, base string, models []string) {
+	const streaming, others = 64, 4
+	transport := &http.Transport{MaxIdleConnsPerHost: streaming + others}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	var all sync.WaitGroup
-	for i := range callers {
+	for i := range streaming + others {
 		all.Go(func() {
-			for n := i; ctx.Err() == nil && k.once(ctx, client, base, models[n%len(models)], n/len(models)%2 == 1); n++ {
+			for n := i; ctx.Err() == nil; n++ {
+				d := &plain
+				if i < streaming {
+					d = &streams[n%len(streams)]
+				}
+				if !k.once(ctx, client, base, models[n/len(streams)%len(models)], d) {
+					return
+				}
 			}
 		})
 	}
@@ -193,18 +339,29 @@ func TestKill(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("%d kills, seed %d", kills, seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	k := &killed{begun: map[string]bool{}, completed: map[string][2]int64{}}
+	k := &killed{doors: map[*door]int{}, begun: map[string]bool{}, completed: map[string][2]int64{}}
 	for n := range kills {
-		s := start(t, options{data: first.data, config: killConfig, killed: true})
+		// A random moment: from the first requests, when the last start's recovery is barely over, to a busy server, which a
+		// slow machine reaches later. One time in four while it is stopping in good order, one in eight while it starts.
+		o := options{data: first.data, config: killConfig, killed: true}
+		if n%8 == 1 {
+			s, _ := launch(t, o)
+			time.Sleep(time.Duration(random.Int64N(int64(200 * time.Millisecond))))
+			s.cmd.Process.Kill()
+			<-s.ended
+			continue
+		}
+		s := start(t, o)
 		load, stop := context.WithCancel(ctx)
-		callers, done := 16+random.IntN(17), make(chan struct{})
+		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			k.load(load, s.url, callers, models)
+			k.load(load, s.url, models)
 		}()
-		// A random moment: from the first requests, when the last start's recovery is barely over, to a busy server. One
-		// time in four while it is stopping in good order.
-		time.Sleep(time.Duration(random.Int64N(int64(600 * time.Millisecond))))
+		for target := k.answers() + random.IntN(400); k.answers() < target; {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(20 * time.Millisecond))))
 		if n%4 == 3 {
 			s.cmd.Process.Signal(os.Interrupt)
 			time.Sleep(time.Duration(random.Int64N(int64(100 * time.Millisecond))))
@@ -213,6 +370,9 @@ func TestKill(t *testing.T) {
 		<-s.ended
 		stop()
 		<-done
+		if (n+1)%100 == 0 {
+			t.Logf("%d kills: %d requests, %d answers begun, %d whole", n+1, k.sent, len(k.begun), len(k.completed))
+		}
 	}
 	last := start(t, options{data: first.data, config: killConfig})
 	if code := last.stop(); code != 0 {
@@ -220,8 +380,8 @@ func TestKill(t *testing.T) {
 	}
 	counts := k.check(t, last)
 	t.Logf("%d requests, %d answers begun, %d whole, %d refused; in the ledger: %v", k.sent, len(k.begun), len(k.completed), len(k.refused), counts)
-	if len(k.completed) < 10*kills || counts["recovered"] == 0 {
-		t.Errorf("too little happened to prove anything: %d whole answers, %d recovered", len(k.completed), counts["recovered"])
+	if len(k.completed) < kills || len(k.doors) <= len(streams) || counts["recovered"] == 0 {
+		t.Errorf("too little happened to prove anything: %d whole answers, of %d kinds, %d recovered", len(k.completed), len(k.doors), counts["recovered"])
 	}
 	for _, r := range k.refused[:min(5, len(k.refused))] {
 		t.Errorf("a call was refused: %s", r)
