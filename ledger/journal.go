@@ -49,6 +49,7 @@ type journal struct {
 	node, epoch string
 	segmentSize int64
 	interval    time.Duration // how long an intent may wait for its sync
+	unsynced    bool          // a settlement may, too
 	logger      *slog.Logger
 	settled     func()      // called under mu when settlements became durable
 	alone       func() bool // whether at most one call is under way
@@ -152,8 +153,8 @@ func refused(err error) error {
 	return fault.Wrap(err, fault.Unavailable, "The usage ledger cannot record calls at the moment. Try again later.")
 }
 
-// settlement appends rec and returns when it is on disk. appended says that it will be there in any case: an error then
-// only means that ctx ended first.
+// settlement appends rec and returns when it is on disk; when settlements may wait for their sync, as soon as it is in the
+// operating system's hands. appended says that it will be there in any case: an error then only means that ctx ended first.
 func (j *journal) settlement(ctx context.Context, rec []byte) (appended bool, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -167,10 +168,14 @@ func (j *journal) settlement(ctx context.Context, rec []byte) (appended bool, er
 	}
 	j.add(rec)
 	j.lastDone = j.end()
-	if j.failed == nil && int(j.end()-j.written) > flushTail {
+	if j.failed == nil && (j.unsynced || int(j.end()-j.written) > flushTail) {
 		if err := j.flush(); err != nil {
 			j.fail(err)
 		}
+	}
+	if j.unsynced && j.failed == nil {
+		j.syncLater()
+		return true, nil
 	}
 	return true, j.commit(ctx, j.end())
 }
@@ -473,8 +478,8 @@ func (j *journal) durable() ([]segment, Position) {
 	return j.segs, j.synced
 }
 
-// forget deletes the segments that end at or before pos, the oldest first: what is left has no gap. Only the indexer
-// calls it.
+// forget deletes the segments that end at or before pos, the oldest first: what is left has no gap, nor has it after a power
+// cut, because each is gone for good before the next goes. Only the indexer calls it.
 func (j *journal) forget(pos Position) error {
 	for {
 		segs, _ := j.durable()
@@ -482,6 +487,9 @@ func (j *journal) forget(pos Position) error {
 			return nil
 		}
 		if err := j.disk.remove(segs[0].path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := j.disk.syncDir(j.dir); err != nil {
 			return err
 		}
 		j.mu.Lock()

@@ -32,6 +32,7 @@ type Config struct {
 
 	SyncInterval time.Duration // how long an intent may wait for its sync; 5 ms by default
 	SyncIntents  bool          // Open waits until the intent is on disk: one sync more a call
+	Unsynced     bool          // Settle does not wait for the disk either: what it wrote is synced within SyncInterval
 	SegmentSize  int64         // bytes of records in a file of the journal; 64 MiB by default
 
 	disk disk
@@ -94,6 +95,10 @@ func start(ctx context.Context, cfg *Config) (_ *Ledger, err error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
+	// What is in a folder is safe only when the folder's own name is.
+	if err := cfg.disk.syncDir(filepath.Dir(cfg.Dir)); err != nil {
+		return nil, err
+	}
 	l := &Ledger{cfg: *cfg, open: map[uuid.UUID]struct{}{}}
 	l.records.New = func() any { b := make([]byte, 0, 1024); return &b }
 	if l.lock, err = lock(filepath.Join(cfg.Dir, "lock")); err != nil {
@@ -106,7 +111,7 @@ func start(ctx context.Context, cfg *Config) (_ *Ledger, err error) {
 	l.indexer = newIndexer(cfg, r)
 	l.journal = &journal{
 		dir: cfg.Dir, disk: cfg.disk, node: r.epoch.Node, epoch: r.epoch.Epoch,
-		segmentSize: cfg.SegmentSize, interval: cfg.SyncInterval, logger: cfg.Logger,
+		segmentSize: cfg.SegmentSize, interval: cfg.SyncInterval, unsynced: cfg.Unsynced, logger: cfg.Logger,
 		settled: l.indexer.wake, alone: func() bool { return l.calls.Load() <= 1 },
 	}
 	if err := l.journal.start(r.segs, r.synced, r.tail); err != nil {
@@ -158,7 +163,8 @@ func (l *Ledger) Open(ctx context.Context, in *Intent) error {
 	return err
 }
 
-// Settle records how a call ended, exactly once, and returns when that is on disk. The context should outlive the
+// Settle records how a call ended, exactly once, and returns when that is on disk; with Config.Unsynced, when it is in the
+// operating system's hands. The context should outlive the
 // caller's; it bounds how long a full or failing disk is waited for. When it ends first the error is a
 // fault.Unavailable: the settlement is kept and will be written if the disk recovers before the process ends. It is an
 // error to settle a call that is not open.
