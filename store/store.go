@@ -19,7 +19,10 @@ import (
 	"strings"
 
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver "sqlite": pure Go
+	"modernc.org/sqlite" // also the driver "sqlite": pure Go
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"outcrop/fault"
 )
 
 //go:embed migrations/*.sql
@@ -163,8 +166,27 @@ func open(path, pragma string, prepare func(*Store, *goose.Provider) error) (*St
 // Close closes both pools.
 func (s *Store) Close() error { return errors.Join(s.read.Close(), s.write.Close()) }
 
-// change runs fn in one write transaction, rolled back when fn fails. The commit is on the disk when it returns.
+// change runs fn in one write transaction, rolled back when fn fails. The commit is on the disk when it returns. A
+// database that cannot be written at the moment is a fault.Unavailable.
 func (s *Store) change(ctx context.Context, fn func(*sql.Tx) error) error {
+	return unavailable(s.transact(ctx, fn))
+}
+
+// unavailable makes a fault of what passes without anybody's changing the request: the disk is full or fails, or another
+// process holds the database for longer than is waited.
+func unavailable(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return err
+	}
+	switch e.Code() & 0xff { // without what extends it: https://sqlite.org/rescode.html
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
+		return fault.Wrap(err, fault.Unavailable, "The database cannot be written at the moment. Try again later.")
+	}
+	return err
+}
+
+func (s *Store) transact(ctx context.Context, fn func(*sql.Tx) error) error {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -156,7 +156,7 @@ func (x *exchange) recordFailure(ft *fault.Error, ex Exception, message string) 
 		return
 	case x.op.Data:
 		return // at its end
-	case x.op.ReadOnly():
+	case x.op.ReadOnly(), ft.Kind == fault.Unavailable: // nothing was changed or refused: it may come back
 		class = audit.Plain
 	}
 	e := x.event(who)

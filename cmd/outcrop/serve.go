@@ -147,7 +147,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	s.rater = rater
 	s.ledger, err = ledger.New(ctx, ledger.Config{
 		Dir: filepath.Join(dir, "journal"), Index: s.store, Clock: time.Now, Logger: s.log,
-		SyncInterval: c.Ledger.SyncInterval, SyncIntents: c.Ledger.SyncIntents,
+		SyncInterval: c.Ledger.SyncInterval, SyncIntents: c.Ledger.SyncIntents, Unsynced: c.Ledger.Sync == "interval",
 		Recover: invoke.Recovered(cat, rater),
 	})
 	if err != nil {
