@@ -32,7 +32,7 @@ func small(t *testing.T, dir string, megabytes int) {
 		t.Fatal(err)
 	}
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm,mode=700", megabytes)); err != nil {
-		t.Skipf("a disk cannot be mounted here: %v", err) // it takes a privilege: ledger.TestFull does without
+		t.Skipf("a disk cannot be mounted here: %v", err) // it takes a privilege: ledger's TestDiskFull and TestIndexFull do without
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
@@ -367,5 +367,53 @@ func TestFull(t *testing.T) {
 			}
 			t.Logf("%d calls answered, %d changes made", len(whole), len(made))
 		})
+	}
+}
+
+// TestFullStart kills the server on a full disk. The next one says why it cannot start, loses nothing by trying, and starts when
+// there is room.
+func TestFullStart(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	small(t, data, 16)
+	upstream, release, _ := held(t)
+	t.Cleanup(release)
+	config := "upstreams:\n  - name: held\n    provider: openai\n    base_url: " + upstream + "\n    models: {\"*\": \"*\"}\n"
+	s := start(t, options{data: data, config: config, killed: true})
+	ctx := deadline(t)
+	whole := map[string]bool{}
+	for range 10 {
+		a := s.ask(ctx, &plain, haiku)
+		a.wait(t)
+		whole[a.id] = true
+	}
+	open := s.ask(ctx, &streams[0], haiku)
+	eventually(t, "a stream begins", func() bool { return bytes.Contains(open.bytes(), []byte("onehalf")) })
+	fill(t, data)
+	s.cmd.Process.Kill()
+	<-s.ended
+	open.wait(t)
+
+	file := filepath.Join(t.TempDir(), "outcrop.yaml")
+	write(t, file, config)
+	for range 2 {
+		if r := outcrop(t, nil, "serve", "--listen", "127.0.0.1:0", "--data", data, "--config", file); r.code != 1 || !strings.Contains(r.stderr, "full") && !strings.Contains(r.stderr, "no space left") {
+			t.Errorf("a start on a full disk: exit code %d\n%s%s", r.code, r.stdout, r.stderr)
+		}
+	}
+	free(t, data)
+	again := start(t, options{data: data, config: config})
+	if code := again.stop(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	again.manage("verify")
+	again.manage("audit", "verify")
+	calls := again.calls()
+	for _, l := range calls {
+		if whole[l.ID] != (l.Status == "completed") || !whole[l.ID] && (l.ID != open.id || l.Status != "recovered") {
+			t.Errorf("the ledger says %+v", l)
+		}
+	}
+	if len(calls) != len(whole)+1 {
+		t.Errorf("the ledger has %d calls, want %d", len(calls), len(whole)+1)
 	}
 }

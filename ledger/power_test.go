@@ -28,8 +28,6 @@ type Power struct {
 	// Deaf says which syncs are not heard: faults to be found. "sync" is of a file of that name. "names" is of a folder of
 	// that name, or the one that SQLite does with the first sync of such a file; "removal" is "names" after a file was removed.
 	Deaf func(op, name string) bool
-	// Full says whether a write of SQLite to a file finds no room.
-	Full func(name string) bool
 
 	dir string
 
@@ -38,6 +36,7 @@ type Power struct {
 	ops   []powerOp
 	names map[string]int // which file has a name, as the process sees it
 	files int
+	full  func(name string) bool
 }
 
 type powerKind byte
@@ -100,6 +99,13 @@ func (p *Power) Stop() {
 	powered.mu.Lock()
 	defer powered.mu.Unlock()
 	delete(powered.dirs, p.dir)
+}
+
+// SetFull has full say whether a write of SQLite to the file of a name finds no room.
+func (p *Power) SetFull(full func(name string) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.full = full
 }
 
 // Install makes c use p.
@@ -640,7 +646,10 @@ func (s *poweredSystem) xClose(t *libc.TLS, file uintptr) int32 {
 
 func (s *poweredSystem) xWrite(t *libc.TLS, file, b uintptr, n int32, off int64) int32 {
 	h, m := s.handle(file)
-	if h.p.Full != nil && h.p.Full(filepath.Base(h.path)) {
+	h.p.mu.Lock()
+	full := h.p.full
+	h.p.mu.Unlock()
+	if full != nil && full(filepath.Base(h.path)) {
 		return sqlite3.SQLITE_FULL
 	}
 	rc := function[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](m.FxWrite)(t, file, b, n, off)

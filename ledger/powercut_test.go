@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/uuid"
@@ -265,6 +266,76 @@ func TestPowerPlanted(t *testing.T) {
 				}
 			}
 			t.Errorf("not found in %d power cuts", most)
+		})
+	}
+}
+
+// There is no room for the database's log, or for what a checkpoint takes out of the log into the database: calls are recorded
+// meanwhile, the ledger says so, and they are in the index when there is room.
+func TestIndexFull(t *testing.T) {
+	for _, name := range []string{"outcrop.db-wal", "outcrop.db"} {
+		t.Run(name, func(t *testing.T) {
+			dir, err := filepath.EvalSymlinks(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			l := &life{dir: dir, change: func(*ledger.Config) {}}
+			w, err := l.start(t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.end(w, true)
+			var full atomic.Bool
+			var refused atomic.Int32
+			l.power.SetFull(func(file string) bool {
+				if file != name || !full.Load() {
+					return false
+				}
+				refused.Add(1)
+				return true
+			})
+			want := map[uuid.UUID]ledger.Status{}
+			call := func() {
+				t.Helper()
+				id := number(len(want))
+				if err := errors.Join(w.Open(t.Context(), intent(id)), w.Settle(t.Context(), settlement(id))); err != nil {
+					t.Fatal(err)
+				}
+				want[id] = ledger.Completed
+			}
+			call()
+			w.flush()
+			full.Store(true)
+			if name == "outcrop.db" {
+				for refused.Load() == 0 { // until the log is long enough for a checkpoint
+					call()
+					w.flush()
+				}
+				call()
+				w.flush()
+				w.want(want)
+			} else {
+				for refused.Load() < 3 {
+					call()
+					awaitMoment()
+				}
+				for w.Healthy() == nil {
+					awaitMoment()
+				}
+				if err := w.Recording(); err != nil {
+					t.Errorf("calls cannot be recorded: %v", err)
+				}
+				if got := w.calls(); len(got) != 1 {
+					t.Errorf("the index has %d calls, and no room for more than 1", len(got))
+				}
+			}
+			full.Store(false)
+			call()
+			w.flush()
+			w.want(want)
+			if err := w.Healthy(); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -83,11 +83,16 @@ func main() {
 	}
 }
 
-// words is err for people: without the kind that a fault begins with in logs.
+// words is err for people: without the kind that a fault begins with in logs. Why something is unavailable is for whoever
+// runs it to mend, and that is who reads this.
 func words(err error) string {
 	text := err.Error()
 	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Internal {
-		text = strings.Replace(text, f.Error(), f.Message, 1)
+		said := f.Message
+		if f.Kind == fault.Unavailable && f.Cause != nil {
+			said += " (" + f.Cause.Error() + ")"
+		}
+		text = strings.Replace(text, f.Error(), said, 1)
 	}
 	return text
 }
