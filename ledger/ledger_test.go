@@ -91,6 +91,19 @@ func (w *world) close() {
 	}
 }
 
+// loseIndex begins another database. The ledger is closed.
+func (w *world) loseIndex() {
+	w.t.Helper()
+	path := filepath.Join(w.dir, "outcrop.db")
+	err := errors.Join(w.store.Close(), os.Remove(path))
+	if err == nil {
+		w.store, err = store.Open(context.Background(), path)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
 // abandon ends the ledger as little as can be done without ending the process.
 func (w *world) abandon() {
 	ctx, cancel := context.WithCancel(context.Background())
