@@ -343,7 +343,11 @@ func TestKill(t *testing.T) {
 	for n := range kills {
 		// A random moment: from the first requests, when the last start's recovery is barely over, to a busy server, which a
 		// slow machine reaches later. One time in four while it is stopping in good order, one in eight while it starts.
+		// Either way of syncing loses nothing by it.
 		o := options{data: first.data, config: killConfig, killed: true}
+		if n%2 == 0 {
+			o.config += "ledger: {sync: interval}\n"
+		}
 		if n%8 == 1 {
 			s, _ := launch(t, o)
 			time.Sleep(time.Duration(random.Int64N(int64(200 * time.Millisecond))))
