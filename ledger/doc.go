@@ -9,9 +9,10 @@
 // # What is safe when
 //
 //   - The process is killed, at any moment: nothing is lost. An Intent is in the operating system's hands before Open
-//     returns, a Settlement is on disk before Settle returns. A call that was open is closed as Recovered.
+//     returns, a Settlement is on disk before Settle returns, or with Config.Unsynced in the system's hands. A call that was open is closed as Recovered.
 //   - The power fails: every call whose Settle returned is there. A call that began in the last Config.SyncInterval
-//     (5 ms) and was not settled may leave no trace, unless Config.SyncIntents makes Open wait for the disk too.
+//     (5 ms) and was not settled may leave no trace, unless Config.SyncIntents makes Open wait for the disk too. With
+//     Config.Unsynced a call that was settled in that time may be missing, or be closed as Recovered.
 //   - The disk is full or fails: Open refuses new calls with fault.Unavailable. Settlements of calls under way are kept
 //     in memory, at most 8 MiB, and written when the disk takes them; until then Settle waits, as long as its
 //     context allows. Nothing is dropped without an error.

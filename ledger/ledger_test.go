@@ -636,6 +636,27 @@ func TestIndexLost(t *testing.T) {
 	w.want(want)
 }
 
+// The journal is lost, and the index has every call: they stay, and others follow.
+func TestJournalLost(t *testing.T) {
+	w := newWorld(t, nil)
+	want := map[uuid.UUID]ledger.Status{}
+	for i := range 20 {
+		if i == 10 {
+			w.close()
+			if err := os.RemoveAll(filepath.Join(w.dir, "journal")); err != nil {
+				t.Fatal(err)
+			}
+			w.start(nil)
+		}
+		if err := errors.Join(w.Open(t.Context(), intent(number(i))), w.Settle(t.Context(), settlement(number(i)))); err != nil {
+			t.Fatal(err)
+		}
+		want[number(i)] = ledger.Completed
+	}
+	w.close()
+	w.want(want)
+}
+
 // With Unsynced nobody waits for the disk's sync when a call ends; but for a disk that fails, everybody does.
 func TestUnsynced(t *testing.T) {
 	var stall sync.RWMutex

@@ -116,3 +116,34 @@ func TestOpenExisting(t *testing.T) {
 	exec("DELETE FROM goose_db_version WHERE version_id > 1")
 	refused("older", false)
 }
+
+// A database that is no database any more, or has holes, is not taken for an empty one.
+func TestMalformed(t *testing.T) {
+	for name, damage := range map[string]func(b []byte){
+		"its beginning": func(b []byte) { copy(b, "not a database, not a database!!") },
+		"its pages":     func(b []byte) { clear(b[100 : len(b)/2]) },
+	} {
+		path := filepath.Join(t.TempDir(), "outcrop.db")
+		s, err := store.Open(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		damage(b)
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := store.Open(t.Context(), path); err == nil {
+			t.Errorf("%s: it was opened", name)
+			s.Close()
+		} else if !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: the error does not name it: %v", name, err)
+		}
+	}
+}

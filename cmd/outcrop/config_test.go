@@ -41,6 +41,8 @@ func TestDecodeConfig(t *testing.T) {
 		"account unquoted":   {"account_id: 123456789012\n", ""},
 		"region":             {"region: tokyo\n", "region"},
 		"level":              {"log: {level: loud}\n", "log.level"},
+		"sync":               {"ledger: {sync: never}\n", "ledger.sync"},
+		"sync and intents":   {"ledger: {sync: interval, sync_intents: true}\n", "sync_intents"},
 		"half of TLS":        {"tls: {cert_file: a}\n", "go together"},
 		"no provider":        {"upstreams: [{name: a}]\n", "upstreams[0] (a): provider is missing"},
 		"unknown provider":   {"upstreams: [{name: a, provider: magic}]\n", `provider: "magic" is none of openai, anthropic, bedrock, simulated`},

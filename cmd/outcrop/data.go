@@ -31,7 +31,7 @@ func openFolder(ctx context.Context, dir string, create bool) (*store.Store, *ia
 	db := filepath.Join(dir, "outcrop.db")
 	open := store.OpenExisting
 	if create {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		if err := makeFolder(dir); err != nil {
 			return nil, nil, err
 		}
 		open = store.Open
@@ -128,9 +128,27 @@ func removeEndpoint(dir string) error {
 	return nil
 }
 
+// makeFolder makes dir and the folders above it that are missing. Their names are on the disk when it returns: what is in a folder is
+// safe only when the folder's own name is.
+func makeFolder(dir string) error {
+	if fi, err := os.Stat(dir); err == nil && fi.IsDir() {
+		return nil
+	}
+	above := filepath.Dir(dir)
+	if above != dir {
+		if err := makeFolder(above); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncFolder(above)
+}
+
 // lockFolder makes this process the one server of dir until the file is closed or the process ends.
 func lockFolder(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
