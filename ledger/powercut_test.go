@@ -221,8 +221,8 @@ func powerCuts(t testing.TB, usual int) int {
 // what was not synced, any part is left. Every call whose settlement was answered is there once, every call that was begun
 // is visible, and the totals are the sums of the calls.
 func TestPower(t *testing.T) {
-	const each = 100
-	n := max(1, powerCuts(t, 600)/each)
+	const each = 25
+	n := max(1, powerCuts(t, 200)/each)
 	var manners [ledger.Manners]int
 	for seed := range uint64(n) {
 		l := newLife(t, seed, nil)

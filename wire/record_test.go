@@ -87,6 +87,9 @@ func recordingServer(t *testing.T, n *notebook, data bool, ran *int) *Server {
 		if in.ID == "panic" {
 			panic("the handler's")
 		}
+		if in.ID == "full" {
+			return nil, fault.New(fault.Unavailable, "No room")
+		}
 		return &recordedOutput{Arn: "arn:aws:iam::000000000000:user/bob", Key: recordedKey{"AKIA1", "s3cr3t", "t0k3n"}, At: time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)}, nil
 	}
 	access := func(_ *Call, in *recordedInput) ([]iam.Access, error) {
@@ -172,6 +175,9 @@ func TestRecord(t *testing.T) {
 			[]want{{audit.Durable, "PutThing", "SerializationException", "The request body is not valid JSON (at byte 1).", false, "IAMUser", `{"id":"a"}`, "", ""}}},
 		{"one that panics", "POST", "/things/panic", signed("bedrock"), "", false, 500, 1,
 			[]want{{audit.Durable, "PutThing", "InternalServerException", internalMessage, false, "IAMUser", `{"id":"panic","x-Mode":"m"}`, "", "arn:aws:iam::000000000000:user/panic"}}},
+		// Nobody waits for the record of what did not happen: where the disk is full that could take seconds.
+		{"one that finds no room", "POST", "/things/full", signed("bedrock"), "", false, 503, 1,
+			[]want{{audit.Plain, "PutThing", "ServiceUnavailableException", "No room", false, "IAMUser", `{"id":"full","x-Mode":"m"}`, "", "arn:aws:iam::000000000000:user/full"}}},
 		{"a stranger with a body", "POST", "/things/a", signedAs("UNKNOWN", "bedrock"), body, false, 403, 0,
 			[]want{{audit.Stranger, "PutThing", "UnrecognizedClientException", "The security token included in the request is invalid.", false, "Unknown", `{"id":"a"}`, "", ""}}},
 		{"a stranger without", "GET", "/things/a", "", "", false, 403, 0,
