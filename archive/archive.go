@@ -29,6 +29,22 @@ type Correction struct {
 	ledger.Correction
 }
 
+// Moved is what has been moved to files.
+type Moved struct {
+	Path               string // of the file, below the archive's folder, where it is one
+	Files              int
+	Calls, Corrections int64
+	Bytes              int64 // of files
+}
+
+// Add adds o to m.
+func (m *Moved) Add(o Moved) {
+	m.Files += o.Files
+	m.Calls += o.Calls
+	m.Corrections += o.Corrections
+	m.Bytes += o.Bytes
+}
+
 // The rows of files. Their names and types are a format that others read: columns are added, never changed.
 type (
 	callRow struct {
@@ -271,9 +287,13 @@ func correctionOfRow(r *correctionRow) (*Correction, error) {
 
 func timeOf(micro int64) time.Time { return time.UnixMicro(micro).UTC() }
 
-func rowsOfTags(tags []ledger.Tag) []tag { return convert(tags, func(t ledger.Tag) tag { return tag(t) }) }
+func rowsOfTags(tags []ledger.Tag) []tag {
+	return convert(tags, func(t ledger.Tag) tag { return tag(t) })
+}
 
-func tagsOf(rows []tag) []ledger.Tag { return convert(rows, func(t tag) ledger.Tag { return ledger.Tag(t) }) }
+func tagsOf(rows []tag) []ledger.Tag {
+	return convert(rows, func(t tag) ledger.Tag { return ledger.Tag(t) })
+}
 
 func rowsOfCharges(charges []ledger.Charge) []charge {
 	return convert(charges, func(c ledger.Charge) charge { return charge(c) })

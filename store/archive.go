@@ -190,14 +190,6 @@ func openPart[T any](w *words, p *part, open func([]byte) (*archive.Reader[T], e
 	}, nil
 }
 
-// Archived is what one Archive has moved, or one file of it.
-type Archived struct {
-	Path               string // of the file, below the archive's folder
-	Files              int
-	Calls, Corrections int64
-	Bytes              int64 // of files
-}
-
 // errMoved says that what was read for a file is not what there is to delete: another file or other rows came between.
 var errMoved = errors.New("the rows have changed")
 
@@ -205,7 +197,7 @@ var errMoved = errors.New("the rows have changed")
 // the archive. What is archived already stays as it is. It tells each of every file that is done; an error of each ends it.
 //
 // Totals and reports are as before: they are made of sums that stay. Calls reads the files.
-func (s *Store) Archive(ctx context.Context, before, now time.Time, each func(Archived) error) (sum Archived, err error) {
+func (s *Store) Archive(ctx context.Context, before, now time.Time, each func(archive.Moved) error) (sum archive.Moved, err error) {
 	end := dayOf(before.UnixMicro()) * dayMicros
 	if err := s.removeUnfinished(); err != nil {
 		return sum, err
@@ -226,7 +218,7 @@ func (s *Store) Archive(ctx context.Context, before, now time.Time, each func(Ar
 				if did == nil {
 					break
 				}
-				sum.Files, sum.Calls, sum.Corrections, sum.Bytes = sum.Files+did.Files, sum.Calls+did.Calls, sum.Corrections+did.Corrections, sum.Bytes+did.Bytes
+				sum.Add(*did)
 				if each != nil {
 					if err := each(*did); err != nil {
 						return sum, err
@@ -275,12 +267,12 @@ func (s *Store) removeUnfinished() error {
 }
 
 // archivePart moves the first rows of a table that began before end into a file, as many as one may have. It returns nil when there are none.
-func (s *Store) archivePart(ctx context.Context, account, kind, table string, end int64, now time.Time) (*Archived, error) {
+func (s *Store) archivePart(ctx context.Context, account, kind, table string, end int64, now time.Time) (*archive.Moved, error) {
 	p := part{account: account, kind: kind, made: now.UnixMicro()}
 	var (
 		name string
 		keys [2]rowKey // the first and the last
-		done = &Archived{Files: 1}
+		done = &archive.Moved{Files: 1}
 		err  error
 	)
 	if kind == callsKind {

@@ -554,7 +554,13 @@ func (s *Store) Adjust(ctx context.Context, e *ledger.Entry) error {
 	}
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		w := s.newBatch(ctx, tx)
-		if err := w.number([]ledger.Entry{*e}); err != nil {
+		entries := []ledger.Entry{*e}
+		if archived, err := w.archivedCalls(entries); err != nil {
+			return err
+		} else if len(archived) > 0 {
+			return errKnown
+		}
+		if err := w.number(entries); err != nil {
 			return err
 		}
 		if err := w.insert(); err != nil {
