@@ -96,6 +96,9 @@ func (s *Store) readPart(p *part) (_ []byte, err error) {
 	name := filepath.Join(s.archive, p.path())
 	defer func() {
 		if err != nil {
+			if path, ok := errors.AsType[*fs.PathError](err); ok { // whose name is told already
+				err = path.Err
+			}
 			err = fmt.Errorf("archive: %w", &DamagedFile{name, err})
 		}
 	}()
@@ -190,6 +193,9 @@ func openPart[T any](w *words, p *part, open func([]byte) (*archive.Reader[T], e
 	}, nil
 }
 
+// maxTries is how often rows of old days may change before a file of them is written.
+const maxTries = 20
+
 // errMoved says that what was read for a file is not what there is to delete: another file or other rows came between.
 var errMoved = errors.New("the rows have changed")
 
@@ -207,11 +213,12 @@ func (s *Store) Archive(ctx context.Context, before, now time.Time, each func(ar
 			if account, err = s.nextAccount(ctx, account, k.table); err != nil || account == "" {
 				break
 			}
-			for {
+			for tries := 0; ; {
 				did, err := s.archivePart(ctx, account, k.kind, k.table, end, now)
-				if errors.Is(err, errMoved) {
+				if tries++; errors.Is(err, errMoved) && tries < maxTries {
 					continue
 				}
+				tries = 0
 				if err != nil {
 					return sum, fmt.Errorf("archive: %w", err)
 				}

@@ -403,12 +403,13 @@ func TestRepair(t *testing.T) {
 			}
 			kept := 0
 			if err := s.Repairs(t.Context(), func(r *store.Repair) error {
-				if r.Reason == what {
+				switch r.Reason {
+				case what:
 					kept++
 					if r.By != "op" || !r.Time.Equal(at) || r.Was == r.Is || tables[r.Table] == 0 || wrong[hour{r.Account, r.Hour}] == 0 {
 						t.Errorf("the record has %+v", r)
 					}
-				} else if r.Reason == "again" {
+				case "again":
 					t.Errorf("the record has %+v", r)
 				}
 				return nil

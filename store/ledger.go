@@ -773,7 +773,7 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 	if x.partyIDs, err = prepareDictionary(ctx, db, "party", "principal", "tags", "metadata"); err != nil {
 		return err
 	}
-	if x.newestArchived, err = db.PrepareContext(ctx, `SELECT MAX(day) FROM archive WHERE kind = '`+callsKind+`'`); err != nil { //nolint:sqlclosecheck // closed with the database
+	if x.newestArchived, err = db.PrepareContext(ctx, `SELECT MAX(day) FROM archive WHERE kind = '`+callsKind+`'`); err != nil {
 		return err
 	}
 	x.numbers = newNumbers()
