@@ -13,17 +13,21 @@ import (
 //
 // What a call used, the tier that served it and the attempts that were lost are those of its record; only prices are new.
 // What has a price stays with it when the prices of now have none.
+//
+// What an operator corrected stays corrected by the same amount.
 func (r *Rater) Rerate(e *ledger.Entry) (charges []ledger.Charge, why string, ok bool) {
-	if len(e.Charges) == 0 {
-		return nil, "", true
+	if len(e.Charges) == 0 || e.Status == ledger.Adjusted {
+		return e.Charges, "", true
 	}
 	model, known := r.Catalog().Model(e.ModelID)
 	if !known {
 		return nil, "the catalog has no model " + e.ModelID, false
 	}
-	var own, lost []ledger.Charge
+	var own, lost, corrected []ledger.Charge
 	for _, c := range e.Charges {
-		if strings.HasSuffix(c.UsageType, LostAttempt) {
+		if IsCorrection(c.UsageType) {
+			corrected = append(corrected, c)
+		} else if strings.HasSuffix(c.UsageType, LostAttempt) {
 			lost = append(lost, c)
 		} else {
 			own = append(own, c)
@@ -44,7 +48,7 @@ func (r *Rater) Rerate(e *ledger.Entry) (charges []ledger.Charge, why string, ok
 	if !whole {
 		again = lost
 	}
-	charges = append(charges, again...)
+	charges = append(append(charges, again...), corrected...)
 	unrated := func(c ledger.Charge) bool { return c.Unrated }
 	for _, c := range charges {
 		if c.Unrated && slices.ContainsFunc(e.Charges, func(old ledger.Charge) bool { return !old.Unrated && old.UsageType == c.UsageType }) {

@@ -47,6 +47,7 @@ const (
 	Failed                      // an error was returned, before or after the first event
 	Cancelled                   // the caller went away
 	Recovered                   // closed by recovery at a later start
+	Adjusted                    // no call: an operator's correction of what a profile costs. It is in no journal
 )
 
 // String returns the status as it is stored and reported.
@@ -60,8 +61,20 @@ func (s Status) String() string {
 		return "cancelled"
 	case Recovered:
 		return "recovered"
+	case Adjusted:
+		return "correction"
 	}
 	return "unknown"
+}
+
+// ParseStatus returns the status whose String is text.
+func ParseStatus(text string) (Status, error) {
+	for s := Completed; s <= Adjusted; s++ {
+		if s.String() == text {
+			return s, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown status %q", text)
 }
 
 // Charge is one line of what a call costs.
@@ -104,7 +117,8 @@ type Entry struct {
 // Correction changes what a settled call costs: a row of its own, beside the call's, which stays as it is.
 type Correction struct {
 	Time    time.Time // when it was made, UTC
-	Reason  string    // "rerate"
+	By      string    // who made it, in words for people; "" where that was not recorded
+	Reason  string    // "rerate", or what an operator says
 	Back    []Charge  // what holds no longer, as it was charged: it counts with its sign turned
 	Charges []Charge  // what takes its place
 }

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -30,6 +29,8 @@ type ledgerIndex struct {
 	prepared bool
 
 	insertCalls, insertCharges, insertSplits, insertCallers inserter
+
+	newestArchived *sql.Stmt // the newest day that has calls in the archive
 
 	tagsetIDs, originIDs, endingIDs, rateIDs, lineIDs, callerIDs, partyIDs dictionary
 	numbers                                                                numbers
@@ -154,8 +155,19 @@ func (s *Store) apply(ctx context.Context, b *ledger.Batch, known bool) error {
 		if err != nil || !moved {
 			return err
 		}
-		work := batch{ledgerIndex: &s.index, ctx: ctx, tx: tx, tagsets: map[tagsetKey]int64{}}
-		if err := work.number(b.Entries); err != nil {
+		work := s.newBatch(ctx, tx)
+		entries := b.Entries
+		archived, err := work.archivedCalls(entries)
+		if err != nil {
+			return err
+		}
+		if len(archived) > 0 {
+			entries = slices.DeleteFunc(slices.Clone(entries), func(e ledger.Entry) bool {
+				_, ok := archived[e.Intent.ID]
+				return ok
+			})
+		}
+		if err := work.number(entries); err != nil {
 			return err
 		}
 		if known {
@@ -210,6 +222,7 @@ func move(ctx context.Context, tx *sql.Tx, b *ledger.Batch) (bool, error) {
 // batch is one transaction of Apply at work.
 type batch struct {
 	*ledgerIndex
+	store   *Store
 	ctx     context.Context
 	tx      *sql.Tx
 	tagsets map[tagsetKey]int64
@@ -217,6 +230,12 @@ type batch struct {
 	charges []charge // of all calls
 	text    []byte
 	args    []any
+
+	corrected map[string]map[uuid.UUID]int // how many corrections of calls are in a file of the archive
+}
+
+func (s *Store) newBatch(ctx context.Context, tx *sql.Tx) *batch {
+	return &batch{ledgerIndex: &s.index, store: s, ctx: ctx, tx: tx, tagsets: map[tagsetKey]int64{}}
 }
 
 // tagsetKey is where a set lies: the ledger shares equal ones.
@@ -242,7 +261,7 @@ func (w *batch) number(entries []ledger.Entry) error {
 	w.calls = make([]call, len(entries))
 	for i := range entries {
 		e := &entries[i]
-		if e.Status < ledger.Completed || e.Status > ledger.Recovered || e.Intent.ID != e.Settlement.ID {
+		if e.Status < ledger.Completed || e.Status > ledger.Adjusted || e.Intent.ID != e.Settlement.ID {
 			return fmt.Errorf("call %s is not a settled one", e.Intent.ID)
 		}
 		c := call{Entry: e}
@@ -506,7 +525,9 @@ func (m *sums[C, S, K]) add(e *ledger.Entry, charges []C, splits []S, caller K) 
 		sumOf(m.splits, splits[i]).add(&one)
 	}
 	sum := sumOf(m.callers, caller)
-	sum.calls++
+	if e.Status != ledger.Adjusted {
+		sum.calls++
+	}
 	sum.input += e.Usage.Total() - e.Usage.OutputTokens
 	sum.output += e.Usage.OutputTokens
 	sum.nano += nano
@@ -752,6 +773,9 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 	if x.partyIDs, err = prepareDictionary(ctx, db, "party", "principal", "tags", "metadata"); err != nil {
 		return err
 	}
+	if x.newestArchived, err = db.PrepareContext(ctx, `SELECT MAX(day) FROM archive WHERE kind = '`+callsKind+`'`); err != nil {
+		return err
+	}
 	x.numbers = newNumbers()
 	x.prepared = true
 	return nil
@@ -772,323 +796,4 @@ func appendTags(b []byte, tags []ledger.Tag) []byte {
 		b = append(b, ']')
 	}
 	return append(b, ']')
-}
-
-// Calls returns settled calls of account ("" for every account, one after the other) that began at since or later, in the
-// order in which they began, at most limit of them (0 for all). The Entry is the caller's only until the next one. The names of resources are
-// those of the newest call of each. Their charges are those of now: corrections are in them.
-func (s *Store) Calls(ctx context.Context, account string, since time.Time, limit int) iter.Seq2[*ledger.Entry, error] {
-	return func(yield func(*ledger.Entry, error) bool) {
-		tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		defer tx.Rollback() // nothing was written
-		stopped := false
-		err = eachCall(ctx, tx, account, since, limit, func(e *ledger.Entry) bool {
-			stopped = !yield(e, nil)
-			return !stopped
-		})
-		if err != nil && !stopped {
-			yield(nil, err)
-		}
-	}
-}
-
-// eachCall gives the calls of Calls to fn until it returns false.
-func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, limit int, fn func(*ledger.Entry) bool) error {
-	tagsets, err := readTagsets(ctx, tx)
-	if err != nil {
-		return err
-	}
-	rates, err := readRates(ctx, tx)
-	if err != nil {
-		return err
-	}
-	// What a call refers to and is not there is an error of Scan, not a call less.
-	text := `SELECT c.account, c.began, c.id, c.ended, c.latency, c.first_event, c.reason, c.estimated_input, c.max_output,
-			c.input, c.output, c.cache_read, c.cache_write, c.cache_write_1h, c.charges, c.nano, c.metadata, COALESCE(c.tier, ''), c.units, c.principal_tags,
-			o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, ''),
-			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason,
-			k.made, k.reason, k.back, k.charges, k.nano
-		FROM `
-	which := `SELECT * FROM call WHERE began >= $1`
-	args := []any{since.UnixMicro()}
-	if since.IsZero() {
-		args[0] = int64(-1 << 62)
-	}
-	if account != "" {
-		args = append(args, account)
-		which += ` AND account = $2`
-	}
-	if limit > 0 {
-		which += ` ORDER BY account, began, id LIMIT ` + strconv.Itoa(limit)
-	}
-	text += `(` + which + `) AS c
-		LEFT JOIN call_origin AS o ON o.id = c.origin
-		LEFT JOIN call_ending AS d ON d.id = c.ending
-		LEFT JOIN resource AS r ON r.arn = o.resource
-		LEFT JOIN correction AS k ON k.account = c.account AND k.began = c.began AND k.call = c.id
-		ORDER BY c.account, c.began, c.id, k.number`
-	var last *ledger.Entry // a row for each of its corrections may follow
-	more, err := eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) {
-		var (
-			e                                    ledger.Entry
-			id, charges, metadata, used          []byte
-			began, ended, latency, first, tagset int64
-			nano                                 int64
-			owned                                sql.NullInt64
-			of, status                           string
-			fixed                                correctionRow
-		)
-		in, s := &e.Intent, &e.Settlement
-		if err := rows.Scan(&in.Account, &began, &id, &ended, &latency, &first, &s.Reason, &in.EstimatedInputTokens, &in.MaxOutputTokens,
-			&s.Usage.InputTokens, &s.Usage.OutputTokens, &s.Usage.CacheReadInputTokens, &s.Usage.CacheWriteInputTokens, &s.Usage.CacheWrite1hInputTokens, &charges, &nano, &metadata, &in.Tier, &used, &owned,
-			&of, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID, &in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.ResourceName,
-			&status, &s.Estimated, &s.Service, &s.Upstream, &s.Served, &s.Attempts, &s.StopReason,
-			&fixed.made, &fixed.reason, &fixed.back, &fixed.charges, &fixed.nano); err != nil {
-			return false, err
-		}
-		var err error
-		if in.ID, err = uuid.FromBytes(id); err != nil {
-			return false, err
-		}
-		if last != nil && last.Intent.ID == in.ID && last.Account == in.Account && last.Intent.Time.UnixMicro() == began {
-			return true, fixed.apply(last, rates)
-		}
-		s.ID = in.ID
-		if of != in.Account {
-			return false, fmt.Errorf("call %s: its origin is of account %q, the row says %q", in.ID, of, in.Account)
-		}
-		in.Time, s.Time = time.UnixMicro(began).UTC(), time.UnixMicro(ended).UTC()
-		s.Latency, s.FirstEvent = time.Duration(latency)*time.Microsecond, time.Duration(first)*time.Microsecond
-		for s.Status = ledger.Completed; s.Status.String() != status; s.Status++ {
-			if s.Status > ledger.Recovered {
-				return false, fmt.Errorf("call %s: unknown status %q", in.ID, status)
-			}
-		}
-		var ok bool
-		if in.Tags, ok = tagsets[tagset]; !ok {
-			return false, fmt.Errorf("call %s: there is no tag set %d", in.ID, tagset)
-		}
-		if owned.Valid {
-			if in.PrincipalTags, ok = tagsets[owned.Int64]; !ok {
-				return false, fmt.Errorf("call %s: there is no tag set %d", in.ID, owned.Int64)
-			}
-		}
-		if metadata != nil {
-			if in.Metadata, err = decodeTagset(metadata); err != nil {
-				return false, fmt.Errorf("call %s: metadata: %w", in.ID, err)
-			}
-		}
-		if used != nil {
-			var u units
-			if err := json.Unmarshal(used, &u); err != nil {
-				return false, fmt.Errorf("call %s: units: %w", in.ID, err)
-			}
-			s.Usage.Units = converse.Units(u)
-		}
-		if s.Charges, err = decodeCharges(charges, rates); err != nil {
-			return false, fmt.Errorf("call %s: charges: %w", in.ID, err)
-		}
-		if n, _ := s.Cost(); n != nano {
-			return false, fmt.Errorf("call %s: its charges are %d nano-USD, the row says %d", in.ID, n, nano)
-		}
-		before := last
-		last = &e
-		if err := fixed.apply(last, rates); err != nil {
-			return false, err
-		}
-		return before == nil || fn(before), nil
-	}, args...)
-	if err == nil && more && last != nil {
-		fn(last)
-	}
-	return err
-}
-
-func readTagsets(ctx context.Context, tx *sql.Tx) (map[int64][]ledger.Tag, error) {
-	tagsets := map[int64][]ledger.Tag{}
-	_, err := eachRow(ctx, tx, `SELECT id, tags FROM tagset`, func(rows *sql.Rows) (bool, error) {
-		var (
-			id   int64
-			text []byte
-		)
-		if err := rows.Scan(&id, &text); err != nil {
-			return false, err
-		}
-		tags, err := decodeTagset(text)
-		if err != nil {
-			return false, fmt.Errorf("tag set %d: %w", id, err)
-		}
-		tagsets[id] = append([]ledger.Tag(nil), tags...) // nil where there are none, as in an Intent
-		return true, nil
-	})
-	return tagsets, err
-}
-
-func readRates(ctx context.Context, tx *sql.Tx) (map[int64]rateKey, error) {
-	rates := map[int64]rateKey{}
-	_, err := eachRow(ctx, tx, `SELECT id, usage_type, price, unrated FROM charge_rate`, func(rows *sql.Rows) (bool, error) {
-		var (
-			id int64
-			r  rateKey
-		)
-		err := rows.Scan(&id, &r.usageType, &r.price, &r.unrated)
-		rates[id] = r
-		return true, err
-	})
-	return rates, err
-}
-
-// decodeCharges reads what appendCall wrote of a call's charges.
-func decodeCharges(text []byte, rates map[int64]rateKey) ([]ledger.Charge, error) {
-	var rows [][]int64
-	if err := json.Unmarshal(text, &rows); err != nil {
-		return nil, err
-	}
-	var charges []ledger.Charge
-	for _, r := range rows {
-		if len(r) != 3 && len(r) != 4 {
-			return nil, errors.New("a charge has not its three or four parts")
-		}
-		rate, ok := rates[r[0]]
-		if !ok {
-			return nil, fmt.Errorf("there is no rate %d", r[0])
-		}
-		c := ledger.Charge{UsageType: rate.usageType, Quantity: r[1], Nano: r[2], Price: rate.price, Unrated: rate.unrated}
-		if len(r) > 3 {
-			c.Discount = r[3]
-		}
-		charges = append(charges, c)
-	}
-	return charges, nil
-}
-
-// chargeKey, partKey and callerKey are what the rollups tell apart, in texts: dictionaries are not believed either.
-type chargeKey struct {
-	account                                         string
-	hour                                            int64
-	resource, usageType, operation, region, service string
-	tags                                            string
-}
-
-type partKey struct {
-	chargeKey
-	principal, owned, metadata string
-}
-
-type callerKey struct {
-	account             string
-	hour                int64
-	principal, resource string
-}
-
-// VerifyLedger proves that the rollups are the sums of the calls and their corrections, no more and no less. The error lists the first
-// differences.
-func (s *Store) VerifyLedger(ctx context.Context) error {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // nothing was written
-	known, err := readMetadataValues(ctx, tx, "")
-	if err != nil {
-		return err
-	}
-	want := newSums[chargeKey, partKey, callerKey]()
-	if err := eachCall(ctx, tx, "", time.Time{}, 0, func(e *ledger.Entry) bool {
-		hour := hourBegan(e)
-		tags := string(appendTags(nil, e.Tags))
-		part := partKey{principal: e.Principal, owned: string(appendTags(nil, e.PrincipalTags)), metadata: string(appendTags(nil, known.fold(e.Account, e.Metadata)))}
-		var (
-			keys  []chargeKey
-			parts []partKey
-		)
-		for i := range e.Charges {
-			part.chargeKey = chargeKey{e.Account, hour, e.ResourceARN, e.Charges[i].UsageType, e.Operation, e.Region, e.Service, tags}
-			keys, parts = append(keys, part.chargeKey), append(parts, part)
-		}
-		want.add(e, keys, parts, callerKey{e.Account, hour, e.Principal, e.ResourceARN})
-		return true
-	}); err != nil {
-		return err
-	}
-	var differences []string
-	differ := func(row any, has, want any) {
-		differences = append(differences, fmt.Sprintf("%+v: %+v, the calls say %+v", row, has, want))
-	}
-	if _, err := eachRow(ctx, tx, `SELECT h.account, h.hour, l.resource, l.usage_type, l.operation, l.region, l.service, t.tags,
-			h.quantity, h.nano, h.calls, h.unrated, h.estimated, h.discount
-		FROM charge_hour AS h LEFT JOIN charge_line AS l ON l.id = h.line LEFT JOIN tagset AS t ON t.id = l.tagset`, func(rows *sql.Rows) (bool, error) {
-		var (
-			k chargeKey
-			v chargeSum
-		)
-		if err := rows.Scan(&k.account, &k.hour, &k.resource, &k.usageType, &k.operation, &k.region, &k.service, &k.tags,
-			&v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated, &v.discount); err != nil {
-			return false, err
-		}
-		match(k, v, want.charges, differ)
-		return true, nil
-	}); err != nil {
-		return err
-	}
-	if _, err := eachRow(ctx, tx, `SELECT h.account, h.hour, l.resource, l.usage_type, l.operation, l.region, l.service, t.tags, p.principal, o.tags, m.tags,
-			h.quantity, h.nano, h.calls, h.unrated, h.estimated, h.discount
-		FROM split_hour AS h LEFT JOIN charge_line AS l ON l.id = h.line LEFT JOIN tagset AS t ON t.id = l.tagset
-		LEFT JOIN party AS p ON p.id = h.party LEFT JOIN tagset AS o ON o.id = p.tags LEFT JOIN tagset AS m ON m.id = p.metadata`, func(rows *sql.Rows) (bool, error) {
-		var (
-			k partKey
-			v chargeSum
-		)
-		if err := rows.Scan(&k.account, &k.hour, &k.resource, &k.usageType, &k.operation, &k.region, &k.service, &k.tags, &k.principal, &k.owned, &k.metadata,
-			&v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated, &v.discount); err != nil {
-			return false, err
-		}
-		match(k, v, want.splits, differ)
-		return true, nil
-	}); err != nil {
-		return err
-	}
-	if _, err := eachRow(ctx, tx, `SELECT h.account, h.hour, c.principal, c.resource, h.calls, h.input, h.output, h.nano
-		FROM caller_hour AS h LEFT JOIN caller AS c ON c.id = h.caller`, func(rows *sql.Rows) (bool, error) {
-		var (
-			k callerKey
-			v callerSum
-		)
-		if err := rows.Scan(&k.account, &k.hour, &k.principal, &k.resource, &v.calls, &v.input, &v.output, &v.nano); err != nil {
-			return false, err
-		}
-		match(k, v, want.callers, differ)
-		return true, nil
-	}); err != nil {
-		return err
-	}
-	const missing = "is missing"
-	for k, w := range want.charges {
-		differ(k, missing, *w)
-	}
-	for k, w := range want.splits {
-		differ(k, missing, *w)
-	}
-	for k, w := range want.callers {
-		differ(k, missing, *w)
-	}
-	if n := len(differences); n > 0 {
-		return fmt.Errorf("%d rows of the rollups are not the sums of the calls: %s", n, strings.Join(differences[:min(n, 10)], "; "))
-	}
-	return nil
-}
-
-// match holds a row of a rollup against what the calls say, and takes it from there. A second row of the same is one
-// too many.
-func match[K, V comparable](k K, v V, want map[K]*V, differ func(row, has, want any)) {
-	if w, ok := want[k]; !ok {
-		differ(k, v, "nothing")
-	} else if *w != v {
-		differ(k, v, *w)
-	}
-	delete(want, k)
 }

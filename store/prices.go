@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"outcrop/cost"
@@ -67,36 +68,6 @@ func (s *Store) WithdrawPrices(ctx context.Context, number int64, at time.Time) 
 	})
 }
 
-// correctionRow is what a row of correction says, or nothing of a call that has none.
-type correctionRow struct {
-	made, nano    sql.NullInt64
-	reason        sql.NullString
-	back, charges []byte
-}
-
-// apply adds the correction to e.
-func (r *correctionRow) apply(e *ledger.Entry, rates map[int64]rateKey) error {
-	if !r.made.Valid {
-		return nil
-	}
-	c := ledger.Correction{Time: time.UnixMicro(r.made.Int64).UTC(), Reason: r.reason.String}
-	var err error
-	if c.Back, err = decodeCharges(r.back, rates); err == nil {
-		c.Charges, err = decodeCharges(r.charges, rates)
-	}
-	if err == nil && c.Nano() != r.nano.Int64 {
-		err = fmt.Errorf("it makes %d nano-USD, the row says %d", c.Nano(), r.nano.Int64)
-	}
-	if err == nil {
-		e.Charges, err = c.Apply(e.Charges)
-	}
-	if err != nil {
-		return fmt.Errorf("call %s: correction %d: %w", e.Intent.ID, len(e.Corrections)+1, err)
-	}
-	e.Corrections = append(e.Corrections, c)
-	return nil
-}
-
 // Correct writes corrections of calls, as Calls gave them, and moves the rollups by them: all in one transaction, or none when one of
 // the calls was corrected since it was read (ledger.ErrCorrected).
 func (s *Store) Correct(ctx context.Context, all []ledger.Corrected) error {
@@ -110,11 +81,16 @@ func (s *Store) Correct(ctx context.Context, all []ledger.Corrected) error {
 		x.numbers = newNumbers()
 	}
 	err := s.change(ctx, func(tx *sql.Tx) error {
-		before := batch{ledgerIndex: x, ctx: ctx, tx: tx, tagsets: map[tagsetKey]int64{}}
-		after := before
+		before, after := s.newBatch(ctx, tx), s.newBatch(ctx, tx)
 		entries := make([][2]ledger.Entry, len(all))
 		for i := range all {
 			e, c := all[i].Entry, all[i].Correction
+			// Those that are not in the archive are told by their key.
+			if n, err := after.archivedCorrections(e); err != nil {
+				return err
+			} else if n > len(e.Corrections) {
+				return ledger.ErrCorrected
+			}
 			entries[i] = [2]ledger.Entry{*e, *e}
 			var err error
 			if entries[i][1].Charges, err = c.Apply(e.Charges); err != nil {
@@ -161,54 +137,75 @@ func (w *batch) writeCorrection(e *ledger.Entry, c *ledger.Correction) error {
 	if err != nil {
 		return err
 	}
-	r, err := w.tx.ExecContext(w.ctx, `INSERT INTO correction (account, began, call, number, made, reason, back, charges, nano)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (account, began, call, number) DO NOTHING`,
-		e.Account, e.Intent.Time.UnixMicro(), e.Intent.ID[:], len(e.Corrections)+1, c.Time.UnixMicro(), valid(c.Reason), back, charges, c.Nano())
+	r, err := w.tx.ExecContext(w.ctx, `INSERT INTO correction (account, began, call, number, made, author, reason, back, charges, nano)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (account, began, call, number) DO NOTHING`,
+		e.Account, e.Intent.Time.UnixMicro(), e.Intent.ID[:], len(e.Corrections)+1, c.Time.UnixMicro(), valid(c.By), valid(c.Reason), back, charges, c.Nano())
 	return oneRow(r, err, ledger.ErrCorrected)
 }
 
 // move takes was out of the rollups and puts is in its place.
 func (w *batch) move(was, is sums[hourKey, splitKey, hourKey]) error {
-	lines, parts := takeOut(is.charges, was.charges), takeOut(is.splits, was.splits)
-	for k, v := range was.callers {
-		to := is.callers[k] // a correction changes no caller
-		*to = callerSum{to.calls - v.calls, to.input - v.input, to.output - v.output, to.nano - v.nano}
-	}
-	maps.DeleteFunc(is.callers, func(_ hourKey, s *callerSum) bool { return *s == callerSum{} })
+	lines, parts, callers := takeOut(is.charges, was.charges), takeOut(is.splits, was.splits), takeOut(is.callers, was.callers)
 	if err := w.write(is); err != nil {
 		return err
 	}
 	for _, k := range lines {
-		if err := w.sweep("charge_hour", "line = $3", k.account, k.hour, k.number); err != nil {
+		if err := w.sweep("charge_hour", "line = $3", chargeFigures, k.account, k.hour, k.number); err != nil {
 			return err
 		}
 	}
 	for _, k := range parts {
-		if err := w.sweep("split_hour", "line = $3 AND party = $4", k.account, k.hour, k.number, k.party); err != nil {
+		if err := w.sweep("split_hour", "line = $3 AND party = $4", chargeFigures, k.account, k.hour, k.number, k.party); err != nil {
+			return err
+		}
+	}
+	for _, k := range callers {
+		if err := w.sweep("caller_hour", "caller = $3", callerFigures, k.account, k.hour, k.number); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// figures is the sums of a row of a rollup.
+type figures[S any] interface {
+	*S
+	less(o *S) S
+}
+
+func (s *chargeSum) less(o *chargeSum) chargeSum {
+	return chargeSum{s.quantity - o.quantity, s.nano - o.nano, s.calls - o.calls, s.unrated - o.unrated, s.estimated - o.estimated, s.discount - o.discount}
+}
+
+func (s *callerSum) less(o *callerSum) callerSum {
+	return callerSum{s.calls - o.calls, s.input - o.input, s.output - o.output, s.nano - o.nano}
+}
+
 // takeOut makes is what it is more than was, and returns the keys that only was had.
-func takeOut[K comparable](is, was map[K]*chargeSum) (gone []K) {
+func takeOut[K, S comparable, P figures[S]](is, was map[K]P) (gone []K) {
+	var none S
 	for k, v := range was {
 		to := is[k]
 		if to == nil {
-			to = &chargeSum{}
+			to = new(S)
 			is[k] = to
 			gone = append(gone, k)
 		}
-		*to = chargeSum{to.quantity - v.quantity, to.nano - v.nano, to.calls - v.calls, to.unrated - v.unrated, to.estimated - v.estimated, to.discount - v.discount}
+		*to = to.less(v)
 	}
-	maps.DeleteFunc(is, func(_ K, s *chargeSum) bool { return *s == chargeSum{} })
+	maps.DeleteFunc(is, func(_ K, s P) bool { return *s == none })
 	return gone
 }
 
-// sweep removes a row of table whose line no call has any more.
-func (w *batch) sweep(table, which string, key ...any) error {
+// What a row of a rollup has.
+const (
+	chargeFigures = "quantity, nano, calls, unrated, estimated, discount"
+	callerFigures = "calls, input, output, nano"
+)
+
+// sweep removes a row of table that no call has any more: all of its figures are 0.
+func (w *batch) sweep(table, which, figures string, key ...any) error {
 	_, err := w.tx.ExecContext(w.ctx, `DELETE FROM `+table+` WHERE account = $1 AND hour = $2 AND `+which+
-		` AND quantity = 0 AND nano = 0 AND calls = 0 AND unrated = 0 AND estimated = 0 AND discount = 0`, key...)
+		` AND `+strings.ReplaceAll(figures, ",", " = 0 AND")+` = 0`, key...)
 	return err
 }

@@ -34,6 +34,9 @@ type Store struct {
 	write *sql.DB
 	index ledgerIndex
 	audit auditIndex
+
+	archive string       // the folder of what has left the database
+	onStep  func(string) // of tests: what archiving does next
 }
 
 // ErrNotReady is in the error of OpenExisting when the file is missing or older than this version: a server makes it so.
@@ -138,7 +141,7 @@ func open(path, pragma string, prepare func(*Store, *goose.Provider) error) (*St
 	// what the index has.
 	q.Set("_txlock", "immediate")
 	dsn := "file:" + uriPath.Replace(filepath.ToSlash(path)) + "?" + q.Encode()
-	s := &Store{index: ledgerIndex{maxNumbers: defaultMaxNumbers, maxValues: defaultMaxValues, maxKeys: defaultMaxKeys}}
+	s := &Store{archive: filepath.Join(filepath.Dir(path), "archive"), index: ledgerIndex{maxNumbers: defaultMaxNumbers, maxValues: defaultMaxValues, maxKeys: defaultMaxKeys}}
 	var err error
 	if s.write, err = sql.Open("sqlite", dsn); err != nil {
 		return nil, err

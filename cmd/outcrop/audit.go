@@ -55,10 +55,15 @@ func (f *folder) recorded(cmd *cobra.Command, args []string, run func() error) e
 func (f *folder) sign(e *audit.Event, cmd *cobra.Command) {
 	root := iam.Caller{Account: f.account, ARN: "arn:aws:iam::" + f.account + ":root", ID: f.account, Root: true}
 	e.UserIdentity, e.RecipientAccountID, e.Region = audit.IdentityOf(&root), f.account, iamRegion
-	e.SourceIP, e.UserAgent = "localhost", cmd.CommandPath()
+	e.SourceIP, e.UserAgent = "localhost", ranBy(cmd)
+}
+
+// ranBy says for people what was run, and by whom where the system knows.
+func ranBy(cmd *cobra.Command) string {
 	if by, err := user.Current(); err == nil {
-		e.UserAgent += " by " + by.Username
+		return cmd.CommandPath() + " by " + by.Username
 	}
+	return cmd.CommandPath()
 }
 
 // iamRegion is where CloudTrail has the events of IAM.
@@ -96,6 +101,15 @@ func changeOf(cmd *cobra.Command, args []string) *audit.Event {
 		e.Source, e.Name, names = "outcrop.amazonaws.com", "WithdrawPrices", []string{"import"}
 	case "outcrop prices rerate":
 		e.Source, e.Name = "outcrop.amazonaws.com", "RerateCalls"
+	case "outcrop ledger archive":
+		return changedLedger(e, cmd, "ArchiveLedger", "before")
+	case "outcrop ledger correct":
+		return changedLedger(e, cmd, "CorrectLedger", "call", "profile", "period", "amount", "reason")
+	case "outcrop ledger repair":
+		if dry, _ := cmd.Flags().GetBool("dry-run"); dry {
+			return nil
+		}
+		return changedLedger(e, cmd, "RepairLedger", "reason")
 	case "outcrop guard":
 		return madeGuard(e, cmd)
 	default:
@@ -110,6 +124,19 @@ func changeOf(cmd *cobra.Command, args []string) *audit.Event {
 	}
 	if e.Name == "Update"+key {
 		parameters["status"] = map[string]string{"activate": "Active", "deactivate": "Inactive"}[cmd.Name()]
+	}
+	e.RequestParameters, _ = json.Marshal(parameters, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)) // strings always can be
+	return e
+}
+
+// changedLedger is the event of a command on the ledger: its parameters are the flags that were given.
+func changedLedger(e *audit.Event, cmd *cobra.Command, name string, flags ...string) *audit.Event {
+	e.Source, e.Name = "outcrop.amazonaws.com", name
+	parameters := map[string]string{}
+	for _, f := range flags {
+		if v := cmd.Flags().Lookup(f).Value.String(); v != "" {
+			parameters[f] = v
+		}
 	}
 	e.RequestParameters, _ = json.Marshal(parameters, json.Deterministic(true), jsontext.AllowInvalidUTF8(true)) // strings always can be
 	return e

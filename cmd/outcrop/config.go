@@ -86,6 +86,9 @@ type Config struct {
 		// Wait for the disk before the upstream is called, too: then not even a power cut hides a call that began.
 		// Costs one more sync a call. Not with sync: interval.
 		SyncIntents bool `yaml:"sync_intents"`
+		// How long calls stay in the database, at least 24h. A day (UTC) that is over for so long goes to files in the data folder,
+		// which are read where such calls are asked for; costs stay as they are: docs/ledger.md. 0s keeps all in the database.
+		Retention time.Duration `yaml:"retention"`
 	} `yaml:"ledger"`
 
 	// The record of who did what: docs/audit.md.
@@ -543,6 +546,9 @@ func (c *Config) check() error {
 	}
 	if c.Audit.Retention != 0 && c.Audit.Retention < time.Hour {
 		return fmt.Errorf("audit.retention: %v is below an hour, and not 0s", c.Audit.Retention)
+	}
+	if c.Ledger.Retention != 0 && c.Ledger.Retention < 24*time.Hour {
+		return fmt.Errorf("ledger.retention: %v is below 24h, and not 0s", c.Ledger.Retention)
 	}
 	if err := c.Routing.check(); err != nil {
 		return fmt.Errorf("routing.%w", err)

@@ -21,6 +21,7 @@ import (
 //	outcrop.db    profiles, principals, keys (sealed), the ledger's index, the audit record
 //	outcrop.key   the key that seals secrets; OUTCROP_KEY_FILE moves it
 //	journal/      the ledger's journal
+//	archive/      calls of old days, in Parquet files
 //	lock          held by the server that uses the folder
 //	endpoint      the URL that server answers at while it runs, for `outcrop env`
 

@@ -306,6 +306,15 @@ type callLine struct {
 	Unrated      bool              `json:"unrated"`
 	Discount     int64             `json:"discount_nano_usd,omitzero"` // that it would cost more by the list
 	Corrections  int               `json:"corrections,omitzero"`       // that are in NanoUSD
+	Corrected    []correctionLine  `json:"correction_records,omitempty"`
+}
+
+// correctionLine is a correction of a call as `outcrop calls --json` prints it.
+type correctionLine struct {
+	Time    time.Time `json:"time"`
+	By      string    `json:"by,omitempty"`
+	Reason  string    `json:"reason"`
+	NanoUSD int64     `json:"nano_usd"` // that it costs more since
 }
 
 // servedBy says where a call was served, or tried last, and after how many attempts where it took more than one.
@@ -325,7 +334,10 @@ func callsCommand() *cobra.Command {
 	var since time.Duration
 	var metadata []string
 	var by string
-	cmd := folderFlags(&cobra.Command{Use: "calls", Short: "Print the ledger's entries, oldest first", Args: cobra.NoArgs},
+	cmd := folderFlags(&cobra.Command{
+		Use: "calls", Short: "Print the ledger's entries, oldest first", Args: cobra.NoArgs,
+		Long: "Print the ledger's entries, oldest first. Those that are older than ledger.retention are read from the files of the archive.",
+	},
 		func(ctx context.Context, f *folder, _ []string) error {
 			if by != "" && by != "served-region" && by != "upstream" {
 				return fmt.Errorf("--by %s: want served-region or upstream", by)
@@ -372,6 +384,9 @@ func callsCommand() *cobra.Command {
 					}
 					for _, c := range e.Charges {
 						l.Discount += c.Discount
+					}
+					for _, c := range e.Corrections {
+						l.Corrected = append(l.Corrected, correctionLine{c.Time, c.By, c.Reason, c.Nano()})
 					}
 					l.Tags, l.Metadata = mapOf(e.Tags), mapOf(e.Metadata)
 					if err := printJSON(l); err != nil {
@@ -540,17 +555,6 @@ func usd(nano int64, unrated bool, about string) string {
 		return about + cost.FormatUSD(nano) + " + unrated"
 	}
 	return about + cost.FormatUSD(nano)
-}
-
-func verifyCommand() *cobra.Command {
-	return folderFlags(&cobra.Command{Use: "verify", Short: "Prove that the ledger's totals equal the sums of its entries", Args: cobra.NoArgs},
-		func(ctx context.Context, f *folder, _ []string) error {
-			if err := f.store.VerifyLedger(ctx); err != nil {
-				return err
-			}
-			fmt.Println("every total equals the sum of its entries")
-			return nil
-		})
 }
 
 // printJSON prints v on a line of its own.

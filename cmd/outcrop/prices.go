@@ -454,7 +454,7 @@ is; every total moves by the correction, at the hour of the call. To run it agai
 		if err != nil {
 			return err
 		}
-		r := rerating{rater: cost.NewRater(cat), store: f.store, account: f.account, from: from, to: to, model: model, unrated: unrated, dry: dry, now: time.Now}
+		r := rerating{rater: cost.NewRater(cat), store: f.store, account: f.account, from: from, to: to, model: model, unrated: unrated, dry: dry, now: time.Now, by: ranBy(cmd)}
 		if err := r.run(ctx); err != nil {
 			return err
 		}
@@ -477,6 +477,7 @@ type rerating struct {
 	from, to       time.Time
 	unrated, dry   bool
 	now            func() time.Time
+	by             string // who runs it
 
 	calls  int64
 	models map[string]*reratedModel
@@ -522,6 +523,7 @@ func (r *rerating) run(ctx context.Context) error {
 		if c == nil {
 			continue
 		}
+		c.By = r.by
 		m := r.models[e.ModelID]
 		if m == nil {
 			m = &reratedModel{}

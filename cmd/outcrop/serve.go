@@ -60,7 +60,7 @@ type server struct {
 	rater    *cost.Rater
 	priced   int64 // the revision of the imports of prices that rater has
 
-	background sync.WaitGroup // refresh and probes
+	background sync.WaitGroup // refresh, archiving and probes
 	stop       context.CancelFunc
 	closers    []func() error // in the order of opening
 }
@@ -197,6 +197,10 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.background.Go(func() { s.refresh(background) })
+	if c.Ledger.Retention > 0 {
+		a := archiver{store: s.store, retention: c.Ledger.Retention, clock: time.Now, log: s.log}
+		s.background.Go(func() { a.run(background) })
+	}
 	for _, p := range probers {
 		s.background.Go(func() { p.run(background) })
 	}

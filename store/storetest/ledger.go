@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"outcrop/archive"
 	"outcrop/converse"
 	"outcrop/ledger"
 )
@@ -22,7 +23,10 @@ import (
 type LedgerEngine interface {
 	ledger.Index
 	Calls(ctx context.Context, account string, since time.Time, limit int) iter.Seq2[*ledger.Entry, error]
+	Call(ctx context.Context, account string, id uuid.UUID) (*ledger.Entry, error)
 	Correct(ctx context.Context, all []ledger.Corrected) error
+	Adjust(ctx context.Context, e *ledger.Entry) error
+	Archive(ctx context.Context, before, now time.Time, each func(archive.Moved) error) (archive.Moved, error)
 	VerifyLedger(ctx context.Context) error
 }
 
@@ -255,6 +259,122 @@ func Ledger(t *testing.T, open func(*testing.T) LedgerEngine) {
 		check(t, e, append(entries, more...))
 	})
 
+	// What an operator corrects is an entry of its own, which is no call.
+	t.Run("Adjust", func(t *testing.T) {
+		e, entries := open(t), randomEntries(11, 50)
+		apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", To: 1, Entries: entries})
+		entry := adjustment(&entries[0], 1)
+		if err := e.Adjust(t.Context(), &entry); err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, entry)
+		check(t, e, entries)
+		if err := e.Adjust(t.Context(), &entry); err == nil {
+			t.Error("one was taken twice")
+		}
+		if err := e.Adjust(t.Context(), &entries[1]); err == nil {
+			t.Error("a call was taken for a correction")
+		}
+		check(t, e, entries)
+	})
+
+	// Whatever happens in whatever order, with whatever in files: every call is there once, as it was, with its corrections, and the sums are theirs.
+	t.Run("Archive", func(t *testing.T) {
+		e := open(t)
+		r := rand.New(rand.NewPCG(12, 3))
+		var (
+			entries []ledger.Entry // in the order of their keys
+			at      ledger.Position
+			moved   archive.Moved
+		)
+		fresh := randomEntries(12, 600)
+		for round, what := range "cacAacxAcacAxAaccAxA" {
+			switch what {
+			case 'a': // calls, some of them for the second time, under another journal's name
+				n := min(len(fresh), 50+r.IntN(50))
+				batch := slices.Clone(fresh[:n])
+				fresh = fresh[n:]
+				for range r.IntN(20) {
+					if len(entries) > 0 {
+						again := entries[r.IntN(len(entries))]
+						again.Corrections = nil
+						if again.Status != ledger.Adjusted {
+							batch = append(batch, again)
+						}
+					}
+				}
+				entries = append(entries, batch[:n]...)
+				slices.SortFunc(entries, compareCalls)
+				apply(t, e, &ledger.Batch{Node: "n", Epoch: "e", From: at, To: at + 1, Entries: batch})
+				at++
+			case 'c': // corrections
+				var all, late []ledger.Corrected
+				for i := range entries {
+					c := &entries[i]
+					if len(c.Charges) == 0 || r.IntN(4) > 0 {
+						continue
+					}
+					charges := slices.Clone(c.Charges)
+					charges[r.IntN(len(charges))].Nano += 1 + r.Int64N(1e6)
+					fix := c.Correct(charges, time.Date(2027, 1, 1, 0, 0, round, 0, time.UTC), "round")
+					fix.By = "somebody"
+					before := *c
+					all = append(all, ledger.Corrected{Entry: &before, Correction: fix})
+					c.Charges = slices.Clone(charges)
+					if c.Charges, _ = fix.Apply(before.Charges); len(c.Corrections) > 0 {
+						late = append(late, ledger.Corrected{Entry: &before, Correction: fix})
+					}
+					c.Corrections = append(slices.Clone(c.Corrections), *fix)
+				}
+				if err := e.Correct(t.Context(), all); err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range late[:min(len(late), 3)] { // the same again is late, wherever the first is
+					if err := e.Correct(t.Context(), []ledger.Corrected{c}); !errors.Is(err, ledger.ErrCorrected) {
+						t.Errorf("round %d: a correction that comes late: %v", round, err)
+					}
+				}
+			case 'x': // an operator's correction of a period, whose day may be archived
+				a := adjustment(&entries[r.IntN(len(entries))], byte(round+1))
+				if err := e.Adjust(t.Context(), &a); err != nil {
+					t.Fatal(err)
+				}
+				entries = append(entries, a)
+				slices.SortFunc(entries, compareCalls)
+			case 'A': // by turns of the first day, and of both
+				m, err := e.Archive(t.Context(), day(2026, 11, 24+round%2), day(2027, 2, 3), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				moved.Add(m)
+			}
+			check(t, e, entries)
+		}
+		if moved.Calls == 0 || moved.Corrections == 0 || moved.Files < 10 {
+			t.Fatalf("%+v: this shows nothing", moved)
+		}
+		for _, i := range []int{0, len(entries) / 2, len(entries) - 1} {
+			want := &entries[i]
+			if got, err := e.Call(t.Context(), want.Account, want.Intent.ID); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("call %s is %+v, %v, want %+v", want.Intent.ID, got, err, want)
+			}
+			if got, err := e.Call(t.Context(), "333333333333", want.Intent.ID); got != nil || err != nil {
+				t.Errorf("another account has call %s: %+v, %v", want.Intent.ID, got, err)
+			}
+		}
+		// In stretches too, of time and of number.
+		for range 20 {
+			from := entries[r.IntN(len(entries))]
+			want := slices.DeleteFunc(slices.Clone(entries), func(x ledger.Entry) bool {
+				return x.Account != from.Account || x.Intent.Time.Before(from.Intent.Time)
+			})
+			want = want[:min(len(want), 1+r.IntN(500))]
+			if got := readCalls(t, e, from.Account, from.Intent.Time, len(want)); !reflect.DeepEqual(got, want) {
+				t.Errorf("since %v there are %d calls, want %d, or others", from.Intent.Time, len(got), len(want))
+			}
+		}
+	})
+
 	t.Run("Cancelled", func(t *testing.T) {
 		e := open(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -264,6 +384,21 @@ func Ledger(t *testing.T, open func(*testing.T) LedgerEngine) {
 		}
 		check(t, e, nil)
 	})
+}
+
+// adjustment is a correction of what the resource of e costs, from the hour of e on.
+func adjustment(e *ledger.Entry, n byte) ledger.Entry {
+	id := uuid.UUID{0: n, 15: 99}
+	return ledger.Entry{
+		Intent: ledger.Intent{
+			ID: id, Time: e.Intent.Time.Truncate(time.Hour), Account: e.Account, Region: e.Region, Operation: "Correction", ResourceARN: e.ResourceARN,
+			ResourceName: e.ResourceName, ModelID: e.ModelID, Tags: e.Tags,
+		},
+		Settlement: ledger.Settlement{
+			ID: id, Time: time.Date(2027, 1, 2, 0, 0, 0, 0, time.UTC), Status: ledger.Adjusted, Reason: "goodwill", Service: "Amazon Bedrock",
+			Charges: []ledger.Charge{{UsageType: "USE1-Correction", Nano: -1234567, Price: "operator"}},
+		},
+	}
 }
 
 func readCalls(t *testing.T, e LedgerEngine, account string, since time.Time, limit int) []ledger.Entry {
