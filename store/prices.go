@@ -110,7 +110,7 @@ func (s *Store) Correct(ctx context.Context, all []ledger.Corrected) error {
 		x.numbers = newNumbers()
 	}
 	err := s.change(ctx, func(tx *sql.Tx) error {
-		before := batch{ledgerIndex: x, ctx: ctx, tx: tx, tagsets: map[tagsetKey]int64{}}
+		before := newBatch(ctx, x, tx)
 		after := before
 		entries := make([][2]ledger.Entry, len(all))
 		for i := range all {
@@ -168,23 +168,23 @@ func (w *batch) writeCorrection(e *ledger.Entry, c *ledger.Correction) error {
 }
 
 // move takes was out of the rollups and puts is in its place.
-func (w *batch) move(was, is sums[hourKey, splitKey, hourKey]) error {
+func (w *batch) move(was, is rollupSums) error {
 	lines, parts := takeOut(is.charges, was.charges), takeOut(is.splits, was.splits)
 	for k, v := range was.callers {
 		to := is.callers[k] // a correction changes no caller
 		*to = callerSum{to.calls - v.calls, to.input - v.input, to.output - v.output, to.nano - v.nano}
 	}
-	maps.DeleteFunc(is.callers, func(_ hourKey, s *callerSum) bool { return *s == callerSum{} })
+	maps.DeleteFunc(is.callers, func(_ periodKey, s *callerSum) bool { return *s == callerSum{} })
 	if err := w.write(is); err != nil {
 		return err
 	}
 	for _, k := range lines {
-		if err := w.sweep("charge_hour", "line = $3", k.account, k.hour, k.number); err != nil {
+		if err := w.sweep(&chargeRollup, k.account, k.period, k.number); err != nil {
 			return err
 		}
 	}
 	for _, k := range parts {
-		if err := w.sweep("split_hour", "line = $3 AND party = $4", k.account, k.hour, k.number, k.party); err != nil {
+		if err := w.sweep(&splitRollup, k.account, k.period, k.number, k.party); err != nil {
 			return err
 		}
 	}
@@ -204,11 +204,4 @@ func takeOut[K comparable](is, was map[K]*chargeSum) (gone []K) {
 	}
 	maps.DeleteFunc(is, func(_ K, s *chargeSum) bool { return *s == chargeSum{} })
 	return gone
-}
-
-// sweep removes a row of table whose line no call has any more.
-func (w *batch) sweep(table, which string, key ...any) error {
-	_, err := w.tx.ExecContext(w.ctx, `DELETE FROM `+table+` WHERE account = $1 AND hour = $2 AND `+which+
-		` AND quantity = 0 AND nano = 0 AND calls = 0 AND unrated = 0 AND estimated = 0 AND discount = 0`, key...)
-	return err
 }

@@ -30,6 +30,7 @@ type Store struct {
 	read  *sql.DB
 	write *sql.DB
 	index ledgerIndex
+	names names
 	audit auditIndex
 }
 
