@@ -31,7 +31,7 @@ type ledgerIndex struct {
 
 	insertCalls                       inserter
 	chargeSums, splitSums, callerSums rollupWriter
-	holdRolled, nextHour              *sql.Stmt // see batch.rolledTo and batch.roll
+	rolledHour, nextHour              *sql.Stmt // see batch.rolledTo and batch.roll
 
 	tagsetIDs, originIDs, endingIDs, rateIDs, lineIDs, callerIDs, partyIDs dictionary
 	numbers                                                                numbers
@@ -722,7 +722,7 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 	if x.callerSums, err = callerRollup.prepare(ctx, db); err != nil {
 		return err
 	}
-	if x.holdRolled, err = db.PrepareContext(ctx, holdRolled); err != nil {
+	if x.rolledHour, err = db.PrepareContext(ctx, rolledHour); err != nil {
 		return err
 	}
 	if x.nextHour, err = db.PrepareContext(ctx, nextHour); err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -30,8 +31,7 @@ var (
 )
 
 const (
-	// holdRolled locks the row of an account, which is made with an hour where there is none.
-	holdRolled = `INSERT INTO rolled (account, hour) VALUES ($1, $2) ON CONFLICT (account) DO UPDATE SET hour = rolled.hour RETURNING hour`
+	rolledHour = `SELECT hour FROM rolled WHERE account = $1`
 
 	// nextHour is the first hour with rows from $2 to before $3: calls without charges have callers alone.
 	nextHour = `SELECT MIN(hour) FROM (
@@ -169,14 +169,18 @@ func (r *rollup) prepare(ctx context.Context, db *sql.DB) (w rollupWriter, err e
 	return w, nil
 }
 
-// rolledTo returns the hour since which the hours of account are not in its days and months, and keeps it from changing until
-// the transaction ends. An account that is new begins with the hour oldest.
+// rolledTo returns the hour since which the hours of account are not in its days and months. An account that is new begins
+// with the hour oldest. The hour must not change until the transaction ends: an engine on which several write at once owes
+// that the one that has read it fails (serializable), or waits.
 func (w *batch) rolledTo(account string, oldest int64) (int64, error) {
 	if h, ok := w.rolled[account]; ok {
 		return h, nil
 	}
-	var h int64
-	err := w.tx.StmtContext(w.ctx, w.holdRolled).QueryRowContext(w.ctx, account, oldest).Scan(&h) //nolint:sqlclosecheck // ends with its transaction
+	h := oldest
+	err := w.tx.StmtContext(w.ctx, w.rolledHour).QueryRowContext(w.ctx, account).Scan(&h) //nolint:sqlclosecheck // ends with its transaction
+	if errors.Is(err, sql.ErrNoRows) {
+		_, err = w.tx.ExecContext(w.ctx, `INSERT INTO rolled (account, hour) VALUES ($1, $2)`, account, h)
+	}
 	if err == nil {
 		w.rolled[account] = h
 	}

@@ -85,7 +85,9 @@ func TestCover(t *testing.T) {
 
 // TestCoverMonths: a month that has not ended is one row a key and the hours that are open, and a year the months of it.
 func TestCoverMonths(t *testing.T) {
-	at := func(y int, m time.Month, d, h int) int64 { return time.Date(y, m, d, h, 0, 0, 0, time.UTC).Unix() / 3600 }
+	at := func(y int, m time.Month, d, h int) int64 {
+		return time.Date(y, m, d, h, 0, 0, 0, time.UTC).Unix() / 3600
+	}
 	january := int64(54 * 12)
 	for _, c := range []struct {
 		a, b, rolled int64
