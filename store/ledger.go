@@ -1075,7 +1075,9 @@ func (s *Store) VerifyLedger(ctx context.Context) error {
 	for k, w := range want.callers {
 		differ(k, missing, *w)
 	}
-	if err := verifyRolled(ctx, tx, differ); err != nil {
+	if err := verifyRolled(ctx, tx, func(account string, at time.Time, table, row, has, want string) {
+		differences = append(differences, fmt.Sprintf("%s of account %s, %s, %s: %s, the hours say %s", table, account, at.Format(time.DateOnly), row, has, want))
+	}); err != nil {
 		return err
 	}
 	if n := len(differences); n > 0 {

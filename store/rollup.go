@@ -326,12 +326,14 @@ func (w *batch) sweep(r *rollup, account string, h int64, keys ...any) error {
 	return nil
 }
 
+// differing is told what is wrong in a table of days or months: of a row what it has, in figures, and what its hours come to.
+type differing func(account string, at time.Time, table, row, has, want string)
+
 // verifyRolled proves that days and months are the sums of their hours, so far as these have been added to them, one period
 // at a time.
-func verifyRolled(ctx context.Context, tx *sql.Tx, differ func(row, has, want any)) error {
+func verifyRolled(ctx context.Context, tx *sql.Tx, differ differing) error {
 	rolled := map[string]int64{}
-	text := `SELECT account, hour FROM rolled`
-	if _, err := eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) {
+	if _, err := eachRow(ctx, tx, `SELECT account, hour FROM rolled`, func(rows *sql.Rows) (bool, error) {
 		var (
 			account string
 			h       int64
@@ -348,7 +350,7 @@ func verifyRolled(ctx context.Context, tx *sql.Tx, differ func(row, has, want an
 				var account string
 				err := rows.Scan(&account)
 				if _, ok := rolled[account]; !ok {
-					differ("rolled of account "+account, "is missing", "an hour")
+					differ(account, time.Time{}, "rolled", "account "+account, "nothing", "an hour")
 					rolled[account] = 0
 				}
 				return true, err
@@ -370,7 +372,7 @@ func verifyRolled(ctx context.Context, tx *sql.Tx, differ func(row, has, want an
 }
 
 // verify holds the periods of s against the sums of the next finer ones.
-func (r *rollup) verify(ctx context.Context, tx *sql.Tx, account string, s span, rolled int64, differ func(row, has, want any)) error {
+func (r *rollup) verify(ctx context.Context, tx *sql.Tx, account string, s span, rolled int64, differ differing) error {
 	type (
 		key   [2]int64 // as many as there are
 		value [6]int64 // likewise
@@ -438,19 +440,27 @@ func (r *rollup) verify(ctx context.Context, tx *sql.Tx, account string, s span,
 		if err != nil {
 			return err
 		}
-		name := func(k key) string {
-			return fmt.Sprintf("%s of account %s, %s, %v %v", table, account, hour(s.start(n)).Format(time.DateOnly), r.keys, k[:len(r.keys)])
+		wrong := func(k key, has, want *value) {
+			text := func(v *value) string {
+				if v == nil {
+					return "nothing"
+				}
+				var b strings.Builder
+				for i, c := range r.sums {
+					fmt.Fprintf(&b, ", %s %d", c, v[i])
+				}
+				return b.String()[2:]
+			}
+			differ(account, hour(s.start(n)), table, fmt.Sprint(strings.Join(r.keys, ", "), " ", k[:len(r.keys)]), text(has), text(want))
 		}
 		for k, v := range has {
-			if w := want[k]; w == nil {
-				differ(name(k), v[:len(r.sums)], "nothing")
-			} else if *w != *v {
-				differ(name(k), v[:len(r.sums)], w[:len(r.sums)])
+			if w := want[k]; w == nil || *w != *v {
+				wrong(k, v, w)
 			}
 			delete(want, k)
 		}
 		for k, w := range want {
-			differ(name(k), "is missing", w[:len(r.sums)])
+			wrong(k, nil, w)
 		}
 	}
 }

@@ -2,9 +2,17 @@ package store
 
 import (
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
+
+	"outcrop/cost"
+	"outcrop/ledger"
 )
 
 // TestSpans: the numbers of days and months follow the calendar of package time, hour by hour and over leap days.
@@ -103,3 +111,113 @@ func TestCoverMonths(t *testing.T) {
 		}
 	}
 }
+
+// rolledStore has a call an hour from the evening of 28 February 2024 on, one batch each.
+func rolledStore(t *testing.T, hours int) (*Store, time.Time) {
+	t.Helper()
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "outcrop.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	start := time.Date(2024, 2, 28, 20, 30, 0, 0, time.UTC)
+	for i := range hours {
+		id := uuid.UUID{15: byte(i), 14: byte(i >> 8)}
+		e := ledger.Entry{
+			Intent:     ledger.Intent{ID: id, Time: start.Add(time.Duration(i) * time.Hour), Account: "000000000000", Principal: "arn:p", Region: "us-east-1", Operation: "Converse", ResourceARN: "arn:r", ModelID: "m", Scope: "region"},
+			Settlement: ledger.Settlement{ID: id, Time: start, Status: ledger.Completed, Service: "Amazon Bedrock", Charges: []ledger.Charge{{UsageType: "u", Quantity: 1, Nano: int64(i) + 1, Price: "p"}}},
+		}
+		if err := s.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", From: ledger.Position(i), To: ledger.Position(i + 1), Entries: []ledger.Entry{e}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s, start
+}
+
+// TestRolled: hours are added to days and months when they are over, and whatever is wrong there is found.
+func TestRolled(t *testing.T) {
+	s, _ := rolledStore(t, 60) // to 2 March, 7:30
+	one := func(text string) (n int64) {
+		t.Helper()
+		if err := s.read.QueryRowContext(t.Context(), text).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	leap := time.Date(2024, 2, 29, 0, 0, 0, 0, time.UTC).Unix() / 86400
+	march := time.Date(2024, 3, 2, 7, 0, 0, 0, time.UTC).Unix() / 3600
+	if n := one(`SELECT hour FROM rolled`); n != march-openHours {
+		t.Errorf("days and months have the hours before %v, want before %v", hour(n), hour(march-openHours))
+	}
+	for text, want := range map[string]int64{
+		`SELECT SUM(calls) FROM charge_day WHERE day = ` + itoa(leap):        24,
+		`SELECT SUM(nano) FROM split_day WHERE day = ` + itoa(leap):          (5 + 28) * 24 / 2,
+		`SELECT SUM(calls) FROM caller_month WHERE month = ` + itoa(54*12+1): 28,
+		`SELECT SUM(calls) FROM split_month WHERE month = ` + itoa(54*12+2):  24 + 6,
+		`SELECT COUNT(*) FROM charge_month`:                                  2,
+	} {
+		if got := one(text); got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+	}
+	if err := s.VerifyLedger(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ change, back, want string }{
+		{`UPDATE charge_day SET nano = nano + 1 WHERE day = ` + itoa(leap), `UPDATE charge_day SET nano = nano - 1 WHERE day = ` + itoa(leap), "charge_day of account 000000000000, 2024-02-29"},
+		{`UPDATE split_month SET calls = 0 WHERE month = 649`, `UPDATE split_month SET calls = 28 WHERE month = 649`, "split_month of account 000000000000, 2024-02-01"},
+		{`UPDATE caller_day SET day = 0 WHERE day = ` + itoa(leap), `UPDATE caller_day SET day = ` + itoa(leap) + ` WHERE day = 0`, "caller_day of account 000000000000, 1970-01-01"},
+		{`UPDATE rolled SET hour = hour - 1`, `UPDATE rolled SET hour = hour + 1`, "charge_day of account 000000000000, 2024-03-02"},
+		{`UPDATE rolled SET account = '1'`, `UPDATE rolled SET account = '000000000000'`, "rolled of account 000000000000"},
+	} {
+		for i, text := range []string{c.change, c.back} {
+			if _, err := s.write.ExecContext(t.Context(), text); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.VerifyLedger(t.Context()); i == 0 && (err == nil || !strings.Contains(err.Error(), c.want)) || i == 1 && err != nil {
+				t.Errorf("%s: %v, want %q", text, err, c.want)
+			}
+		}
+	}
+}
+
+// TestClockSetForward: a call from a clock that is a year ahead makes all that come after it late, and no sum wrong.
+func TestClockSetForward(t *testing.T) {
+	s, start := rolledStore(t, 30)
+	at := ledger.Position(30)
+	add := func(n byte, when time.Time) {
+		t.Helper()
+		id := uuid.UUID{0: 1, 15: n}
+		e := ledger.Entry{
+			Intent:     ledger.Intent{ID: id, Time: when, Account: "000000000000", Principal: "arn:p", Region: "us-east-1", Operation: "Converse", ResourceARN: "arn:r", ModelID: "m", Scope: "region"},
+			Settlement: ledger.Settlement{ID: id, Time: when, Status: ledger.Completed, Service: "Amazon Bedrock", Charges: []ledger.Charge{{UsageType: "u", Quantity: 1, Nano: 1000, Price: "p"}}},
+		}
+		if err := s.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", From: at, To: at + 1, Entries: []ledger.Entry{e}}); err != nil {
+			t.Fatal(err)
+		}
+		at++
+	}
+	add(1, start.AddDate(1, 0, 0))
+	for i := range 20 { // until all is added up
+		add(byte(2+i), start.AddDate(1, 0, 0))
+	}
+	add(100, start.Add(30*time.Hour)) // the clock is right again
+	add(101, start.Add(-24*time.Hour))
+	if err := s.VerifyLedger(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for _, bucket := range []cost.Bucket{cost.Whole, cost.Hour, cost.Day, cost.Month} {
+		var nano int64
+		for c, err := range s.Charges(t.Context(), cost.Query{Account: "000000000000", Start: start.AddDate(0, -1, 0).Truncate(time.Hour), End: start.AddDate(0, 6, 0).Truncate(time.Hour), Bucket: bucket}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			nano += c.Nano
+		}
+		if want := int64(30*31/2 + 2000); nano != want {
+			t.Errorf("by %v: %d, want %d", bucket, nano, want)
+		}
+	}
+}
+
+func itoa(n int64) string { return strconv.FormatInt(n, 10) }
