@@ -671,9 +671,9 @@ func exactFacts(first time.Time) *catalog.Facts {
 // kind of ending, cache, tier, length, scope and Region, with contracts and discounts, before and after they are rated anew.
 // OUTCROP_EXACTNESS_CALLS is how many.
 func TestExactness(t *testing.T) {
-	calls := 6_000
+	calls := 3_000
 	if raceEnabled {
-		calls = 1_500
+		calls = 1_000
 	}
 	if s := os.Getenv("OUTCROP_EXACTNESS_CALLS"); s != "" {
 		n, err := strconv.Atoi(s)

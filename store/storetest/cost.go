@@ -135,6 +135,36 @@ func Cost(t *testing.T, open func(*testing.T) CostEngine) {
 		}
 	})
 
+	// A profile has the name of its newest call, also to whoever has read another one before.
+	t.Run("Renamed", func(t *testing.T) {
+		e := open(t)
+		in := slices.Clone(entries[:1])
+		q := cost.Query{Account: in[0].Account, Start: day(2023, 1, 1), End: day(2025, 1, 1), Bucket: cost.Month}
+		for i, name := range []string{in[0].ResourceName, "renamed", "雪"} {
+			in[0].ResourceName = name
+			in[0].Intent.ID, in[0].Settlement.ID = uuid.UUID{2, 15: byte(i)}, uuid.UUID{2, 15: byte(i)}
+			if err := e.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", From: ledger.Position(i), To: ledger.Position(i + 1), Entries: in}); err != nil {
+				t.Fatal(err)
+			}
+			names := map[string]bool{}
+			for c, err := range e.Charges(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				names[c.Resource.Name] = true
+			}
+			for c, err := range e.Callers(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				names[c.Resource.Name] = true
+			}
+			if len(names) != 1 || !names[name] {
+				t.Errorf("the names are %v, want %q", names, name)
+			}
+		}
+	})
+
 	// A consumer that stops leaves the engine usable, as often as it likes: connections are few.
 	t.Run("StopEarly", func(t *testing.T) {
 		e := filled(t)
