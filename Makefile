@@ -3,7 +3,7 @@
 GO ?= go
 PYTHON ?= python3
 
-.PHONY: help check build fmt vet lint test race residency e2e e2e-llama scenarios kills power fuzz bench
+.PHONY: help check build fmt vet lint test race residency exactness e2e e2e-llama scenarios kills power fuzz bench bench-ledger
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ race: ## the tests under the race detector
 RESIDENCY_CASES ?= 1000000
 residency: ## no call leaves its destinations: a million at random, of topologies, failures and policies (some minutes)
 	OUTCROP_RESIDENCY_CASES=$(RESIDENCY_CASES) $(GO) test -count=1 -timeout 30m -v -run TestResidency ./invoke
+
+EXACTNESS_CALLS ?= 1000000
+exactness: ## what reports say that calls cost is what they cost: a million at random, against exact rational numbers (half an hour)
+	OUTCROP_EXACTNESS_CALLS=$(EXACTNESS_CALLS) $(GO) test -count=1 -timeout 4h -v -run TestExact ./cmd/outcrop
 
 # The clients in JavaScript are installed where npm is; without it their tests are skipped and say so.
 e2e: build $(if $(shell command -v npm),e2e/js/node_modules/.package-lock.json) ## real clients against the real binary
@@ -73,3 +77,8 @@ bench: build ## CPU, latency and memory against a bare reverse proxy, as ratios 
 	$(GO) test -run '^$$' -bench 'StreamAllocs|Prompt' -benchtime 1x ./cmd/outcrop
 	$(GO) test -run '^$$' -bench Authorization ./cmd/outcrop
 	cd e2e && $(GO) run ./bench -outcrop $(CURDIR)/bin/outcrop
+
+SCALE ?= 100000,1000000,10000000,100000000
+bench-ledger: ## the tables of docs/ledger-scale.md, anew: reports over rollups of up to SCALE calls (an hour, 5 GB in TMPDIR), and what a call costs the index
+	OUTCROP_SCALE=$(SCALE) $(GO) test -count=1 -timeout 6h -v -run TestLedgerScale ./cmd/outcrop
+	$(GO) test -run '^$$' -bench Apply ./store

@@ -79,11 +79,7 @@ func Report(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool,
 			p = Period{Start: p.End, End: q.periodEnd(p.End)}
 			return true
 		}
-		rows := q
-		if q.Zone != nil && q.Bucket > Hour { // the days and months of the rollups are those of UTC
-			rows.Bucket = Hour
-		}
-		for row, err := range r.Charges(ctx, rows) {
+		for row, err := range q.charges(ctx, r) {
 			if err != nil {
 				yield(Period{}, err)
 				return
@@ -115,6 +111,23 @@ func Report(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool,
 		for p.Start.Before(q.End) {
 			if !flush() {
 				return
+			}
+		}
+	}
+}
+
+// charges reads the rows of q. The days and months of rollups are those of UTC: where others are meant, each is asked for by
+// itself, and is whole days and some hours.
+func (q Query) charges(ctx context.Context, r Rollups) iter.Seq2[*Charges, error] {
+	if q.Zone == nil || q.Bucket < Day {
+		return r.Charges(ctx, q)
+	}
+	return func(yield func(*Charges, error) bool) {
+		for start := q.Start; start.Before(q.End); start = q.periodEnd(start) {
+			for row, err := range r.Charges(ctx, Query{Account: q.Account, Start: start, End: q.periodEnd(start), Split: q.Split}) {
+				if !yield(row, err) || err != nil {
+					return
+				}
 			}
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -19,88 +21,58 @@ var (
 	_ cost.Allocations = (*Store)(nil)
 )
 
-// The sums are made by the engine, by every dimension at once: there are few combinations of them even when there are
-// many calls. $4 is the hours of a bucket. Texts are joined to the sums, not to the rows; a sum whose
-// texts are missing is an error of Scan, not money less.
-const (
-	selectCharges = `SELECT g.bucket, l.region, l.service, l.usage_type, l.operation, l.resource,
-		COALESCE(r.name, ''), COALESCE(r.model_id, ''), l.tagset, t.tags, g.quantity, g.nano, g.charges, g.unrated, g.estimated, g.discount
-	FROM (SELECT hour / $4 AS bucket, line,
-			CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(nano) AS BIGINT) AS nano, CAST(SUM(calls) AS BIGINT) AS charges,
-			CAST(SUM(unrated) AS BIGINT) AS unrated, CAST(SUM(estimated) AS BIGINT) AS estimated, CAST(SUM(discount) AS BIGINT) AS discount
-		FROM charge_hour WHERE account = $1 AND hour >= $2 AND hour < $3
-		GROUP BY bucket, line) AS g
-	LEFT JOIN charge_line AS l ON l.id = g.line
-	LEFT JOIN resource AS r ON r.arn = l.resource
-	LEFT JOIN tagset AS t ON t.id = l.tagset
-	ORDER BY g.bucket`
-
-	selectSplits = `SELECT g.bucket, l.region, l.service, l.usage_type, l.operation, l.resource,
-		COALESCE(r.name, ''), COALESCE(r.model_id, ''), l.tagset, t.tags, g.quantity, g.nano, g.charges, g.unrated, g.estimated, g.discount,
-		p.principal, p.tags, o.tags, p.metadata, m.tags
-	FROM (SELECT hour / $4 AS bucket, line, party,
-			CAST(SUM(quantity) AS BIGINT) AS quantity, CAST(SUM(nano) AS BIGINT) AS nano, CAST(SUM(calls) AS BIGINT) AS charges,
-			CAST(SUM(unrated) AS BIGINT) AS unrated, CAST(SUM(estimated) AS BIGINT) AS estimated, CAST(SUM(discount) AS BIGINT) AS discount
-		FROM split_hour WHERE account = $1 AND hour >= $2 AND hour < $3
-		GROUP BY bucket, line, party) AS g
-	LEFT JOIN charge_line AS l ON l.id = g.line
-	LEFT JOIN resource AS r ON r.arn = l.resource
-	LEFT JOIN tagset AS t ON t.id = l.tagset
-	LEFT JOIN party AS p ON p.id = g.party
-	LEFT JOIN tagset AS o ON o.id = p.tags
-	LEFT JOIN tagset AS m ON m.id = p.metadata
-	ORDER BY g.bucket`
-
-	selectCalls = `SELECT g.bucket, c.principal, c.resource, COALESCE(r.name, ''), COALESCE(r.model_id, ''),
-		g.calls, g.input, g.output, g.nano
-	FROM (SELECT hour / $4 AS bucket, caller,
-			CAST(SUM(calls) AS BIGINT) AS calls, CAST(SUM(input) AS BIGINT) AS input,
-			CAST(SUM(output) AS BIGINT) AS output, CAST(SUM(nano) AS BIGINT) AS nano
-		FROM caller_hour WHERE account = $1 AND hour >= $2 AND hour < $3
-		GROUP BY bucket, caller) AS g
-	LEFT JOIN caller AS c ON c.id = g.caller
-	LEFT JOIN resource AS r ON r.arn = c.resource
-	ORDER BY g.bucket`
-
-	chargeHours = `SELECT (SELECT MIN(hour) FROM charge_hour WHERE account = $1), (SELECT MAX(hour) FROM charge_hour WHERE account = $1)`
-	callerHours = `SELECT (SELECT MIN(hour) FROM caller_hour WHERE account = $1), (SELECT MAX(hour) FROM caller_hour WHERE account = $1)`
-)
-
 // Charges implements cost.Rollups.
 func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charges, error] {
 	return func(yield func(*cost.Charges, error) bool) {
 		var (
 			c       = cost.Charges{Account: q.Account}
-			tags    = tagsets{}
-			bucket  int64
-			of      [3]int64 // numbers of tagset: the profile's, the principal's, the metadata's
-			raw     [3]sql.RawBytes
-			amount  int64
+			numbers []int64
 			stopped bool // by the consumer, who is not called again
 		)
-		text := selectCharges
-		into := []any{&bucket, &c.Region, &c.Service, &c.UsageType, &c.Operation, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID,
-			&of[0], &raw[0], &amount, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated, &c.Discount}
-		sets := []*[]ledger.Tag{&c.Tags}
-		if q.Split {
-			text = selectSplits
-			into = append(into, &c.Principal, &of[1], &raw[1], &of[2], &raw[2])
-			sets = append(sets, &c.PrincipalTags, &c.Metadata)
+		r, into := &chargeRollup, func(k *splitNumbers, sum *chargeSum) []any {
+			return []any{&k.line, &sum.quantity, &sum.nano, &sum.calls, &sum.unrated, &sum.estimated, &sum.discount}
 		}
-		err := s.rollup(ctx, q, chargeHours, text, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
-			if err := rows.Scan(into...); err != nil {
+		if q.Split {
+			charge := into
+			r, into = &splitRollup, func(k *splitNumbers, sum *chargeSum) []any { return slices.Insert(charge(k, sum), 1, any(&k.party)) }
+		}
+		err := eachBucket(ctx, s, q, r, (*chargeSum).add, into, func(tx *sql.Tx, start time.Time, keys []splitNumbers, sums []chargeSum) (bool, error) {
+			resources, err := s.names.resourcesOf(ctx, tx)
+			if err != nil {
 				return false, err
 			}
-			c.Count(c.UsageType, amount)
-			for i, set := range sets {
-				var err error
-				if *set, err = tags.decode(of[i], raw[i]); err != nil {
+			numbers = numbers[:0]
+			for _, k := range keys {
+				numbers = append(numbers, k.line)
+			}
+			lines, err := s.names.findLines(ctx, tx, numbers)
+			if err != nil {
+				return false, err
+			}
+			var parties []*party
+			if q.Split {
+				for i, k := range keys {
+					numbers[i] = k.party
+				}
+				if parties, err = s.names.findParties(ctx, tx, numbers); err != nil {
 					return false, err
 				}
 			}
-			c.Start = start(bucket)
-			stopped = !yield(&c, nil)
-			return !stopped, nil
+			c.Start = start
+			for i, l := range lines {
+				c.Region, c.Service, c.UsageType, c.Operation, c.Resource, c.Tags = l.region, l.service, l.usageType, l.operation, resources.get(l.resource), l.tags
+				if q.Split {
+					p := parties[i]
+					c.Principal, c.PrincipalTags, c.Metadata = p.principal, p.tags, p.metadata
+				}
+				sum := &sums[i]
+				c.Sum = cost.Sum{Nano: sum.nano, Discount: sum.discount, Charges: sum.calls, Unrated: sum.unrated, Estimated: sum.estimated}
+				c.Count(c.UsageType, sum.quantity)
+				if stopped = !yield(&c, nil); stopped {
+					return false, nil
+				}
+			}
+			return true, nil
 		})
 		if err != nil && !stopped {
 			yield(nil, fmt.Errorf("read charges: %w", err))
@@ -108,37 +80,30 @@ func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charg
 	}
 }
 
-// tagsets is the sets that one query has read, by number: each is decoded once.
-type tagsets map[int64][]ledger.Tag
-
-func (t tagsets) decode(id int64, text []byte) ([]ledger.Tag, error) {
-	tags, ok := t[id]
-	if !ok {
-		var err error
-		if tags, err = decodeTagset(text); err != nil {
-			return nil, fmt.Errorf("tag set %d: %w", id, err)
-		}
-		t[id] = tags
-	}
-	return tags, nil
-}
-
 // Callers implements cost.Rollups.
 func (s *Store) Callers(ctx context.Context, q cost.Query) iter.Seq2[*cost.Calls, error] {
 	return func(yield func(*cost.Calls, error) bool) {
-		var (
-			c       = cost.Calls{Account: q.Account}
-			bucket  int64
-			stopped bool
-		)
-		err := s.rollup(ctx, q, callerHours, selectCalls, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
-			err := rows.Scan(&bucket, &c.Principal, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID, &c.Calls, &c.Input, &c.Output, &c.Nano)
+		c, stopped := cost.Calls{Account: q.Account}, false
+		err := eachBucket(ctx, s, q, &callerRollup, (*callerSum).add, func(k *int64, sum *callerSum) []any {
+			return []any{k, &sum.calls, &sum.input, &sum.output, &sum.nano}
+		}, func(tx *sql.Tx, start time.Time, keys []int64, sums []callerSum) (bool, error) {
+			resources, err := s.names.resourcesOf(ctx, tx)
 			if err != nil {
 				return false, err
 			}
-			c.Start = start(bucket)
-			stopped = !yield(&c, nil)
-			return !stopped, nil
+			callers, err := s.names.findCallers(ctx, tx, keys)
+			if err != nil {
+				return false, err
+			}
+			c.Start = start
+			for i, w := range callers {
+				c.Principal, c.Resource = w.principal, resources.get(w.resource)
+				c.Calls, c.Input, c.Output, c.Nano = sums[i].calls, sums[i].input, sums[i].output, sums[i].nano
+				if stopped = !yield(&c, nil); stopped {
+					return false, nil
+				}
+			}
+			return true, nil
 		})
 		if err != nil && !stopped {
 			yield(nil, fmt.Errorf("read callers: %w", err))
@@ -146,50 +111,111 @@ func (s *Store) Callers(ctx context.Context, q cost.Query) iter.Seq2[*cost.Calls
 	}
 }
 
-// whole is more hours than there are: all of a span is in one bucket.
-const whole = 1 << 40
+// splitNumbers is what tells rows of charges apart in one period: 0 is the party of those that are not split.
+type splitNumbers struct{ line, party int64 }
 
-// rollup runs text over the time of q, in one transaction, and gives each row to scan with a function that turns the
-// row's bucket into its start; it ends when scan returns false. Hours and days are arithmetic on the hour's number.
-// Months are not: they are read one after the other, from the first that has rows to the last.
-func (s *Store) rollup(ctx context.Context, q cost.Query, extent, text string, scan func(*sql.Rows, func(int64) time.Time) (bool, error)) error {
+// eachBucket gives the sums of r in q to fn, bucket by bucket in the order of time, until it returns false: each key once in a
+// bucket, whichever tables it comes from. It is one transaction. into says where a row's keys and sums go.
+func eachBucket[K comparable, S any](ctx context.Context, s *Store, q cost.Query, r *rollup, add func(*S, *S), into func(*K, *S) []any,
+	fn func(tx *sql.Tx, start time.Time, keys []K, sums []S) (more bool, err error),
+) error {
 	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // nothing was written; the error of ending it says nothing
 
-	var first, last sql.NullInt64
-	if err := tx.QueryRowContext(ctx, extent, q.Account).Scan(&first, &last); err != nil {
+	parts, err := r.parts(ctx, tx, q)
+	if err != nil {
 		return err
 	}
-	if !first.Valid {
-		return nil
+	// A bucket that is of one period has each key once; of several they are added up.
+	var (
+		keys   []K
+		sums   []S
+		at     map[K]int // in both
+		bucket time.Time
+		period stretch
+	)
+	flush := func() (more bool, err error) {
+		more, err = fn(tx, bucket, keys, sums)
+		keys, sums = keys[:0], sums[:0]
+		clear(at)
+		return more, err
 	}
-	from := max(hours(q.Start), first.Int64)
-	to := min(hours(q.End), last.Int64+1)
-	size := int64(whole)
-	start := func(int64) time.Time { return q.Start }
-	switch q.Bucket {
-	case cost.Hour:
-		size, start = 1, hour
-	case cost.Day:
-		size, start = 24, func(n int64) time.Time { return hour(n * 24) }
-	}
-	for from < to {
-		end := to
-		if q.Bucket == cost.Month {
-			month := q.Bucket.Start(hour(from))
-			start = func(int64) time.Time { return month }
-			end = min(to, hours(q.Bucket.Next(month)))
-		}
-		more, err := eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) { return scan(rows, start) }, q.Account, from, end, size)
+	for _, p := range parts {
+		var (
+			k      K
+			sum    S
+			number int64
+		)
+		scan := append([]any{&number}, into(&k, &sum)...)
+		text := "SELECT " + p.grain.String() + ", " + strings.Join(append(slices.Clone(r.keys), r.sums...), ", ") + " FROM " + r.name + "_" + p.grain.String() +
+			" WHERE account = $1 AND " + p.grain.String() + " >= $2 AND " + p.grain.String() + " < $3 ORDER BY " + p.grain.String()
+		more, err := eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) {
+			if err := rows.Scan(scan...); err != nil {
+				return false, err
+			}
+			if of := (stretch{p.grain, number, number + 1}); of != period {
+				period = of
+				start := q.Start
+				if q.Bucket != cost.Whole {
+					start = q.Bucket.Start(hour(p.grain.start(number)))
+				}
+				if len(keys) > 0 && !start.Equal(bucket) {
+					if more, err := flush(); err != nil || !more {
+						return false, err
+					}
+				}
+				bucket = start
+				if len(keys) > 0 && len(at) == 0 {
+					if at == nil {
+						at = make(map[K]int, 2*len(keys))
+					}
+					for i, k := range keys {
+						at[k] = i
+					}
+				}
+			}
+			if len(at) > 0 {
+				i, ok := at[k]
+				if ok {
+					add(&sums[i], &sum)
+					return true, nil
+				}
+				at[k] = len(keys)
+			}
+			keys, sums = append(keys, k), append(sums, sum)
+			return true, nil
+		}, q.Account, p.from, p.to)
 		if err != nil || !more {
 			return err
 		}
-		from = end
 	}
-	return nil
+	if len(keys) > 0 {
+		_, err = flush()
+	}
+	return err
+}
+
+// parts are the rows of r that q is the sum of.
+func (r *rollup) parts(ctx context.Context, tx *sql.Tx, q cost.Query) ([]stretch, error) {
+	var first, last, rolled sql.NullInt64
+	table := r.name + "_hour"
+	if err := tx.QueryRowContext(ctx, `SELECT (SELECT MIN(hour) FROM `+table+` WHERE account = $1), (SELECT MAX(hour) FROM `+table+` WHERE account = $1),
+		(SELECT hour FROM rolled WHERE account = $1)`, q.Account).Scan(&first, &last, &rolled); err != nil || !first.Valid {
+		return nil, err
+	}
+	widest := byMonth
+	switch q.Bucket {
+	case cost.Hour:
+		widest = byHour
+	case cost.Day:
+		widest = byDay
+	}
+	// There is nothing before the first hour and behind the last one, so a period that one of them is in may be had whole.
+	from, to := max(hours(q.Start), widest.start(widest.of(first.Int64))), min(hours(q.End), max(last.Int64+1, rolled.Int64))
+	return cover(from, to, rolled.Int64, widest), nil
 }
 
 // eachRow gives the rows of a query to fn until there are no more or fn returns false.

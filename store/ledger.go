@@ -28,7 +28,9 @@ type ledgerIndex struct {
 	mu       sync.Mutex // one Apply at a time
 	prepared bool
 
-	insertCalls, insertCharges, insertSplits, insertCallers inserter
+	insertCalls                       inserter
+	chargeSums, splitSums, callerSums rollupWriter
+	rolledHour, nextHour              *sql.Stmt // see batch.rolledTo and batch.roll
 
 	newestArchived *sql.Stmt // the newest day that has calls in the archive
 
@@ -226,6 +228,7 @@ type batch struct {
 	ctx     context.Context
 	tx      *sql.Tx
 	tagsets map[tagsetKey]int64
+	rolled  map[string]int64 // see rolledTo
 	calls   []call
 	charges []charge // of all calls
 	text    []byte
@@ -235,7 +238,7 @@ type batch struct {
 }
 
 func (s *Store) newBatch(ctx context.Context, tx *sql.Tx) *batch {
-	return &batch{ledgerIndex: &s.index, store: s, ctx: ctx, tx: tx, tagsets: map[tagsetKey]int64{}}
+	return &batch{ledgerIndex: &s.index, store: s, ctx: ctx, tx: tx, tagsets: map[tagsetKey]int64{}, rolled: map[string]int64{}}
 }
 
 // tagsetKey is where a set lies: the ledger shares equal ones.
@@ -335,6 +338,9 @@ func (w *batch) origin(e *ledger.Entry) (*origin, error) {
 	// The name is that of the newest call.
 	if r := (resource{e.Account, e.ResourceName, e.ModelID}); *o.resource != r {
 		*o.resource = r
+		if err := bump(w.ctx, w.tx, resourceDomain); err != nil {
+			return nil, err
+		}
 		if _, err := w.tx.ExecContext(w.ctx, `INSERT INTO resource (arn, account, name, model_id) VALUES ($1, $2, $3, $4)
 			ON CONFLICT (arn) DO UPDATE SET account = excluded.account, name = excluded.name, model_id = excluded.model_id`,
 			e.ResourceARN, r.account, r.name, r.modelID); err != nil {
@@ -552,45 +558,57 @@ func (s *chargeSum) add(o *chargeSum) {
 	s.discount += o.discount
 }
 
+func (s *callerSum) add(o *callerSum) {
+	s.calls += o.calls
+	s.input += o.input
+	s.output += o.output
+	s.nano += o.nano
+}
+
 // hourBegan is the number of the hour in which a call began, also before 1970.
 func hourBegan(e *ledger.Entry) int64 { return e.Intent.Time.Truncate(time.Hour).Unix() / 3600 }
 
-// hourKey is the key of a row of charge_hour (number is the line's) or of caller_hour (the caller's).
-type hourKey struct {
-	account      string
-	hour, number int64
+// periodKey is the key of a row of charge_hour (number is the line's) or of caller_hour (the caller's), or of those by day or
+// month.
+type periodKey struct {
+	account        string
+	period, number int64
 }
 
-func (a hourKey) compare(b hourKey) int {
-	return cmp.Or(strings.Compare(a.account, b.account), cmp.Compare(a.hour, b.hour), cmp.Compare(a.number, b.number))
+func (a periodKey) compare(b periodKey) int {
+	return cmp.Or(strings.Compare(a.account, b.account), cmp.Compare(a.period, b.period), cmp.Compare(a.number, b.number))
 }
 
 // splitKey is the key of a row of split_hour.
 type splitKey struct {
-	hourKey
+	periodKey
 	party int64
 }
 
 func (a splitKey) compare(b splitKey) int {
-	return cmp.Or(a.hourKey.compare(b.hourKey), cmp.Compare(a.party, b.party))
+	return cmp.Or(a.periodKey.compare(b.periodKey), cmp.Compare(a.party, b.party))
 }
 
 // addUp adds the calls to the rollups: in memory first, so that each row is touched once, and in the order of the keys, so
 // that nodes that share the tables wait for one another and do not lock each other out.
 func (w *batch) addUp() error {
-	return w.write(w.sum())
+	m := w.sum()
+	if err := w.write(m); err != nil {
+		return err
+	}
+	return w.roll(m)
 }
 
 // sum is the calls added up.
-func (w *batch) sum() sums[hourKey, splitKey, hourKey] {
-	m := newSums[hourKey, splitKey, hourKey]()
+func (w *batch) sum() rollupSums {
+	m := newSums[periodKey, splitKey, periodKey]()
 	var (
-		keys   []hourKey
+		keys   []periodKey
 		splits []splitKey
 	)
 	for i := range w.calls {
 		c := &w.calls[i]
-		k := hourKey{account: c.Account, hour: hourBegan(c.Entry)}
+		k := periodKey{account: c.Account, period: hourBegan(c.Entry)}
 		keys, splits = keys[:0], splits[:0]
 		for _, ch := range c.charges {
 			k.number = ch.line
@@ -601,25 +619,6 @@ func (w *batch) sum() sums[hourKey, splitKey, hourKey] {
 		m.add(c.Entry, keys, splits, k)
 	}
 	return m
-}
-
-// write adds m to the rollups.
-func (w *batch) write(m sums[hourKey, splitKey, hourKey]) error {
-	err := insertSums(w, &w.insertCharges, m.charges, hourKey.compare, func(args []any, k hourKey, s *chargeSum) []any {
-		return append(args, k.account, k.hour, k.number, s.quantity, s.nano, s.calls, s.unrated, s.estimated, s.discount)
-	})
-	if err != nil {
-		return err
-	}
-	err = insertSums(w, &w.insertSplits, m.splits, splitKey.compare, func(args []any, k splitKey, s *chargeSum) []any {
-		return append(args, k.account, k.hour, k.number, k.party, s.quantity, s.nano, s.calls, s.unrated, s.estimated, s.discount)
-	})
-	if err != nil {
-		return err
-	}
-	return insertSums(w, &w.insertCallers, m.callers, hourKey.compare, func(args []any, k hourKey, s *callerSum) []any {
-		return append(args, k.account, k.hour, k.number, s.calls, s.input, s.output, s.nano)
-	})
 }
 
 func insertSums[K comparable, S any](w *batch, ins *inserter, sums map[K]*S, compare func(K, K) int, row func([]any, K, *S) []any) error {
@@ -731,23 +730,19 @@ func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
 	if x.insertCalls, err = prepareInsert(ctx, db, "call", callColumns, "ON CONFLICT (account, began, id) DO NOTHING"); err != nil {
 		return err
 	}
-	if x.insertCharges, err = prepareInsert(ctx, db, "charge_hour", "account, hour, line, quantity, nano, calls, unrated, estimated, discount",
-		`ON CONFLICT (account, hour, line) DO UPDATE SET
-			quantity = charge_hour.quantity + excluded.quantity, nano = charge_hour.nano + excluded.nano, calls = charge_hour.calls + excluded.calls,
-			unrated = charge_hour.unrated + excluded.unrated, estimated = charge_hour.estimated + excluded.estimated,
-			discount = charge_hour.discount + excluded.discount`); err != nil {
+	if x.chargeSums, err = chargeRollup.prepare(ctx, db); err != nil {
 		return err
 	}
-	if x.insertSplits, err = prepareInsert(ctx, db, "split_hour", "account, hour, line, party, quantity, nano, calls, unrated, estimated, discount",
-		`ON CONFLICT (account, hour, line, party) DO UPDATE SET
-			quantity = split_hour.quantity + excluded.quantity, nano = split_hour.nano + excluded.nano, calls = split_hour.calls + excluded.calls,
-			unrated = split_hour.unrated + excluded.unrated, estimated = split_hour.estimated + excluded.estimated,
-			discount = split_hour.discount + excluded.discount`); err != nil {
+	if x.splitSums, err = splitRollup.prepare(ctx, db); err != nil {
 		return err
 	}
-	if x.insertCallers, err = prepareInsert(ctx, db, "caller_hour", "account, hour, caller, calls, input, output, nano",
-		`ON CONFLICT (account, hour, caller) DO UPDATE SET calls = caller_hour.calls + excluded.calls,
-			input = caller_hour.input + excluded.input, output = caller_hour.output + excluded.output, nano = caller_hour.nano + excluded.nano`); err != nil {
+	if x.callerSums, err = callerRollup.prepare(ctx, db); err != nil {
+		return err
+	}
+	if x.rolledHour, err = db.PrepareContext(ctx, rolledHour); err != nil {
+		return err
+	}
+	if x.nextHour, err = db.PrepareContext(ctx, nextHour); err != nil {
 		return err
 	}
 	if x.tagsetIDs, err = prepareDictionary(ctx, db, "tagset", "tags"); err != nil {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	"outcrop/cost"
@@ -144,23 +143,23 @@ func (w *batch) writeCorrection(e *ledger.Entry, c *ledger.Correction) error {
 }
 
 // move takes was out of the rollups and puts is in its place.
-func (w *batch) move(was, is sums[hourKey, splitKey, hourKey]) error {
+func (w *batch) move(was, is rollupSums) error {
 	lines, parts, callers := takeOut(is.charges, was.charges), takeOut(is.splits, was.splits), takeOut(is.callers, was.callers)
 	if err := w.write(is); err != nil {
 		return err
 	}
 	for _, k := range lines {
-		if err := w.sweep("charge_hour", "line = $3", chargeFigures, k.account, k.hour, k.number); err != nil {
+		if err := w.sweep(&chargeRollup, k.account, k.period, k.number); err != nil {
 			return err
 		}
 	}
 	for _, k := range parts {
-		if err := w.sweep("split_hour", "line = $3 AND party = $4", chargeFigures, k.account, k.hour, k.number, k.party); err != nil {
+		if err := w.sweep(&splitRollup, k.account, k.period, k.number, k.party); err != nil {
 			return err
 		}
 	}
 	for _, k := range callers {
-		if err := w.sweep("caller_hour", "caller = $3", callerFigures, k.account, k.hour, k.number); err != nil {
+		if err := w.sweep(&callerRollup, k.account, k.period, k.number); err != nil {
 			return err
 		}
 	}
@@ -202,10 +201,3 @@ const (
 	chargeFigures = "quantity, nano, calls, unrated, estimated, discount"
 	callerFigures = "calls, input, output, nano"
 )
-
-// sweep removes a row of table that no call has any more: all of its figures are 0.
-func (w *batch) sweep(table, which, figures string, key ...any) error {
-	_, err := w.tx.ExecContext(w.ctx, `DELETE FROM `+table+` WHERE account = $1 AND hour = $2 AND `+which+
-		` AND `+strings.ReplaceAll(figures, ",", " = 0 AND")+` = 0`, key...)
-	return err
-}

@@ -33,6 +33,7 @@ type Store struct {
 	read  *sql.DB
 	write *sql.DB
 	index ledgerIndex
+	names names
 	audit auditIndex
 
 	archive string       // the folder of what has left the database

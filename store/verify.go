@@ -26,11 +26,11 @@ type Proof struct {
 // Difference is one thing that ProveLedger found wrong.
 type Difference struct {
 	Account string
-	Time    time.Time // the hour; of what concerns a whole day, the day's first
-	Table   string    // charge_hour, split_hour or caller_hour; "" where the calls themselves cannot be read
+	Time    time.Time // the hour; of what concerns a whole day or month, its first
+	Table   string    // charge_, split_ or caller_ and hour, day or month; "" where the calls themselves cannot be read
 	Row     string    // what the row is of
 	Has     string    // its figures, "nothing" where there is no such row
-	Want    string    // what the calls and their corrections come to
+	Want    string    // what the calls and their corrections come to; of a day or a month, its hours or days
 	Err     error     // why nothing of the day can be proved, where Table is ""
 }
 
@@ -38,7 +38,19 @@ func (d *Difference) String() string {
 	if d.Table == "" {
 		return fmt.Sprintf("account %s, %s: cannot be proved: %v", d.Account, d.Time.Format(time.DateOnly), d.Err)
 	}
-	return fmt.Sprintf("%s: account %s, hour %s, %s: has %s, the calls say %s", d.Table, d.Account, d.Time.Format("2006-01-02T15"), d.Row, d.Has, d.Want)
+	of, said := "hour "+d.Time.Format("2006-01-02T15"), "calls"
+	switch {
+	case d.Rolled() && strings.HasSuffix(d.Table, byMonth.String()):
+		of, said = "month "+d.Time.Format("2006-01"), "days"
+	case d.Rolled():
+		of, said = "day "+d.Time.Format(time.DateOnly), "hours"
+	}
+	return fmt.Sprintf("%s: account %s, %s, %s: has %s, the %s say %s", d.Table, d.Account, of, d.Row, d.Has, said, d.Want)
+}
+
+// Rolled reports whether it is of a day or a month: these are sums of hours, not of calls.
+func (d *Difference) Rolled() bool {
+	return d.Table != "" && !strings.HasSuffix(d.Table, byHour.String())
 }
 
 // chargeKey, partKey and callerKey are what the rollups tell apart in an hour of an account, in texts: dictionaries are not believed either.
@@ -85,10 +97,11 @@ func (s *Store) VerifyLedger(ctx context.Context) error {
 }
 
 // ProveLedger proves that the rollups are the sums of the calls and their corrections, no more and no less: of those in the database, and of
-// those in files of the archive, each of which must be as it was written. What is not so is told differ, whose error ends it.
+// those in files of the archive, each of which must be as it was written; and that days and months are the sums of their hours. What is not so is
+// told differ, whose error ends it.
 //
-// It goes from account to account and from day to day, each day in a transaction of its own: in memory is no more than what an hour of an account has
-// of different rows. A ledger that is written to at the same time is proved as it is when each day's turn comes.
+// It goes from account to account and from day to day, each day in a transaction of its own, and an account's days and months in another: in memory is
+// no more than what an hour of an account has of different rows, and then a month. A ledger that is written to at the same time is proved as it is when each day's turn comes.
 func (s *Store) ProveLedger(ctx context.Context, differ func(*Difference) error) (p Proof, err error) {
 	told := func(d *Difference) error {
 		p.Differences++
@@ -96,7 +109,7 @@ func (s *Store) ProveLedger(ctx context.Context, differ func(*Difference) error)
 	}
 	words := s.words(ctx, nil)
 	for account := ""; ; {
-		if account, err = s.nextAccount(ctx, account, "call", "correction", "archive", "charge_hour", "split_hour", "caller_hour"); err != nil || account == "" {
+		if account, err = s.nextAccount(ctx, account, ledgerTables...); err != nil || account == "" {
 			return p, err
 		}
 		p.Accounts++
@@ -116,8 +129,37 @@ func (s *Store) ProveLedger(ctx context.Context, differ func(*Difference) error)
 			}
 			p.Days++
 		}
+		if err := s.view(ctx, func(tx *sql.Tx) error {
+			if first, ok, err := unrolled(ctx, tx, account); err != nil {
+				return err
+			} else if ok {
+				return told(&Difference{Account: account, Time: hour(first), Table: "rolled", Row: "the account", Has: nothing, Want: "an hour"})
+			}
+			return compareRolled(ctx, tx, account, func(r *rollup, s grain, n int64, k rowKeys, has, want *rowSums) error {
+				return told(&Difference{
+					Account: account, Time: hour(s.start(n)), Table: r.name + "_" + s.String(), Row: fmt.Sprint(strings.Join(r.keys, ", "), " ", k[:len(r.keys)]),
+					Has: r.format(has), Want: r.format(want),
+				})
+			})
+		}); err != nil {
+			return p, err
+		}
 	}
 }
+
+// nothing is what a row has that is not there.
+const nothing = "nothing"
+
+// ledgerTables have what there is of an account.
+var ledgerTables = func() []string {
+	tables := []string{"call", "correction", "archive"}
+	for _, r := range rollups {
+		for s := byHour; s <= byMonth; s++ {
+			tables = append(tables, r.name+"_"+s.String())
+		}
+	}
+	return tables
+}()
 
 // nextDay returns the first day, from one on, on which an account has anything.
 func nextDay(ctx context.Context, tx *sql.Tx, account string, from int64) (day int64, ok bool, err error) {
@@ -314,7 +356,6 @@ func compareRows[K interface {
 	figures[S]
 	fmt.Stringer
 }](w *proof, table string, at time.Time, want map[K]P, text string, hour int64, scan func(*sql.Rows) (K, S, error)) error {
-	const nothing = "nothing"
 	differ := func(k K, has, want string) error {
 		return w.differ(&Difference{Account: w.account, Time: at, Table: table, Row: k.String(), Has: has, Want: want})
 	}
@@ -348,12 +389,12 @@ type Repair struct {
 	By, Reason string
 
 	// Of a row that was mended.
-	Table   string // charge_hour, split_hour or caller_hour
+	Table   string // as in Difference
 	Account string
-	Hour    time.Time
-	Line    int64  // charge_line.id; of caller_hour, caller.id
-	Party   int64  // of split_hour, party.id
-	Was, Is string // its figures, JSON
+	Hour    time.Time // the first one, of a day or a month
+	Line    int64     // charge_line.id; of caller_hour, caller.id
+	Party   int64     // of split_hour, party.id
+	Was, Is string    // its figures, JSON
 }
 
 // RepairHour moves the rows of the rollups of one hour of an account to what its calls and their corrections come to, by the difference, and
@@ -378,13 +419,13 @@ func (s *Store) RepairHour(ctx context.Context, account string, at time.Time, by
 		}
 		w := s.newBatch(ctx, tx)
 		n := [3]int{}
-		if n[0], err = keepRepairs(w, by, "charge_hour", was.charges, is.charges, hourKey.compare, func(k hourKey) (hourKey, int64) { return k, 0 }); err != nil {
+		if n[0], err = keepRepairs(w, by, "charge_hour", was.charges, is.charges, periodKey.compare, func(k periodKey) (periodKey, int64) { return k, 0 }); err != nil {
 			return err
 		}
-		if n[1], err = keepRepairs(w, by, "split_hour", was.splits, is.splits, splitKey.compare, func(k splitKey) (hourKey, int64) { return k.hourKey, k.party }); err != nil {
+		if n[1], err = keepRepairs(w, by, "split_hour", was.splits, is.splits, splitKey.compare, func(k splitKey) (periodKey, int64) { return k.periodKey, k.party }); err != nil {
 			return err
 		}
-		if n[2], err = keepRepairs(w, by, "caller_hour", was.callers, is.callers, hourKey.compare, func(k hourKey) (hourKey, int64) { return k, 0 }); err != nil {
+		if n[2], err = keepRepairs(w, by, "caller_hour", was.callers, is.callers, periodKey.compare, func(k periodKey) (periodKey, int64) { return k, 0 }); err != nil {
 			return err
 		}
 		moved = n[0] + n[1] + n[2]
@@ -396,9 +437,73 @@ func (s *Store) RepairHour(ctx context.Context, account string, at time.Time, by
 	return moved, nil
 }
 
+// RepairRolled moves the days and months of an account to what their hours come to, which are to be right before, by the difference, and keeps a
+// record of each row that moved. It returns how many did.
+func (s *Store) RepairRolled(ctx context.Context, account string, by *Repair) (moved int, err error) {
+	x := &s.index
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if err := x.prepare(ctx, s.write); err != nil {
+		return 0, err
+	}
+	if err := s.change(ctx, func(tx *sql.Tx) error {
+		moved = 0
+		w := s.newBatch(ctx, tx)
+		if first, ok, err := unrolled(ctx, tx, account); err != nil {
+			return err
+		} else if ok {
+			if _, err := w.rolledTo(account, first); err != nil {
+				return err
+			}
+			moved++
+			if err := w.keepRepair(by, "rolled", account, first, 0, 0, nil, map[string]int64{"hour": first}); err != nil {
+				return err
+			}
+		}
+		return compareRolled(ctx, tx, account, func(r *rollup, s grain, n int64, k rowKeys, has, want *rowSums) error {
+			moved++
+			return w.mend(by, r, s, account, n, k, has, want)
+		})
+	}); err != nil {
+		return 0, fmt.Errorf("repair days and months of account %s: %w", account, err)
+	}
+	return moved, nil
+}
+
+// mend moves one row of the days or months.
+func (w *batch) mend(by *Repair, r *rollup, s grain, account string, n int64, k rowKeys, has, want *rowSums) error {
+	var was, is rowSums
+	if has != nil {
+		was = *has
+	}
+	if want != nil {
+		is = *want
+	}
+	table := r.name + "_" + s.String()
+	args := []any{account, n}
+	where := ""
+	for i, name := range r.keys {
+		args = append(args, k[i])
+		where += fmt.Sprintf(" AND %s = $%d", name, i+3)
+	}
+	if want == nil {
+		if _, err := w.tx.ExecContext(w.ctx, `DELETE FROM `+table+` WHERE account = $1 AND `+s.String()+` = $2`+where, args...); err != nil {
+			return err
+		}
+	} else {
+		for i := range r.sums {
+			args = append(args, is[i]-was[i])
+		}
+		if _, err := w.writer(r).into[s].exec(w.ctx, w.tx, 1, args); err != nil {
+			return err
+		}
+	}
+	return w.keepRepair(by, table, account, s.start(n), k[0], k[1], r.figures(has), r.figures(want))
+}
+
 // sumsOf adds up the calls of p.
-func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, p span) (sums[hourKey, splitKey, hourKey], error) {
-	all := newSums[hourKey, splitKey, hourKey]()
+func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, p span) (rollupSums, error) {
+	all := newSums[periodKey, splitKey, periodKey]()
 	var entries []ledger.Entry
 	add := func() error {
 		w := s.newBatch(ctx, tx)
@@ -406,9 +511,9 @@ func (s *Store) sumsOf(ctx context.Context, tx *sql.Tx, p span) (sums[hourKey, s
 			return err
 		}
 		m := w.sum()
-		addSums[hourKey, chargeSum](all.charges, m.charges)
+		addSums[periodKey, chargeSum](all.charges, m.charges)
 		addSums[splitKey, chargeSum](all.splits, m.splits)
-		addSums[hourKey, callerSum](all.callers, m.callers)
+		addSums[periodKey, callerSum](all.callers, m.callers)
 		entries = entries[:0]
 		return nil
 	}
@@ -436,17 +541,10 @@ func addSums[K comparable, S any, P interface {
 	}
 }
 
-func (s *callerSum) add(o *callerSum) {
-	s.calls += o.calls
-	s.input += o.input
-	s.output += o.output
-	s.nano += o.nano
-}
-
 // readSums reads the rows of the rollups of one hour.
-func readSums(ctx context.Context, tx *sql.Tx, account string, hour int64) (sums[hourKey, splitKey, hourKey], error) {
-	m := newSums[hourKey, splitKey, hourKey]()
-	k := splitKey{hourKey: hourKey{account: account, hour: hour}}
+func readSums(ctx context.Context, tx *sql.Tx, account string, hour int64) (rollupSums, error) {
+	m := newSums[periodKey, splitKey, periodKey]()
+	k := splitKey{periodKey: periodKey{account: account, period: hour}}
 	read := func(what, table string, row func(*sql.Rows) error) error {
 		_, err := eachRow(ctx, tx, `SELECT `+what+` FROM `+table+` WHERE account = $1 AND hour = $2`, func(rows *sql.Rows) (bool, error) { return true, row(rows) }, account, hour)
 		return err
@@ -454,7 +552,7 @@ func readSums(ctx context.Context, tx *sql.Tx, account string, hour int64) (sums
 	err := read("line, "+chargeFigures, "charge_hour", func(rows *sql.Rows) error {
 		v := &chargeSum{}
 		err := rows.Scan(&k.number, &v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated, &v.discount)
-		m.charges[k.hourKey] = v
+		m.charges[k.periodKey] = v
 		return err
 	})
 	if err == nil {
@@ -469,7 +567,7 @@ func readSums(ctx context.Context, tx *sql.Tx, account string, hour int64) (sums
 		err = read("caller, "+callerFigures, "caller_hour", func(rows *sql.Rows) error {
 			v := &callerSum{}
 			err := rows.Scan(&k.number, &v.calls, &v.input, &v.output, &v.nano)
-			m.callers[k.hourKey] = v
+			m.callers[k.periodKey] = v
 			return err
 		})
 	}
@@ -479,8 +577,8 @@ func readSums(ctx context.Context, tx *sql.Tx, account string, hour int64) (sums
 // keepRepairs writes which rows of a rollup change from was to is.
 func keepRepairs[K comparable, S comparable, P interface {
 	figures[S]
-	row() any
-}](w *batch, by *Repair, table string, was, is map[K]P, compare func(K, K) int, numbers func(K) (h hourKey, party int64)) (n int, err error) {
+	row() map[string]int64
+}](w *batch, by *Repair, table string, was, is map[K]P, compare func(K, K) int, numbers func(K) (h periodKey, party int64)) (n int, err error) {
 	keys := maps.Clone(was)
 	maps.Copy(keys, is)
 	for _, k := range slices.SortedFunc(maps.Keys(keys), compare) {
@@ -488,22 +586,14 @@ func keepRepairs[K comparable, S comparable, P interface {
 		if before != nil && after != nil && *before == *after {
 			continue
 		}
-		var texts [2]string
+		var rows [2]map[string]int64
 		for i, p := range [2]P{before, after} {
-			var v any // null is no row
 			if p != nil {
-				v = p.row()
+				rows[i] = p.row()
 			}
-			text, err := json.Marshal(v, json.Deterministic(true))
-			if err != nil {
-				return n, err
-			}
-			texts[i] = string(text)
 		}
 		h, party := numbers(k)
-		if _, err := w.tx.ExecContext(w.ctx, `INSERT INTO repair (number, made, author, reason, rollup, account, hour, line, party, was, became)
-			SELECT COALESCE(MAX(number), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM repair`,
-			by.Time.UnixMicro(), valid(by.By), valid(by.Reason), table, h.account, h.hour, h.number, party, texts[0], texts[1]); err != nil {
+		if err := w.keepRepair(by, table, h.account, h.period, h.number, party, rows[0], rows[1]); err != nil {
 			return n, err
 		}
 		n++
@@ -511,11 +601,27 @@ func keepRepairs[K comparable, S comparable, P interface {
 	return n, nil
 }
 
-func (s *chargeSum) row() any {
+// keepRepair writes which row of a rollup changes, and from what to what: nil is no row.
+func (w *batch) keepRepair(by *Repair, table, account string, hour, line, party int64, was, is map[string]int64) error {
+	var texts [2]string
+	for i, figures := range [2]map[string]int64{was, is} {
+		text, err := json.Marshal(figures, json.Deterministic(true), json.FormatNilMapAsNull(true))
+		if err != nil {
+			return err
+		}
+		texts[i] = string(text)
+	}
+	_, err := w.tx.ExecContext(w.ctx, `INSERT INTO repair (number, made, author, reason, rollup, account, hour, line, party, was, became)
+		SELECT COALESCE(MAX(number), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8, $9, $10 FROM repair`,
+		by.Time.UnixMicro(), valid(by.By), valid(by.Reason), table, account, hour, line, party, texts[0], texts[1])
+	return err
+}
+
+func (s *chargeSum) row() map[string]int64 {
 	return map[string]int64{"quantity": s.quantity, "nano": s.nano, "calls": s.calls, "unrated": s.unrated, "estimated": s.estimated, "discount": s.discount}
 }
 
-func (s *callerSum) row() any {
+func (s *callerSum) row() map[string]int64 {
 	return map[string]int64{"calls": s.calls, "input": s.input, "output": s.output, "nano": s.nano}
 }
 

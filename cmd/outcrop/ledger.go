@@ -102,9 +102,13 @@ func ledgerRepairCommand() *cobra.Command {
 			at      time.Time
 		}
 		wrong := map[hour]struct{}{}
+		accounts := map[string]struct{}{} // whose days and months are proved anew: they move with the hours, right or wrong
 		p, err := prove(ctx, f, out, func(d *store.Difference) error {
 			if d.Table != "" {
-				wrong[hour{d.Account, d.Time}] = struct{}{}
+				accounts[d.Account] = struct{}{}
+				if !d.Rolled() {
+					wrong[hour{d.Account, d.Time}] = struct{}{}
+				}
 			}
 			return nil
 		})
@@ -116,7 +120,7 @@ func ledgerRepairCommand() *cobra.Command {
 			return nil
 		}
 		if dry {
-			fmt.Fprintf(out, "%d totals of %d hours would be mended\n", p.Differences, len(wrong))
+			fmt.Fprintf(out, "%d totals would be mended, in %d hours and in the days and months of %d accounts\n", p.Differences, len(wrong), len(accounts))
 			return exitStatus{1, nil}
 		}
 		by := store.Repair{By: ranBy(cmd), Reason: reason, Time: time.Now().UTC()}
@@ -128,7 +132,14 @@ func ledgerRepairCommand() *cobra.Command {
 			}
 			rows += n
 		}
-		fmt.Fprintf(out, "%d totals of %d hours are mended; proving the ledger again\n", rows, len(wrong))
+		for _, account := range slices.Sorted(maps.Keys(accounts)) {
+			n, err := f.store.RepairRolled(ctx, account, &by)
+			if err != nil {
+				return exitStatus{2, err}
+			}
+			rows += n
+		}
+		fmt.Fprintf(out, "%d totals are mended; proving the ledger again\n", rows)
 		if p, err = prove(ctx, f, out, func(*store.Difference) error { return nil }); err != nil {
 			return exitStatus{2, err}
 		}

@@ -22,6 +22,8 @@ import (
 type CostEngine interface {
 	cost.Rollups
 	ledger.Index
+	Correct(ctx context.Context, all []ledger.Corrected) error
+	VerifyLedger(ctx context.Context) error
 }
 
 // Cost is the specification of cost.Rollups. open returns an empty engine, which it closes at the end of the test.
@@ -47,11 +49,14 @@ func Cost(t *testing.T, open func(*testing.T) CostEngine) {
 	}
 
 	// Every bucket over times that begin and end on and off its bounds, against sums made one call at a time.
-	t.Run("Sums", func(t *testing.T) {
-		e := filled(t)
-		times := []time.Time{
-			day(1970, 1, 1), day(2024, 1, 1), day(2024, 1, 1).Add(time.Hour), day(2024, 2, 1), day(2024, 2, 29).Add(23 * time.Hour),
-			day(2024, 3, 15).Add(7 * time.Hour), day(2100, 1, 1),
+	times := []time.Time{
+		day(1970, 1, 1), day(2024, 1, 1), day(2024, 1, 1).Add(time.Hour), day(2024, 2, 1), day(2024, 2, 29).Add(23 * time.Hour),
+		day(2024, 3, 15).Add(7 * time.Hour), day(2100, 1, 1),
+	}
+	check := func(t *testing.T, e CostEngine, entries []ledger.Entry) {
+		t.Helper()
+		if err := e.VerifyLedger(t.Context()); err != nil {
+			t.Error(err)
 		}
 		for _, b := range []cost.Bucket{cost.Whole, cost.Hour, cost.Day, cost.Month} {
 			for i, start := range times {
@@ -64,6 +69,59 @@ func Cost(t *testing.T, open func(*testing.T) CostEngine) {
 				}
 			}
 		}
+	}
+	t.Run("Sums", func(t *testing.T) { check(t, filled(t), entries) })
+
+	// Whatever order calls come in, and however far days and months have been added up when they come, or are corrected: the
+	// sums are the same.
+	t.Run("Orders", func(t *testing.T) {
+		r := rand.New(rand.NewPCG(18, 18))
+		for name, order := range map[string]func(a, b ledger.Entry) int{
+			"as they began":  func(a, b ledger.Entry) int { return a.Intent.Time.Compare(b.Intent.Time) },
+			"the last first": func(a, b ledger.Entry) int { return b.Intent.Time.Compare(a.Intent.Time) },
+			"any":            func(ledger.Entry, ledger.Entry) int { return r.IntN(3) - 1 },
+		} {
+			t.Run(name, func(t *testing.T) {
+				e, at := open(t), ledger.Position(0)
+				apply := func(entries []ledger.Entry) {
+					t.Helper()
+					for i := range entries {
+						if err := e.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", From: at, To: at + 1, Entries: entries[i : i+1]}); err != nil {
+							t.Fatal(err)
+						}
+						at++
+					}
+				}
+				in := slices.SortedStableFunc(slices.Values(entries), order)
+				half := len(in) / 2
+				apply(in[:half])
+				check(t, e, in[:half])
+				apply(in[half:])
+				// One that is new in each of many hours.
+				for h := range 40 {
+					more := in[0]
+					more.Account, more.Intent.ID, more.Intent.Time = costAccount, uuid.UUID{1, 15: byte(h)}, day(2024, 4, 30).Add(time.Duration(h)*time.Hour)
+					more.Settlement.ID = more.Intent.ID
+					apply([]ledger.Entry{more})
+					in = append(in, more)
+				}
+				check(t, e, in)
+				for i := range in {
+					if c := &in[i]; len(c.Charges) > 0 && i%3 == 0 {
+						charges := slices.Clone(c.Charges)
+						charges[0].Nano, charges[0].UsageType = charges[0].Nano/2, []string{"USE1-X-output-tokens", "USE1-Y-output-tokens"}[i%2]
+						if fix := c.Correct(charges, day(2024, 6, 1), "test"); fix != nil {
+							before := *c
+							if err := e.Correct(t.Context(), []ledger.Corrected{{Entry: &before, Correction: fix}}); err != nil {
+								t.Fatal(err)
+							}
+							c.Charges, c.Corrections = charges, append(slices.Clone(c.Corrections), *fix)
+						}
+					}
+				}
+				check(t, e, in)
+			})
+		}
 	})
 
 	t.Run("Account", func(t *testing.T) {
@@ -74,6 +132,36 @@ func Cost(t *testing.T, open func(*testing.T) CostEngine) {
 			q.Split = true
 			equal(t, "splits of "+account, readCharges(t, e, q), wantCharges(entries, q))
 			equal(t, "callers of "+account, readCallers(t, e, q), wantCallers(entries, q))
+		}
+	})
+
+	// A profile has the name of its newest call, also to whoever has read another one before.
+	t.Run("Renamed", func(t *testing.T) {
+		e := open(t)
+		in := slices.Clone(entries[:1])
+		q := cost.Query{Account: in[0].Account, Start: day(2023, 1, 1), End: day(2025, 1, 1), Bucket: cost.Month}
+		for i, name := range []string{in[0].ResourceName, "renamed", "雪"} {
+			in[0].ResourceName = name
+			in[0].Intent.ID, in[0].Settlement.ID = uuid.UUID{2, 15: byte(i)}, uuid.UUID{2, 15: byte(i)}
+			if err := e.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", From: ledger.Position(i), To: ledger.Position(i + 1), Entries: in}); err != nil {
+				t.Fatal(err)
+			}
+			names := map[string]bool{}
+			for c, err := range e.Charges(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				names[c.Resource.Name] = true
+			}
+			for c, err := range e.Callers(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				names[c.Resource.Name] = true
+			}
+			if len(names) != 1 || !names[name] {
+				t.Errorf("the names are %v, want %q", names, name)
+			}
 		}
 	})
 
@@ -146,8 +234,15 @@ func costEntries() []ledger.Entry {
 		{{Key: "Project", Value: ""}, {Key: "quote\"[],", Value: "a,b\\\"c\n雪"}},
 		nil,
 	}
+	// Calls know of no clock but UTC, whatever zone their times are told in; one whose clocks change, too.
+	zones := []*time.Location{time.UTC, time.FixedZone("behind", -9*3600-1800), time.FixedZone("ahead", 13*3600+2700)}
+	if zone, err := time.LoadLocation("America/New_York"); err == nil {
+		times = append(times, day(2024, 3, 10).Add(6*time.Hour+59*time.Minute), day(2024, 3, 10).Add(7*time.Hour))
+		zones = append(zones, zone)
+	}
 	var entries []ledger.Entry
 	for i, at := range times {
+		at = at.In(zones[i%len(zones)])
 		res := resources[i%len(resources)]
 		e := ledger.Entry{
 			Intent: ledger.Intent{
@@ -256,10 +351,11 @@ func included(e *ledger.Entry, q cost.Query) (time.Time, bool) {
 	if e.Account != q.Account || e.Intent.Time.Before(q.Start) || !e.Intent.Time.Before(q.End) {
 		return time.Time{}, false
 	}
-	y, m, d := e.Intent.Time.Date()
+	at := e.Intent.Time.UTC()
+	y, m, d := at.Date()
 	switch q.Bucket {
 	case cost.Hour:
-		return time.Date(y, m, d, e.Intent.Time.Hour(), 0, 0, 0, time.UTC), true
+		return time.Date(y, m, d, at.Hour(), 0, 0, 0, time.UTC), true
 	case cost.Day:
 		return day(y, m, d), true
 	case cost.Month:
