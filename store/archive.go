@@ -44,7 +44,7 @@ const (
 	correctionsKind = "corrections"
 
 	// What one file has at most: it is in memory whole when it is made and when it is read, and its rows are deleted at once.
-	maxPartRows  = 20_000
+	maxPartRows  = 10_000
 	maxPartBytes = 16 << 20 // of texts
 )
 

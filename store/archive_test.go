@@ -307,7 +307,7 @@ func TestArchiveStops(t *testing.T) {
 func TestArchiveSpace(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "outcrop.db"))
-	calls, _ := archiveCalls("111111111111", 2, 20_000) // of which a file has one day's
+	calls, _ := archiveCalls("111111111111", 2, 20_000)
 	days := [][]ledger.Entry{calls[:20_000], calls[20_000:]}
 	pages := func() (n, free int) {
 		db := database(t, dir)

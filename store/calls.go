@@ -10,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -124,7 +125,6 @@ type words struct {
 	tx    *sql.Tx
 
 	tagsets map[int64][]ledger.Tag
-	origins map[int64]*ledger.Intent
 	endings map[int64]*ledger.Settlement
 	rates   map[int64]rateKey
 	names   map[string]string // of resources
@@ -133,7 +133,7 @@ type words struct {
 func (s *Store) words(ctx context.Context, tx *sql.Tx) *words {
 	return &words{
 		store: s, ctx: ctx, tx: tx,
-		tagsets: map[int64][]ledger.Tag{}, origins: map[int64]*ledger.Intent{}, endings: map[int64]*ledger.Settlement{}, rates: map[int64]rateKey{}, names: map[string]string{},
+		tagsets: map[int64][]ledger.Tag{}, endings: map[int64]*ledger.Settlement{}, rates: map[int64]rateKey{}, names: map[string]string{},
 	}
 }
 
@@ -167,26 +167,6 @@ func (w *words) tagset(id int64) ([]ledger.Tag, error) {
 		err = fmt.Errorf("tag set %d: %w", id, err)
 	}
 	return tags, err
-}
-
-// origin returns an Intent with what the origin has of it.
-func (w *words) origin(id int64) (*ledger.Intent, error) {
-	in, err := word(w, w.origins, id, `SELECT o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, '')
-			FROM call_origin AS o LEFT JOIN resource AS r ON r.arn = o.resource WHERE o.id = $1`, func(row *sql.Row) (*ledger.Intent, error) {
-		var (
-			in     ledger.Intent
-			tagset int64
-		)
-		err := row.Scan(&in.Account, &in.Region, &in.Operation, &in.Principal, &in.AccessKeyID, &in.ResourceARN, &in.ModelID, &in.Scope, &tagset, &in.ResourceName)
-		if err == nil {
-			in.Tags, err = w.tagset(tagset)
-		}
-		return &in, err
-	})
-	if err != nil {
-		err = fmt.Errorf("origin %d: %w", id, err)
-	}
-	return in, err
 }
 
 // ending returns a Settlement with what the ending has of it.
@@ -257,7 +237,9 @@ type source[T any] struct {
 
 // liveCalls reads the rows of call, without their corrections.
 func (w *words) liveCalls(p span) (source[ledger.Entry], error) {
-	return live(w, `SELECT `+callColumns+` FROM call WHERE account = $1 AND began >= $2 AND began < $3 ORDER BY began, id`, p, w.scanCall)
+	// There are too many origins to keep. One that is missing is an error of Scan.
+	return live(w, `SELECT c.`+strings.ReplaceAll(callColumns, ", ", ", c.")+`, o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset
+		FROM call AS c LEFT JOIN call_origin AS o ON o.id = c.origin WHERE c.account = $1 AND c.began >= $2 AND c.began < $3 ORDER BY c.began, c.id`, p, w.scanCall)
 }
 
 // liveCorrections reads the rows of correction.
@@ -290,10 +272,13 @@ func (w *words) scanCall(rows *sql.Rows) (*ledger.Entry, error) {
 		id, charges, metadata, used                          sql.RawBytes
 		began, origin, ending, ended, latency, first, nano   int64
 		estimated, most, in, out, read, written, writtenHour int64
+		tagset                                               int64
 		owned                                                sql.NullInt64
 	)
+	i, s := &e.Intent, &e.Settlement
 	if err := rows.Scan(&account, &began, &id, &origin, &ending, &ended, &latency, &first, &reason, &estimated, &most,
-		&in, &out, &read, &written, &writtenHour, &charges, &nano, &metadata, &tier, &used, &owned); err != nil {
+		&in, &out, &read, &written, &writtenHour, &charges, &nano, &metadata, &tier, &used, &owned,
+		&i.Account, &i.Region, &i.Operation, &i.Principal, &i.AccessKeyID, &i.ResourceARN, &i.ModelID, &i.Scope, &tagset); err != nil {
 		return nil, err
 	}
 	number, err := uuid.FromBytes(id)
@@ -301,19 +286,20 @@ func (w *words) scanCall(rows *sql.Rows) (*ledger.Entry, error) {
 		return nil, err
 	}
 	wrong := func(err error) (*ledger.Entry, error) { return nil, fmt.Errorf("call %s: %w", number, err) }
-	intent, err := w.origin(origin)
-	if err != nil {
+	if i.Tags, err = w.tagset(tagset); err != nil {
+		return wrong(err)
+	}
+	if i.ResourceName, err = w.name(i.ResourceARN); err != nil {
 		return wrong(err)
 	}
 	settlement, err := w.ending(ending)
 	if err != nil {
 		return wrong(err)
 	}
-	if intent.Account != account {
-		return wrong(fmt.Errorf("its origin is of account %q, the row says %q", intent.Account, account))
+	if i.Account != account {
+		return wrong(fmt.Errorf("its origin is of account %q, the row says %q", i.Account, account))
 	}
-	e.Intent, e.Settlement = *intent, *settlement
-	i, s := &e.Intent, &e.Settlement
+	*s = *settlement
 	i.ID, s.ID = number, number
 	i.Time, s.Time = time.UnixMicro(began).UTC(), time.UnixMicro(ended).UTC()
 	i.Tier, i.EstimatedInputTokens, i.MaxOutputTokens = tier.String, estimated, most

@@ -53,15 +53,24 @@ func (d *Difference) Rolled() bool {
 	return d.Table != "" && !strings.HasSuffix(d.Table, byHour.String())
 }
 
-// chargeKey, partKey and callerKey are what the rollups tell apart in an hour of an account, in texts: dictionaries are not believed either.
-type chargeKey struct{ resource, usageType, operation, region, service, tags string }
+// chargeKey, partKey and callerKey are what the rollups tell apart, in texts: dictionaries are not believed either.
+type chargeKey struct {
+	account                                         string
+	hour                                            int64
+	resource, usageType, operation, region, service string
+	tags                                            string
+}
 
 type partKey struct {
 	chargeKey
 	principal, owned, metadata string
 }
 
-type callerKey struct{ principal, resource string }
+type callerKey struct {
+	account             string
+	hour                int64
+	principal, resource string
+}
 
 func (k chargeKey) String() string {
 	return fmt.Sprintf("%s %s %s %s %s %s", k.resource, k.usageType, k.operation, k.region, k.service, k.tags)
@@ -304,7 +313,7 @@ func (w *proof) text(tags []ledger.Tag) string {
 
 // add adds a call to the sums of its hour.
 func (w *proof) add(e *ledger.Entry, want *sums[chargeKey, partKey, callerKey]) {
-	line := chargeKey{resource: e.ResourceARN, operation: e.Operation, region: e.Region, service: e.Service, tags: w.text(e.Tags)}
+	line := chargeKey{account: e.Account, hour: hourBegan(e), resource: e.ResourceARN, operation: e.Operation, region: e.Region, service: e.Service, tags: w.text(e.Tags)}
 	party := partKey{principal: e.Principal, owned: w.text(e.PrincipalTags), metadata: string(appendTags(nil, w.known.fold(e.Account, e.Metadata)))}
 	lines, parts := make([]chargeKey, len(e.Charges)), make([]partKey, len(e.Charges))
 	for i := range e.Charges {
@@ -312,7 +321,7 @@ func (w *proof) add(e *ledger.Entry, want *sums[chargeKey, partKey, callerKey]) 
 		party.chargeKey = line
 		lines[i], parts[i] = line, party
 	}
-	want.add(e, lines, parts, callerKey{e.Principal, e.ResourceARN})
+	want.add(e, lines, parts, callerKey{e.Account, line.hour, e.Principal, e.ResourceARN})
 }
 
 // hour holds the rows of the rollups of one hour against what its calls say.
@@ -323,6 +332,7 @@ func (w *proof) hour(hour int64, want sums[chargeKey, partKey, callerKey]) error
 			h.quantity, h.nano, h.calls, h.unrated, h.estimated, h.discount
 		FROM charge_hour AS h LEFT JOIN charge_line AS l ON l.id = h.line LEFT JOIN tagset AS t ON t.id = l.tagset
 		WHERE h.account = $1 AND h.hour = $2`, hour, func(rows *sql.Rows) (k chargeKey, v chargeSum, err error) {
+		k.account, k.hour = w.account, hour
 		return k, v, rows.Scan(&k.resource, &k.usageType, &k.operation, &k.region, &k.service, &k.tags,
 			&v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated, &v.discount)
 	})
@@ -335,6 +345,7 @@ func (w *proof) hour(hour int64, want sums[chargeKey, partKey, callerKey]) error
 		FROM split_hour AS h LEFT JOIN charge_line AS l ON l.id = h.line LEFT JOIN tagset AS t ON t.id = l.tagset
 		LEFT JOIN party AS p ON p.id = h.party LEFT JOIN tagset AS o ON o.id = p.tags LEFT JOIN tagset AS m ON m.id = p.metadata
 		WHERE h.account = $1 AND h.hour = $2`, hour, func(rows *sql.Rows) (k partKey, v chargeSum, err error) {
+		k.account, k.hour = w.account, hour
 		return k, v, rows.Scan(&k.resource, &k.usageType, &k.operation, &k.region, &k.service, &k.tags, &k.principal, &k.owned, &k.metadata,
 			&v.quantity, &v.nano, &v.calls, &v.unrated, &v.estimated, &v.discount)
 	})
@@ -343,6 +354,7 @@ func (w *proof) hour(hour int64, want sums[chargeKey, partKey, callerKey]) error
 	}
 	return compareRows(w, "caller_hour", at, want.callers, `SELECT COALESCE(c.principal, ''), COALESCE(c.resource, 'caller ' || h.caller), h.calls, h.input, h.output, h.nano
 		FROM caller_hour AS h LEFT JOIN caller AS c ON c.id = h.caller WHERE h.account = $1 AND h.hour = $2`, hour, func(rows *sql.Rows) (k callerKey, v callerSum, err error) {
+		k.account, k.hour = w.account, hour
 		return k, v, rows.Scan(&k.principal, &k.resource, &v.calls, &v.input, &v.output, &v.nano)
 	})
 }
