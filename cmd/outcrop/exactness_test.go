@@ -539,7 +539,9 @@ func (w *exactWorker) tokens() int64 {
 	case 1:
 		return w.rand.Int64N(1_000_000)
 	case 2:
-		return 199_990 + w.rand.Int64N(20)
+		return 199_999 + w.rand.Int64N(3)
+	case 3:
+		return 4_999 + w.rand.Int64N(3)
 	}
 	return 1 + w.rand.Int64N(3000)
 }
