@@ -9,6 +9,7 @@
 //	outcrop costs          show what calls cost
 //	outcrop routes         show where calls go, and why
 //	outcrop explain        explain a profile on one page
+//	outcrop reconcile      compare the ledger with AWS's bill, or its logs
 //	outcrop verify         prove the ledger's totals
 //	outcrop audit          prove or print the record of who did what
 //	outcrop catalog        read and compare the catalog
@@ -102,7 +103,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), costsCommand(), routesCommand(), explainCommand(), verifyCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand(), pricesCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), costsCommand(), reconcileCommand(), routesCommand(), explainCommand(), verifyCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand(), pricesCommand())
 	tellUsage(root)
 	// --data "$UNSET" means another folder than the default one.
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
