@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +28,7 @@ type PriceList struct {
 
 	catalog *Catalog
 	names   map[string]string // a model as a list names it -> id
-	models  map[string][]string
+	models  *Names
 	facts   map[string]*PriceFact
 	sound   map[string]bool // models whose tokens of sound or pictures have a price of their own
 	mantle  map[string]bool // amounts that are of the other endpoint's list
@@ -41,22 +40,11 @@ type PriceList struct {
 func NewPriceList(c *Catalog, names map[string]string) (*PriceList, error) {
 	l := &PriceList{
 		Skipped: map[string]int{}, Unknown: map[string]int{}, catalog: c, names: names,
-		models: map[string][]string{}, facts: map[string]*PriceFact{}, sound: map[string]bool{}, mantle: map[string]bool{},
+		models: c.Names(), facts: map[string]*PriceFact{}, sound: map[string]bool{}, mantle: map[string]bool{},
 	}
 	for name, id := range names {
 		if _, ok := c.models[id]; !ok {
 			return nil, fmt.Errorf("%s=%s: the catalog has no such model", name, id)
-		}
-	}
-	for _, id := range c.order.models {
-		m := c.models[id]
-		if m.Provisioned {
-			continue // a variant by another name
-		}
-		for _, name := range []string{m.UsageName, m.Name, m.Provider + m.Name, strings.TrimSuffix(m.Name, "Instruct")} {
-			if k := plain(name); !slices.Contains(l.models[k], id) {
-				l.models[k] = append(l.models[k], id)
-			}
 		}
 	}
 	return l, nil
@@ -208,7 +196,7 @@ func (l *PriceList) skip(why string) { l.Skipped[why]++ }
 
 func (l *PriceList) add(r *listRow) {
 	l.rows++
-	u, why := parseUsage(r.UsageType)
+	u, why := ParseUsageType(r.UsageType)
 	if why != "" {
 		if why == ofSound {
 			l.sound[l.model(r, &u)] = true
@@ -238,8 +226,8 @@ func (l *PriceList) add(r *listRow) {
 		l.skip(why)
 		return
 	}
-	f := PriceFact{Model: id, Scope: InRegion, Region: r.Region, Tier: u.tier, Effective: effective}
-	if u.global {
+	f := PriceFact{Model: id, Scope: InRegion, Region: r.Region, Tier: u.Tier, Effective: effective}
+	if u.Global {
 		f.Scope = Global
 	}
 	key := f.ID()
@@ -250,17 +238,17 @@ func (l *PriceList) add(r *listRow) {
 }
 
 // set writes an amount into its place.
-func (l *PriceList) set(f *PriceFact, u *listUsage, usd string) {
-	place := f.ID() + " " + u.kind
-	if u.long {
+func (l *PriceList) set(f *PriceFact, u *UsageType, usd string) {
+	place := f.ID() + " " + u.Kind
+	if u.Long {
 		place += " long"
 	}
 	tokens := &f.Tokens
-	if u.long {
+	if u.Long {
 		tokens = &f.Long
 	}
-	at := tokens.at(u.kind)
-	old := f.Units[u.kind]
+	at := tokens.at(u.Kind)
+	old := f.Units[u.Kind]
 	if at != nil {
 		old = *at
 	}
@@ -269,16 +257,16 @@ func (l *PriceList) set(f *PriceFact, u *listUsage, usd string) {
 		case at != nil:
 			*at = s
 		case f.Units == nil:
-			f.Units = map[string]string{u.kind: s}
+			f.Units = map[string]string{u.Kind: s}
 		default:
-			f.Units[u.kind] = s
+			f.Units[u.Kind] = s
 		}
 	}
 	switch {
-	case old == "" || !u.mantle && l.mantle[place]: // the other endpoint's list counts where there is no other
+	case old == "" || !u.Mantle && l.mantle[place]: // the other endpoint's list counts where there is no other
 		put(usd)
-		l.mantle[place] = u.mantle
-	case old == usd || u.mantle && !l.mantle[place]:
+		l.mantle[place] = u.Mantle
+	case old == usd || u.Mantle && !l.mantle[place]:
 	default:
 		l.Conflicts = append(l.Conflicts, fmt.Sprintf("%s: %s and %s", place, old, usd))
 		a, _ := parseNano(old)
@@ -306,10 +294,10 @@ func (f *TokensFact) at(kind string) *string {
 }
 
 // model returns the id of the model that a row is about.
-func (l *PriceList) model(r *listRow, u *listUsage) string {
+func (l *PriceList) model(r *listRow, u *UsageType) string {
 	service := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(r.Service), "(Amazon Bedrock Edition)"))
-	names := []string{u.model, r.Model}
-	if u.model == "" {
+	names := []string{u.Model, r.Model}
+	if u.Model == "" {
 		names = []string{r.Model, service}
 	}
 	for _, name := range names {
@@ -321,17 +309,7 @@ func (l *PriceList) model(r *listRow, u *listUsage) string {
 		if name == "" {
 			continue
 		}
-		if _, ok := l.catalog.models[name]; ok {
-			return name
-		}
-		ids := l.models[plain(name)]
-		if len(ids) == 0 && strings.Contains(name, ".") { // an id without its version
-			for _, id := range l.catalog.order.models {
-				if strings.HasPrefix(id, name+"-v") || strings.HasPrefix(id, name+":") {
-					ids = append(ids, id)
-				}
-			}
-		}
+		ids := l.models.Models(name)
 		switch len(ids) {
 		case 0:
 		case 1:
@@ -351,128 +329,17 @@ func (l *PriceList) model(r *listRow, u *listUsage) string {
 	return ""
 }
 
-// plain is a name without what writers differ in: its letters and digits, small.
-func plain(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case 'a' <= r && r <= 'z', '0' <= r && r <= '9':
-			return r
-		case 'A' <= r && r <= 'Z':
-			return r + 'a' - 'A'
-		}
-		return -1
-	}, name)
-}
-
-// listUsage is what a usage type says.
-type listUsage struct {
-	model  string // as it is abbreviated there; "" for none
-	kind   string // input, output, cache_read, cache_write, cache_write_1h, or a unit's name
-	tier   string
-	global bool
-	long   bool
-	mantle bool // of the endpoint bedrock-mantle
-	market bool // sold through the marketplace
-}
-
-var (
-	marketUsage = regexp.MustCompile(`^[A-Z0-9]+-MP:[A-Z0-9]+_(.+)-Units$`)
-	plainUsage  = regexp.MustCompile(`^[A-Z]{2,4}[0-9]*-(.+)$`)
-	pictureUse  = regexp.MustCompile(`^(.+)-((?:T2I|I2I)-[0-9]+-[A-Za-z]+)$`)
-	pieceUse    = regexp.MustCompile(`^(.+)-(input-image|output-image|search-?units)$`)
-	tokenUse    = regexp.MustCompile(`^(.*?)-?(cache-read|cache-write-?1h|cache-write|input|output)(?:-input)?-(?:tokens|token-count)(?:-(.+))?$`)
-	camel       = regexp.MustCompile(`([a-z0-9])([A-Z])`)
-)
-
-// parseUsage reads a usage type. why says why it is none of those that are priced here.
-func parseUsage(usageType string) (u listUsage, why string) {
-	var body string
-	if m := marketUsage.FindStringSubmatch(usageType); m != nil {
-		body, u.market = strings.ReplaceAll(strings.ToLower(camel.ReplaceAllString(m[1], "${1}_$2")), "_", "-"), true
-	} else if m := plainUsage.FindStringSubmatch(usageType); m != nil {
-		body = m[1]
-	} else {
-		return u, "usage that is not of models"
-	}
-	if m := pictureUse.FindStringSubmatch(body); m != nil {
-		u.model, u.kind = m[1], m[2]
-		return u, ""
-	}
-	if m := pieceUse.FindStringSubmatch(body); m != nil {
-		u.model, u.kind = m[1], strings.ReplaceAll(m[2], "search-units", "searchunits")
-		return u, ""
-	}
-	m := tokenUse.FindStringSubmatch(body)
-	if m == nil {
-		return u, "neither tokens nor pictures nor search units"
-	}
-	u.model = m[1]
-	switch m[2] {
-	case "cache-write1h", "cache-write-1h":
-		u.kind = "cache_write_1h"
-	default:
-		u.kind = strings.ReplaceAll(m[2], "-", "_")
-	}
-	if u.model, u.mantle = strings.CutSuffix(u.model, "-mantle"); strings.HasSuffix(u.model, "-speech") || strings.HasSuffix(u.model, "-audio") || strings.HasSuffix(u.model, "-video") || strings.HasSuffix(u.model, "-image") {
-		u.model = u.model[:strings.LastIndexByte(u.model, '-')]
-		return u, ofSound
-	}
-	u.model = strings.TrimSuffix(u.model, "-text")
-	rest := "-" + m[3]
-	for _, word := range []struct {
-		text string
-		does func()
-	}{
-		{"-cross-region-global", func() { u.global = true }}, {"-global", func() { u.global = true }}, {"-regional", func() {}}, {"-standard", func() {}},
-		{"-long-context", func() { u.long = true }}, {"-long-ctx", func() { u.long = true }},
-		{"-flex", func() { u.tier = "flex" }}, {"-priority", func() { u.tier = "priority" }}, {"-batch", func() { u.tier = "batch" }},
-		{"-5m", func() {}},
-		{"-1h", func() {
-			if u.kind == "cache_write" {
-				u.kind = "cache_write_1h"
-			}
-		}},
-	} {
-		if i := strings.Index(rest+"-", word.text+"-"); i >= 0 {
-			rest = rest[:i] + rest[i+len(word.text):]
-			word.does()
-		}
-	}
-	if rest != "" && rest != "-" {
-		return u, "tokens" + rest
-	}
-	return u, ""
-}
-
-const ofSound = "tokens of sound and pictures"
-
 // amount is the price of a million tokens, or of a piece, in US dollars.
-func (u *listUsage) amount(unit, usd string) (amount, why string) {
-	shift, by := 0, strings.ToLower(strings.TrimSpace(unit))
-	if (&TokensFact{}).at(u.kind) != nil {
-		switch by {
-		case "1k tokens", "1k token", "1000 tokens", "1,000 tokens":
-			shift = 3
-		case "1m tokens", "1m token", "million tokens":
-		case "tokens", "token":
-			shift = 6
-		case "units":
-			if !u.market { // where it is a million tokens
-				return "", "by " + unit
-			}
-		default:
-			return "", "by " + unit
-		}
-	} else {
-		switch by {
-		case "image", "images", "images processed", "image processed", "search units", "search unit", "units", "unit", "1 image":
-		case "1k images", "1k image", "1k search units", "1k search unit":
-			shift = -3
-		default:
-			return "", "by " + unit
-		}
+func (u *UsageType) amount(unit, usd string) (amount, why string) {
+	places, ok := u.Places(unit)
+	if !ok {
+		return "", "by " + unit
 	}
-	amount, ok := shiftDecimal(usd, shift)
+	shift := -places
+	if u.Tokens() {
+		shift += 6
+	}
+	amount, ok = shiftDecimal(usd, shift)
 	if !ok {
 		return "", "amounts finer than a nano-dollar"
 	}

@@ -13,32 +13,33 @@ import (
 
 // TestParseUsage: usage types as AWS's price lists have them.
 func TestParseUsage(t *testing.T) {
-	for usageType, want := range map[string]listUsage{
-		"USE1-Nova2.0Lite-input-tokens":                                     {model: "Nova2.0Lite", kind: "input"},
-		"USE1-Nova2.0Lite-output-tokens-cross-region-global":                {model: "Nova2.0Lite", kind: "output", global: true},
-		"USE1-Nova2.0Lite-cache-read-input-token-count-cross-region-global": {model: "Nova2.0Lite", kind: "cache_read", global: true},
-		"USE1-Nova2.0Lite-input-tokens-priority-cross-region-global":        {model: "Nova2.0Lite", kind: "input", tier: "priority", global: true},
-		"USE1-Nova2.0Lite-input-tokens-cross-region-global-batch":           {model: "Nova2.0Lite", kind: "input", tier: "batch", global: true},
-		"USE1-Nova2.0Pro-text-input-tokens-priority-cross-region-global":    {model: "Nova2.0Pro", kind: "input", tier: "priority", global: true},
-		"USE1-Claude4Sonnet-input-tokens-long-context-cross-region-global":  {model: "Claude4Sonnet", kind: "input", long: true, global: true},
-		"USE1-Llama4-Maverick-17B-input-tokens-batch":                       {model: "Llama4-Maverick-17B", kind: "input", tier: "batch"},
-		"EU-Qwen3-VL-235B-A22B-output-tokens":                               {model: "Qwen3-VL-235B-A22B", kind: "output"},
-		"USE1-GPT-OSS-Safeguard-20B-input-tokens-flex":                      {model: "GPT-OSS-Safeguard-20B", kind: "input", tier: "flex"},
-		"USW2-moonshotai.kimi-k3-mantle-input-tokens-global-flex":           {model: "moonshotai.kimi-k3", kind: "input", tier: "flex", global: true, mantle: true},
-		"USW2-moonshotai.kimi-k3-mantle-cache-read-tokens-standard":         {model: "moonshotai.kimi-k3", kind: "cache_read", mantle: true},
-		"USW2-MP:USW2_InputTokenCount-Units":                                {kind: "input", market: true},
-		"USW2-MP:USW2_OutputTokenCount_Global-Units":                        {kind: "output", global: true, market: true},
-		"USW2-MP:USW2_InputTokenCount_Global_Batch-Units":                   {kind: "input", global: true, tier: "batch", market: true},
-		"USW2-MP:USW2_CacheWrite1hInputTokenCount_Global-Units":             {kind: "cache_write_1h", global: true, market: true},
-		"USE1-MP:USE1_CacheReadInputTokenCount-Units":                       {kind: "cache_read", market: true},
-		"USW2-MP:USW2_cache_write_tokens_1h_standard-Units":                 {kind: "cache_write_1h", market: true},
-		"USW2-MP:USW2_cache_write_tokens_standard-Units":                    {kind: "cache_write", market: true},
-		"USW2-MP:USW2_input_tokens_long_ctx_global_standard-Units":          {kind: "input", long: true, global: true, market: true},
-		"USE1-NovaCanvas-T2I-1024-Standard":                                 {model: "NovaCanvas", kind: "T2I-1024-Standard"},
-		"USE1-cohere.rerank-english-v3-search-units":                        {model: "cohere.rerank-english-v3", kind: "searchunits"},
-		"APN1-TitanEmbeddingsG1-Image-input-image":                          {model: "TitanEmbeddingsG1-Image", kind: "input-image"},
+	for usageType, want := range map[string]UsageType{
+		"USE1-Nova2.0Lite-input-tokens":                                     {Model: "Nova2.0Lite", Kind: "input"},
+		"USE1-Nova2.0Lite-output-tokens-cross-region-global":                {Model: "Nova2.0Lite", Kind: "output", Global: true},
+		"USE1-Nova2.0Lite-cache-read-input-token-count-cross-region-global": {Model: "Nova2.0Lite", Kind: "cache_read", Global: true},
+		"USE1-Nova2.0Lite-input-tokens-priority-cross-region-global":        {Model: "Nova2.0Lite", Kind: "input", Tier: "priority", Global: true},
+		"USE1-Nova2.0Lite-input-tokens-cross-region-global-batch":           {Model: "Nova2.0Lite", Kind: "input", Tier: "batch", Global: true},
+		"USE1-Nova2.0Pro-text-input-tokens-priority-cross-region-global":    {Model: "Nova2.0Pro", Kind: "input", Tier: "priority", Global: true},
+		"USE1-Claude4Sonnet-input-tokens-long-context-cross-region-global":  {Model: "Claude4Sonnet", Kind: "input", Long: true, Global: true},
+		"USE1-Llama4-Maverick-17B-input-tokens-batch":                       {Model: "Llama4-Maverick-17B", Kind: "input", Tier: "batch"},
+		"EU-Qwen3-VL-235B-A22B-output-tokens":                               {Model: "Qwen3-VL-235B-A22B", Kind: "output"},
+		"USE1-GPT-OSS-Safeguard-20B-input-tokens-flex":                      {Model: "GPT-OSS-Safeguard-20B", Kind: "input", Tier: "flex"},
+		"USW2-moonshotai.kimi-k3-mantle-input-tokens-global-flex":           {Model: "moonshotai.kimi-k3", Kind: "input", Tier: "flex", Global: true, Mantle: true},
+		"USW2-moonshotai.kimi-k3-mantle-cache-read-tokens-standard":         {Model: "moonshotai.kimi-k3", Kind: "cache_read", Mantle: true},
+		"USW2-MP:USW2_InputTokenCount-Units":                                {Kind: "input", Market: true},
+		"USW2-MP:USW2_OutputTokenCount_Global-Units":                        {Kind: "output", Global: true, Market: true},
+		"USW2-MP:USW2_InputTokenCount_Global_Batch-Units":                   {Kind: "input", Global: true, Tier: "batch", Market: true},
+		"USW2-MP:USW2_CacheWrite1hInputTokenCount_Global-Units":             {Kind: "cache_write_1h", Global: true, Market: true},
+		"USE1-MP:USE1_CacheReadInputTokenCount-Units":                       {Kind: "cache_read", Market: true},
+		"USW2-MP:USW2_cache_write_tokens_1h_standard-Units":                 {Kind: "cache_write_1h", Market: true},
+		"USW2-MP:USW2_cache_write_tokens_standard-Units":                    {Kind: "cache_write", Market: true},
+		"USW2-MP:USW2_input_tokens_long_ctx_global_standard-Units":          {Kind: "input", Long: true, Global: true, Market: true},
+		"USE1-NovaCanvas-T2I-1024-Standard":                                 {Model: "NovaCanvas", Kind: "T2I-1024-Standard"},
+		"USE1-cohere.rerank-english-v3-search-units":                        {Model: "cohere.rerank-english-v3", Kind: "searchunits"},
+		"APN1-TitanEmbeddingsG1-Image-input-image":                          {Model: "TitanEmbeddingsG1-Image", Kind: "input-image"},
 	} {
-		if got, why := parseUsage(usageType); got != want || why != "" {
+		want.Region, _, _ = strings.Cut(usageType, "-")
+		if got, why := ParseUsageType(usageType); got != want || why != "" {
 			t.Errorf("%s: %+v (%s), want %+v", usageType, got, why, want)
 		}
 	}
@@ -48,7 +49,7 @@ func TestParseUsage(t *testing.T) {
 		"USE1-NovaPro-cache-write-input-token-count-custom-model", "USW2-MP:USW2_OutputTokenCount_LatencyOptimized-Units",
 		"USW2-moonshotai.kimi-k3-mantle-cache-write-tokens-30m-standard",
 	} {
-		if got, why := parseUsage(usageType); why == "" {
+		if got, why := ParseUsageType(usageType); why == "" {
 			t.Errorf("%s is taken: %+v", usageType, got)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	_ "time/tzdata" // --zone works where the machine knows none
 
@@ -63,6 +62,8 @@ type costsOptions struct {
 	every, since, until, zone, tagged string
 	top                               int
 	json, csv, watch                  bool
+
+	ticks <-chan time.Time // when to look again; nil is every watchEvery
 }
 
 // costsReport is what the flags ask for, at one moment.
@@ -84,11 +85,18 @@ func (o *costsOptions) run(ctx context.Context, f *folder, out *os.File) error {
 		return fmt.Errorf("--top %d is negative", o.top)
 	}
 	var shown []byte
-	tick := time.NewTicker(watchEvery)
-	defer tick.Stop()
+	ticks := o.ticks
+	if ticks == nil {
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		ticks = tick.C
+	}
 	for {
 		r, err := o.report(ctx, f, time.Now())
 		if err != nil {
+			if o.watch && shown != nil && ctx.Err() != nil { // stopped while it looked
+				return nil
+			}
 			return err
 		}
 		var text bytes.Buffer
@@ -122,7 +130,7 @@ func (o *costsOptions) run(ctx context.Context, f *folder, out *os.File) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-ticks:
 		}
 	}
 }
@@ -331,12 +339,20 @@ func (r *costsReport) writeJSON(w io.Writer) error {
 
 func (r *costsReport) writeCSV(w io.Writer) error {
 	c := csv.NewWriter(w)
-	c.Write(append(append([]string{"start", "end"}, r.names...), "usd", "tokens", "pieces", "unit", "charges", "unrated_charges", "estimated_charges")) //nolint:errcheck // told by Error
+	head := []string{"start", "end"}
+	for _, n := range r.names {
+		head = append(head, spreadsheet(n))
+	}
+	c.Write(append(head, "usd", "tokens", "pieces", "unit", "charges", "unrated_charges", "estimated_charges")) //nolint:errcheck // told by Error
 	number := func(n int64) string { return strconv.FormatInt(n, 10) }
 	for _, p := range r.periods {
 		for i := range p.Groups {
 			g := &p.Groups[i]
-			c.Write(append(append([]string{p.Start.Format(time.RFC3339), p.End.Format(time.RFC3339)}, g.Keys...), //nolint:errcheck // as well
+			cells := []string{p.Start.Format(time.RFC3339), p.End.Format(time.RFC3339)}
+			for _, k := range g.Keys {
+				cells = append(cells, spreadsheet(k))
+			}
+			c.Write(append(cells, //nolint:errcheck // as well
 				cost.FormatUSD(g.Nano), number(g.Quantity), number(g.Pieces), g.Unit, number(g.Charges), number(g.Unrated), number(g.Estimated)))
 		}
 	}
@@ -390,7 +406,11 @@ func (r *costsReport) writeTable(d *drawing, top int) error {
 			rows = append(rows, row{cells, g.Sum})
 		}
 		if n := len(p.Groups) - top; top > 0 && n > 0 {
-			cells := append(slices.Clone(period), fmt.Sprintf("(%d others)", n))
+			others := "(1 other)"
+			if n > 1 {
+				others = fmt.Sprintf("(%d others)", n)
+			}
+			cells := append(slices.Clone(period), others)
 			for range len(r.names) - 1 {
 				cells = append(cells, "")
 			}
@@ -417,24 +437,15 @@ func (r *costsReport) writeTable(d *drawing, top int) error {
 		}
 		table = append(table, append(rows[i].cells, usd(s.Nano, s.Unrated > 0, about), share, strconv.FormatInt(s.Quantity, 10)))
 	}
-	var text bytes.Buffer
-	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	for _, cells := range table {
-		fmt.Fprintln(w, strings.Join(cells, "\t"))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
-	width := 0
+	lines, width := alignTable(table), 0
 	for _, l := range lines {
-		width = max(width, len([]rune(l)))
+		width = max(width, cellWidth(l))
 	}
 	room := min(d.width-width-2, 40)
 	for i, l := range lines {
 		if n := i - 1; n >= 0 && n < len(rows)-1 && room >= 8 {
 			if b := bar8(rows[n].sum.Nano, most, room); b != "" {
-				l += strings.Repeat(" ", width+2-len([]rune(l))) + d.paint(0, b)
+				l += strings.Repeat(" ", width+columnGap-cellWidth(l)) + d.paint(0, b)
 			}
 		}
 		fmt.Fprintln(d.out, l)
@@ -475,10 +486,7 @@ func tagHistoryCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-			if !asJSON {
-				fmt.Fprintln(w, "SINCE\tPROFILE\tTAGS")
-			}
+			table := [][]string{{"SINCE", "PROFILE", "TAGS"}}
 			for i := range history {
 				h := &history[i]
 				if len(args) > 0 && h.ARN != args[0] && !strings.HasSuffix(h.ARN, "/"+args[0]) {
@@ -494,9 +502,12 @@ func tagHistoryCommand() *cobra.Command {
 				if h.Deleted {
 					tags = "(deleted)"
 				}
-				fmt.Fprintf(w, "%s\t%s\t%s\n", h.Since.Format(time.RFC3339), h.ARN, tags)
+				table = append(table, []string{h.Since.Format(time.RFC3339), h.ARN, tags})
 			}
-			return w.Flush()
+			if asJSON {
+				return nil
+			}
+			return writeTable(os.Stdout, table)
 		})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON lines")
 	return cmd
@@ -507,5 +518,5 @@ type tagLine struct {
 	Since   time.Time         `json:"since"`
 	ARN     string            `json:"resource_arn"`
 	Tags    map[string]string `json:"tags,omitempty"`
-	Deleted bool              `json:"deleted,omitempty"`
+	Deleted bool              `json:"deleted,omitzero"`
 }

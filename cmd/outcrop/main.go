@@ -11,6 +11,7 @@
 //	outcrop explain        explain a profile on one page
 //	outcrop ledger         prove, correct, mend and archive the ledger
 //	outcrop verify         the same as outcrop ledger verify
+//	outcrop reconcile      compare the ledger with AWS's bill, or its logs
 //	outcrop audit          prove or print the record of who did what
 //	outcrop catalog        read and compare the catalog
 //	outcrop prices         show and import prices, and rate calls anew
@@ -108,7 +109,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), costsCommand(), routesCommand(), explainCommand(), verifyCommand(), ledgerCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand(), pricesCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), costsCommand(), reconcileCommand(), routesCommand(), explainCommand(), verifyCommand(), ledgerCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand(), pricesCommand())
 	tellUsage(root)
 	// --data "$UNSET" means another folder than the default one.
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
