@@ -399,7 +399,7 @@ func TestRepair(t *testing.T) {
 					t.Errorf("what is right moved %d rows, %v", n, err)
 				}
 			}
-			for account := range accounts { // they went with the hours, whether these were right or wrong
+			for account := range accounts { // whose days and months are sums of these hours
 				if _, err := s.RepairRolled(t.Context(), account, &store.Repair{Time: at, By: "op", Reason: "days"}); err != nil {
 					t.Fatal(err)
 				}

@@ -143,23 +143,26 @@ func (w *batch) writeCorrection(e *ledger.Entry, c *ledger.Correction) error {
 }
 
 // move takes was out of the rollups and puts is in its place.
-func (w *batch) move(was, is rollupSums) error {
+func (w *batch) move(was, is rollupSums) error { return w.moveUpTo(byMonth, was, is, w.write) }
+
+// moveUpTo is move in the tables of hours to those of widest, which write writes.
+func (w *batch) moveUpTo(widest grain, was, is rollupSums, write func(rollupSums) error) error {
 	lines, parts, callers := takeOut(is.charges, was.charges), takeOut(is.splits, was.splits), takeOut(is.callers, was.callers)
-	if err := w.write(is); err != nil {
+	if err := write(is); err != nil {
 		return err
 	}
 	for _, k := range lines {
-		if err := w.sweep(&chargeRollup, k.account, k.period, k.number); err != nil {
+		if err := w.sweep(widest, &chargeRollup, k.account, k.period, k.number); err != nil {
 			return err
 		}
 	}
 	for _, k := range parts {
-		if err := w.sweep(&splitRollup, k.account, k.period, k.number, k.party); err != nil {
+		if err := w.sweep(widest, &splitRollup, k.account, k.period, k.number, k.party); err != nil {
 			return err
 		}
 	}
 	for _, k := range callers {
-		if err := w.sweep(&callerRollup, k.account, k.period, k.number); err != nil {
+		if err := w.sweep(widest, &callerRollup, k.account, k.period, k.number); err != nil {
 			return err
 		}
 	}

@@ -319,8 +319,8 @@ func (w *batch) roll(m rollupSums) error {
 	return nil
 }
 
-// sweep removes rows of r that no call has any more: those of keys, whose period is an hour, from every table.
-func (w *batch) sweep(r *rollup, account string, h int64, keys ...any) error {
+// sweep removes rows of r that no call has any more: those of keys, whose period is an hour, from the tables of hours to those of widest.
+func (w *batch) sweep(widest grain, r *rollup, account string, h int64, keys ...any) error {
 	var which, zero strings.Builder
 	for i, k := range r.keys {
 		fmt.Fprintf(&which, " AND %s = $%d", k, i+3)
@@ -328,7 +328,7 @@ func (w *batch) sweep(r *rollup, account string, h int64, keys ...any) error {
 	for _, c := range r.sums {
 		fmt.Fprintf(&zero, " AND %s = 0", c)
 	}
-	for s := byHour; s <= byMonth; s++ {
+	for s := byHour; s <= widest; s++ {
 		if _, err := w.tx.ExecContext(w.ctx, "DELETE FROM "+r.name+"_"+s.String()+" WHERE account = $1 AND "+s.String()+" = $2"+which.String()+zero.String(),
 			append([]any{account, s.of(h)}, keys...)...); err != nil {
 			return err

@@ -409,7 +409,8 @@ type Repair struct {
 	Was, Is string    // its figures, JSON
 }
 
-// RepairHour moves the rows of the rollups of one hour of an account to what its calls and their corrections come to, by the difference, and
+// RepairHour moves the rows of the rollups of one hour of an account to what its calls and their corrections come to, by the difference (its day
+// and month stay, see RepairRolled), and
 // keeps a record of each row that moved. Calls and corrections are only read; when they cannot be, nothing moves. It returns how many rows moved.
 func (s *Store) RepairHour(ctx context.Context, account string, at time.Time, by *Repair) (moved int, err error) {
 	x := &s.index
@@ -441,7 +442,7 @@ func (s *Store) RepairHour(ctx context.Context, account string, at time.Time, by
 			return err
 		}
 		moved = n[0] + n[1] + n[2]
-		return w.move(was, is)
+		return w.moveUpTo(byHour, was, is, func(m rollupSums) error { return w.insertSums(byHour, m) })
 	}); err != nil {
 		x.numbers = newNumbers()
 		return 0, fmt.Errorf("repair %s of account %s: %w", at.Format("2006-01-02T15"), account, err)

@@ -102,7 +102,7 @@ func ledgerRepairCommand() *cobra.Command {
 			at      time.Time
 		}
 		wrong := map[hour]struct{}{}
-		accounts := map[string]struct{}{} // whose days and months are proved anew: they move with the hours, right or wrong
+		accounts := map[string]struct{}{} // whose days and months are proved anew: they are sums of these hours
 		p, err := prove(ctx, f, out, func(d *store.Difference) error {
 			if d.Table != "" {
 				accounts[d.Account] = struct{}{}
