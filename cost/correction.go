@@ -22,7 +22,7 @@ func CorrectionCharge(region string, nano int64) ledger.Charge {
 	return ledger.Charge{UsageType: catalog.RegionCode(region) + operatorCorrection, Nano: nano, Price: operatorPrice}
 }
 
-// IsCorrection says that charges of usageType are an operator's corrections. FOCUS has them in the ChargeClass Correction.
+// IsCorrection says that charges of usageType are an operator's corrections.
 func IsCorrection(usageType string) bool { return strings.HasSuffix(usageType, operatorCorrection) }
 
 var amountUSD = regexp.MustCompile(`^[-+]?[0-9]{1,9}(\.[0-9]{1,9})?$`)
