@@ -502,16 +502,15 @@ func (f *poweredFile) Sync() error {
 
 // powered is SQLite's layer to the operating system, of all databases in this process: those in the folders of a Power it
 // tells that Power of.
-var powered = &poweredSystem{dirs: map[string]*Power{}, open: map[uintptr]*poweredHandle{}, methods: map[uintptr]*sqlite3.Tsqlite3_io_methods{}}
+var powered = &poweredSystem{dirs: map[string]*Power{}, open: map[uintptr]*poweredHandle{}, methods: map[uintptr]uintptr{}}
 
 type poweredSystem struct {
 	once sync.Once
-	vfs  sqlite3.Tsqlite3_vfs
 
 	mu      sync.Mutex
 	dirs    map[string]*Power
 	open    map[uintptr]*poweredHandle
-	methods map[uintptr]*sqlite3.Tsqlite3_io_methods // ours, by the system's
+	methods map[uintptr]uintptr // ours, by the system's
 }
 
 type poweredHandle struct {
@@ -544,6 +543,13 @@ func function[F any](p uintptr) F {
 	return *(*F)(unsafe.Pointer(f))
 }
 
+// copied returns a copy of v in memory of C's, in which SQLite's pointers may point.
+func copied[T any](t *libc.TLS, v *T) uintptr {
+	p := libc.Xmalloc(t, libc.Tsize_t(unsafe.Sizeof(*v)))
+	*at[T](p) = *v
+	return p
+}
+
 func at[T any](p uintptr) *T { return *(**T)(unsafe.Pointer(&p)) }
 
 // wrap takes the place of the system that databases are opened with by default.
@@ -551,16 +557,17 @@ func (s *poweredSystem) wrap() {
 	s.once.Do(func() {
 		t := libc.NewTLS()
 		defer t.Close()
-		s.vfs = *at[sqlite3.Tsqlite3_vfs](sqlite3.Xsqlite3_vfs_find(t, 0))
-		system := s.vfs
+		system := at[sqlite3.Tsqlite3_vfs](sqlite3.Xsqlite3_vfs_find(t, 0))
+		vfs := copied(t, system)
+		ours := at[sqlite3.Tsqlite3_vfs](vfs)
 		name, err := libc.CString("power")
 		if err != nil {
 			panic(err)
 		}
 		systemOpen = function[func(*libc.TLS, uintptr, uintptr, uintptr, int32, uintptr) int32](system.FxOpen)
 		systemDelete = function[func(*libc.TLS, uintptr, uintptr, int32) int32](system.FxDelete)
-		s.vfs.FzName, s.vfs.FxOpen, s.vfs.FxDelete = name, pointer(&poweredOpenFn), pointer(&poweredDeleteFn)
-		if rc := sqlite3.Xsqlite3_vfs_register(t, uintptr(unsafe.Pointer(&s.vfs)), 1); rc != sqlite3.SQLITE_OK {
+		ours.FzName, ours.FxOpen, ours.FxDelete = name, pointer(&poweredOpenFn), pointer(&poweredDeleteFn)
+		if rc := sqlite3.Xsqlite3_vfs_register(t, vfs, 1); rc != sqlite3.SQLITE_OK {
 			panic("SQLite does not take another system")
 		}
 	})
@@ -600,14 +607,12 @@ func (s *poweredSystem) xOpen(t *libc.TLS, vfs, name, file uintptr, flags int32,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open[file] = h
-	m := s.methods[h.system]
-	if m == nil {
-		m = &sqlite3.Tsqlite3_io_methods{}
-		*m = *at[sqlite3.Tsqlite3_io_methods](h.system)
+	if s.methods[h.system] == 0 {
+		s.methods[h.system] = copied(t, at[sqlite3.Tsqlite3_io_methods](h.system))
+		m := at[sqlite3.Tsqlite3_io_methods](s.methods[h.system])
 		m.FxClose, m.FxWrite, m.FxTruncate, m.FxSync = pointer(&poweredCloseFn), pointer(&poweredWriteFn), pointer(&poweredTruncateFn), pointer(&poweredSyncFn)
-		s.methods[h.system] = m
 	}
-	f.FpMethods = uintptr(unsafe.Pointer(m))
+	f.FpMethods = s.methods[h.system]
 	return rc
 }
 
