@@ -185,7 +185,7 @@ func (o *organisation) fill(t *testing.T, dir string, calls int64, first, now ti
 	generated := time.Since(began)
 	// The last hours are added to days and months by the index, as calls come.
 	began = time.Now()
-	cpu, batches := processTime(t), scaleOpen/4+1
+	cpu, batches := processTime(t), scaleOpen+1
 	for i := range batches {
 		apply([]ledger.Entry{o.call(now, i%o.callers, false)})
 	}
