@@ -55,7 +55,6 @@ type powerOp struct {
 	kind    powerKind
 	file    int
 	path    string
-	to      string
 	off     int64
 	b       []byte
 	since   int      // of a sync: the steps before it are in it

@@ -43,9 +43,9 @@ const (
 	// openHours are those before the one of the newest call that stay in the hours alone: calls of then are still ending.
 	openHours = 1
 
-	// rollHours is how many hours one batch adds to days and months, at most. There are more only after a migration, or when
-	// many accounts had been silent.
-	rollHours = 4
+	// rollRows is about how many rows of an account one batch writes to days and months: an hour in any case, and more of them
+	// while there are fewer. There are more only after a migration, or when an account has been silent.
+	rollRows = 20_000
 )
 
 // grain is what periods a table of a rollup is by.
@@ -293,7 +293,7 @@ func (w *batch) roll(m rollupSums) error {
 		if from >= to {
 			continue
 		}
-		for range rollHours {
+		for written := int64(0); written < rollRows; {
 			var next sql.NullInt64
 			if err := w.tx.StmtContext(w.ctx, w.nextHour).QueryRowContext(w.ctx, account, from, to).Scan(&next); err != nil { //nolint:sqlclosecheck // ends with its transaction
 				return err
@@ -304,9 +304,15 @@ func (w *batch) roll(m rollupSums) error {
 			}
 			for _, r := range []*rollupWriter{&w.chargeSums, &w.splitSums, &w.callerSums} {
 				for s := byDay; s <= byMonth; s++ {
-					if _, err := w.tx.StmtContext(w.ctx, r.roll[s]).ExecContext(w.ctx, account, next.Int64, s.of(next.Int64)); err != nil { //nolint:sqlclosecheck // as well
+					done, err := w.tx.StmtContext(w.ctx, r.roll[s]).ExecContext(w.ctx, account, next.Int64, s.of(next.Int64)) //nolint:sqlclosecheck // as well
+					if err != nil {
 						return err
 					}
+					n, err := done.RowsAffected()
+					if err != nil {
+						return err
+					}
+					written += n
 				}
 			}
 			from = next.Int64 + 1
