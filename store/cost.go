@@ -49,7 +49,7 @@ const (
 	LEFT JOIN party AS p ON p.id = g.party
 	LEFT JOIN tagset AS o ON o.id = p.tags
 	LEFT JOIN tagset AS m ON m.id = p.metadata
-	ORDER BY g.bucket`
+	ORDER BY g.bucket, g.line, g.party`
 
 	selectCalls = `SELECT g.bucket, c.principal, c.resource, COALESCE(r.name, ''), COALESCE(r.model_id, ''),
 		g.calls, g.input, g.output, g.nano
@@ -69,43 +69,63 @@ const (
 // Charges implements cost.Rollups.
 func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charges, error] {
 	return func(yield func(*cost.Charges, error) bool) {
-		var (
-			c       = cost.Charges{Account: q.Account}
-			tags    = tagsets{}
-			bucket  int64
-			of      [3]int64 // numbers of tagset: the profile's, the principal's, the metadata's
-			raw     [3]sql.RawBytes
-			amount  int64
-			stopped bool // by the consumer, who is not called again
-		)
+		stopped := false // by the consumer, who is not called again
 		text := selectCharges
-		into := []any{&bucket, &c.Region, &c.Service, &c.UsageType, &c.Operation, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID,
-			&of[0], &raw[0], &amount, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated, &c.Discount}
-		sets := []*[]ledger.Tag{&c.Tags}
 		if q.Split {
 			text = selectSplits
-			into = append(into, &c.Principal, &of[1], &raw[1], &of[2], &raw[2])
-			sets = append(sets, &c.PrincipalTags, &c.Metadata)
 		}
+		charges := newChargeScan(q.Account, q.Split)
 		err := s.rollup(ctx, q, chargeHours, text, func(rows *sql.Rows, start func(int64) time.Time) (bool, error) {
-			if err := rows.Scan(into...); err != nil {
+			bucket, err := charges.scan(rows)
+			if err != nil {
 				return false, err
 			}
-			c.Count(c.UsageType, amount)
-			for i, set := range sets {
-				var err error
-				if *set, err = tags.decode(of[i], raw[i]); err != nil {
-					return false, err
-				}
-			}
-			c.Start = start(bucket)
-			stopped = !yield(&c, nil)
+			charges.charges.Start = start(bucket)
+			stopped = !yield(&charges.charges, nil)
 			return !stopped, nil
 		})
 		if err != nil && !stopped {
 			yield(nil, fmt.Errorf("read charges: %w", err))
 		}
 	}
+}
+
+// chargeScan reads the rows of selectCharges, or of selectSplits.
+type chargeScan struct {
+	charges cost.Charges // of the last row, without its Start
+	bucket  int64
+	amount  int64
+	of      [3]int64 // numbers of tagset: the profile's, the principal's, the metadata's
+	raw     [3]sql.RawBytes
+	sets    []*[]ledger.Tag
+	into    []any
+	tags    tagsets
+}
+
+func newChargeScan(account string, split bool) *chargeScan {
+	r := &chargeScan{charges: cost.Charges{Account: account}, tags: tagsets{}}
+	c := &r.charges
+	r.into = []any{&r.bucket, &c.Region, &c.Service, &c.UsageType, &c.Operation, &c.Resource.ARN, &c.Resource.Name, &c.Resource.ModelID,
+		&r.of[0], &r.raw[0], &r.amount, &c.Nano, &c.Sum.Charges, &c.Unrated, &c.Estimated, &c.Discount}
+	r.sets = []*[]ledger.Tag{&c.Tags}
+	if split {
+		r.into = append(r.into, &c.Principal, &r.of[1], &r.raw[1], &r.of[2], &r.raw[2])
+		r.sets = append(r.sets, &c.PrincipalTags, &c.Metadata)
+	}
+	return r
+}
+
+func (r *chargeScan) scan(rows *sql.Rows) (bucket int64, err error) {
+	if err := rows.Scan(r.into...); err != nil {
+		return 0, err
+	}
+	r.charges.Count(r.charges.UsageType, r.amount)
+	for i, set := range r.sets {
+		if *set, err = r.tags.decode(r.of[i], r.raw[i]); err != nil {
+			return 0, err
+		}
+	}
+	return r.bucket, nil
 }
 
 // tagsets is the sets that one query has read, by number: each is decoded once.

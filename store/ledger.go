@@ -798,6 +798,24 @@ func (s *Store) Calls(ctx context.Context, account string, since time.Time, limi
 
 // eachCall gives the calls of Calls to fn until it returns false.
 func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, limit int, fn func(*ledger.Entry) bool) error {
+	which := `SELECT * FROM call WHERE began >= $1`
+	args := []any{since.UnixMicro()}
+	if since.IsZero() {
+		args[0] = int64(-1 << 62)
+	}
+	if account != "" {
+		args = append(args, account)
+		which += ` AND account = $2`
+	}
+	if limit > 0 {
+		which += ` ORDER BY account, began, id LIMIT ` + strconv.Itoa(limit)
+	}
+	return eachCallOf(ctx, tx, which, args, fn)
+}
+
+// eachCallOf gives those rows of call to fn that a statement with its arguments selects, in the order in which they began, until fn
+// returns false.
+func eachCallOf(ctx context.Context, tx *sql.Tx, which string, args []any, fn func(*ledger.Entry) bool) error {
 	tagsets, err := readTagsets(ctx, tx)
 	if err != nil {
 		return err
@@ -812,20 +830,7 @@ func eachCall(ctx context.Context, tx *sql.Tx, account string, since time.Time, 
 			o.account, o.region, o.operation, o.principal, o.access_key, o.resource, o.model_id, o.scope, o.tagset, COALESCE(r.name, ''),
 			d.status, d.estimated, d.service, d.upstream, d.served, d.attempts, d.stop_reason,
 			k.made, k.reason, k.back, k.charges, k.nano
-		FROM `
-	which := `SELECT * FROM call WHERE began >= $1`
-	args := []any{since.UnixMicro()}
-	if since.IsZero() {
-		args[0] = int64(-1 << 62)
-	}
-	if account != "" {
-		args = append(args, account)
-		which += ` AND account = $2`
-	}
-	if limit > 0 {
-		which += ` ORDER BY account, began, id LIMIT ` + strconv.Itoa(limit)
-	}
-	text += `(` + which + `) AS c
+		FROM (` + which + `) AS c
 		LEFT JOIN call_origin AS o ON o.id = c.origin
 		LEFT JOIN call_ending AS d ON d.id = c.ending
 		LEFT JOIN resource AS r ON r.arn = o.resource
