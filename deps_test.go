@@ -49,6 +49,7 @@ var arrows = map[string][]string{
 	"audit":              {"iam", "arn", "fault"},
 	"profile":            {"catalog", "routing", "arn", "fault"},
 	"cost":               {"ledger", "catalog", "converse", "fault"},
+	"export":             {"cost", "catalog", "ledger"},
 	"invoke":             {"profile", "routing", "iam", "policy", "upstream", "ledger", "cost", "catalog", "converse", "arn", "fault"},
 	"store":              {"profile", "iam", "audit", "ledger", "cost", "converse", "arn", "fault"},
 	"wire":               {"iam", "audit", "jsonvalues", "fault"},

@@ -35,7 +35,7 @@ type bucket struct {
 func openBucket(ctx context.Context, to string, o BucketOptions) (Target, error) {
 	name, prefix, _ := strings.Cut(to, "/")
 	prefix = strings.Trim(prefix, "/")
-	if name == "" || prefix != "" && path.Clean(prefix) != prefix {
+	if name == "" || prefix != "" && !fs.ValidPath(prefix) {
 		return nil, fmt.Errorf("s3://%s is not of the form s3://BUCKET/PREFIX", to)
 	}
 	c, err := config.LoadDefaultConfig(ctx, config.WithSharedConfigProfile(o.Profile), config.WithRegion(o.Region))

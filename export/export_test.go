@@ -228,7 +228,7 @@ func readCSV(t testing.TB, text []byte) (rows []map[string]string) {
 	for _, record := range all[1:] {
 		row := map[string]string{}
 		for i, name := range all[0] {
-			row[name] = record[i]
+			row[name] = strings.TrimSuffix(record[i], ".0")
 		}
 		rows = append(rows, row)
 	}
@@ -629,7 +629,16 @@ func TestBrokenOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	want, is := tree(t, fresh), tree(t, old)
-	for n := 0; ; n++ {
+	changed := 0
+	for name := range want {
+		if want[name] != is[name] {
+			changed++
+		}
+	}
+	if changed < 10 {
+		t.Fatalf("%d files change", changed)
+	}
+	for _, n := range []int{0, 1, changed / 2, changed - 1, changed} {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS(old)); err != nil {
 			t.Fatal(err)
@@ -656,11 +665,8 @@ func TestBrokenOff(t *testing.T) {
 		if again := write(open(t, dir)); again != nil || !maps.Equal(tree(t, dir), want) {
 			t.Errorf("after %d: the next one: %v, or other files", n, again)
 		}
-		if err == nil {
-			if n < 10 {
-				t.Errorf("only %d files were put", n)
-			}
-			break
+		if (err == nil) != (n == changed) {
+			t.Errorf("after %d of %d: %v", n, changed, err)
 		}
 	}
 }
@@ -680,7 +686,7 @@ func TestEmptied(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if m, rows := readBack(t, dir, "x"); len(rows) != 0 || r.Rows != 0 || len(m.DataFiles) != first.Files || len(m.Columns) < 60 {
+		if m, rows := readBack(t, dir, "x"); len(rows) != 0 || r.Rows != 0 || len(m.DataFiles) != first.Files || len(m.Columns) < 50 {
 			t.Errorf("%s: %+v, %d rows, %d files", o, r, len(rows), len(m.DataFiles))
 		}
 		empty := t.TempDir()

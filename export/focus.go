@@ -13,7 +13,8 @@ const (
 // focusColumns are those of FOCUS 1.2, in the order of their names, with what is ours behind them.
 // Source: https://focus.finops.org/focus-specification/v1-2/
 //
-// What a gateway does not have (availability zones, commitments, reserved capacity, invoices) is null.
+// All columns are there, also those that are only for providers with availability zones, commitments and reserved capacity, which are
+// null: queries name them, and so do conditions of the specification's own rules.
 var focusColumns = func() []column {
 	arn := func(r *row) string { return r.Resource.ARN }
 	account := func(r *row) string { return r.Account }
@@ -37,8 +38,6 @@ var focusColumns = func() []column {
 		fixed("BillingCurrency", currency),
 		{"BillingPeriodEnd", moment, func(r *row, v *value) { v.time(r.end) }},
 		{"BillingPeriodStart", moment, func(r *row, v *value) { v.time(r.start) }},
-		{"CapacityReservationId", text, nil},
-		{"CapacityReservationStatus", text, nil},
 		fixed("ChargeCategory", "Usage"),
 		str("ChargeClass", func(r *row) string {
 			if r.Correction {
@@ -50,6 +49,8 @@ var focusColumns = func() []column {
 		fixed("ChargeFrequency", "Usage-Based"),
 		{"ChargePeriodEnd", moment, func(r *row, v *value) { v.time(r.until) }},
 		{"ChargePeriodStart", moment, func(r *row, v *value) { v.time(r.Start) }},
+		{"CapacityReservationId", text, nil},
+		{"CapacityReservationStatus", text, nil},
 		{"CommitmentDiscountCategory", text, nil},
 		{"CommitmentDiscountId", text, nil},
 		{"CommitmentDiscountName", text, nil},

@@ -119,31 +119,23 @@ func leafValue(c *column, v *value) (parquet.Value, error) {
 	case amount, quantity:
 		const most = 1_000_000_000_000_000_000 // 18 digits
 		if v.n <= -most || v.n >= most {
-			return parquet.Value{}, tooLarge(c, v.n)
+			return parquet.Value{}, fmt.Errorf("%d has more digits than column %s has room for", v.n, c.name)
 		}
 		return parquet.Int64Value(v.n), nil
 	case count:
 		return parquet.Int64Value(v.n), nil
 	case double:
-		f, err := strconv.ParseFloat(field(double, v), 64)
+		f, err := strconv.ParseFloat(v.decimal(double), 64)
 		return parquet.DoubleValue(f), err
 	case unit:
-		var b [16]byte
+		var b [16]byte // there is room for every price: 20 digits before the point, and 18 behind it
 		scale := powers[priceScale-v.price.scale].Uint64()
 		hi, lo := bits.Mul64(v.price.n, scale)
 		binary.BigEndian.PutUint64(b[:8], hi)
 		binary.BigEndian.PutUint64(b[8:], lo)
-		if hi>>62 != 0 {
-			return parquet.Value{}, tooLarge(c, int64(v.price.n))
-		}
 		return parquet.FixedLenByteArrayValue(b[:]), nil
 	}
 	return parquet.ByteArrayValue([]byte(v.text)), nil
-}
-
-// tooLarge says that a number does not fit its column: it is an error, and never another number.
-func tooLarge(c *column, n int64) error {
-	return fmt.Errorf("%d has more digits than column %s", n, c.name)
 }
 
 func (e *parquetEncoder) flush() error {
