@@ -20,7 +20,7 @@ const (
 // parquetEncoder writes Parquet.
 type parquetEncoder struct {
 	columns []column
-	writer  *parquet.Writer
+	writer  *parquet.GenericWriter[any]
 	rows    []parquet.Row // used again
 	n       int           // of rows, those that are not written yet
 	value   value
@@ -56,7 +56,7 @@ func newParquet(w io.Writer, columns []column, f Format) *parquetEncoder {
 	}
 	return &parquetEncoder{
 		columns: columns,
-		writer: parquet.NewWriter(w, parquet.NewSchema(string(f), group), parquet.Compression(&parquet.Snappy),
+		writer: parquet.NewGenericWriter[any](w, parquet.NewSchema(string(f), group), parquet.Compression(&parquet.Snappy),
 			parquet.CreatedBy("outcrop", "1", ""), // of this layout: the same rows give the same bytes
 			parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.RLEDictionary), parquet.DefaultEncodingFor(parquet.FixedLenByteArray, &parquet.RLEDictionary),
 			parquet.DefaultEncodingFor(parquet.Int64, &parquet.RLEDictionary), parquet.DictionaryMaxBytes(dictionary),
