@@ -51,6 +51,7 @@ var arrows = map[string][]string{
 	"archive":            {"ledger", "converse"},
 	"cost":               {"ledger", "catalog", "converse", "fault"},
 	"reconcile":          {"cost", "ledger", "catalog", "converse", "arn"},
+	"export":             {"cost", "catalog", "ledger"},
 	"invoke":             {"profile", "routing", "iam", "policy", "upstream", "ledger", "cost", "catalog", "converse", "arn", "fault"},
 	"store":              {"profile", "iam", "audit", "ledger", "archive", "cost", "converse", "arn", "fault"},
 	"wire":               {"iam", "audit", "jsonvalues", "fault"},

@@ -10,20 +10,20 @@ import (
 	"outcrop/ledger"
 )
 
-// operatorCorrection is what the usage types of an operator's corrections end in, and operatorPrice what they are rated by.
+// OperatorCorrection is what the usage types of an operator's corrections end in, and operatorPrice what they are rated by.
 const (
-	operatorCorrection = "-Correction"
+	OperatorCorrection = "-Correction"
 	operatorPrice      = "operator"
 )
 
 // CorrectionCharge is what an operator's correction charges: nano-USD, less where it is negative, with the usage type
 // REGIONCODE-Correction. To rate a call anew does not touch it.
 func CorrectionCharge(region string, nano int64) ledger.Charge {
-	return ledger.Charge{UsageType: catalog.RegionCode(region) + operatorCorrection, Nano: nano, Price: operatorPrice}
+	return ledger.Charge{UsageType: catalog.RegionCode(region) + OperatorCorrection, Nano: nano, Price: operatorPrice}
 }
 
 // IsCorrection says that charges of usageType are an operator's corrections.
-func IsCorrection(usageType string) bool { return strings.HasSuffix(usageType, operatorCorrection) }
+func IsCorrection(usageType string) bool { return strings.HasSuffix(usageType, OperatorCorrection) }
 
 var amountUSD = regexp.MustCompile(`^[-+]?[0-9]{1,9}(\.[0-9]{1,9})?$`)
 

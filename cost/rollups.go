@@ -166,6 +166,9 @@ type Charges struct {
 	PrincipalTags []ledger.Tag // the caller's own as of the calls, sorted by key
 	Metadata      []ledger.Tag // sorted by key
 
+	// Correction says that this is by how much others are corrected: see Invoices. Its figures may be negative.
+	Correction bool
+
 	Sum
 }
 
@@ -194,3 +197,38 @@ type Rollups interface {
 	// Callers reads who called.
 	Callers(ctx context.Context, q Query) iter.Seq2[*Calls, error]
 }
+
+// Invoices is what there is to bill. store implements it; the suite in store/storetest is its specification.
+type Invoices interface {
+	// Invoice reads the charges of q, whose Bucket is Hour or Day, as Charges does with Split: of one moment, in the order of
+	// their days, and within one in an order that is the same every time.
+	//
+	// With corrections, what was charged and what of it was corrected after its month was over are rows of their own, as in the
+	// bills of two months: the former as it stood at the month's end. Those of a day come behind its other rows. A call that is
+	// not kept any more is in the rows as it was corrected.
+	Invoice(ctx context.Context, q Query, corrections bool) iter.Seq2[*Charges, error]
+}
+
+// Meter says what a usage type counts, in AWS's words as far as it has any: "Input tokens".
+func Meter(usageType string) string {
+	if kind, _ := tokenKind(usageType); kind >= 0 {
+		return meters[kind]
+	}
+	var s Sum
+	switch s.Count(usageType, 0); s.Unit {
+	case "Search Units":
+		return "Search units"
+	case "Requests":
+		return "Requests"
+	case "Milliseconds":
+		return "GPU time"
+	case "Images Processed":
+		return "Input images"
+	case "image":
+		return "Images"
+	}
+	return "Usage"
+}
+
+// meters are the words for tokenKinds.
+var meters = [len(tokenKinds)]string{"Input tokens", "Output tokens", "Cache read input tokens", "Cache write input tokens", "Cache write input tokens, 1 hour"}

@@ -172,6 +172,19 @@ func (e *Entry) Correct(charges []Charge, at time.Time, reason string) *Correcti
 	return c
 }
 
+// ChargesAt returns e's charges as they stood before the corrections that were made at a time or later.
+func (e *Entry) ChargesAt(at time.Time) ([]Charge, error) {
+	charges := e.Charges
+	for i := len(e.Corrections) - 1; i >= 0 && !e.Corrections[i].Time.Before(at); i-- {
+		undo := Correction{Back: e.Corrections[i].Charges, Charges: e.Corrections[i].Back}
+		var err error
+		if charges, err = undo.Apply(charges); err != nil {
+			return nil, err
+		}
+	}
+	return charges, nil
+}
+
 // Cost returns the sum of the charges in nano-USD and whether any of them is unrated.
 func (s *Settlement) Cost() (nano int64, unrated bool) {
 	for i := range s.Charges {

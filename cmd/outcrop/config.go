@@ -112,6 +112,9 @@ type Config struct {
 
 	// What the catalog is to know beyond what it was built with.
 	Catalog CatalogConfig `yaml:"catalog,omitempty"`
+
+	// What calls cost, written for other tools while the server runs: docs/exports.md. Default: none.
+	Exports []ExportConfig `yaml:"exports,omitempty"`
 }
 
 // AuditConfig is what is recorded of calls, and for how long. Every call of the control plane, and every refusal, always is.
@@ -552,6 +555,11 @@ func (c *Config) check() error {
 	}
 	if err := c.Routing.check(); err != nil {
 		return fmt.Errorf("routing.%w", err)
+	}
+	for i := range c.Exports {
+		if _, err := c.Exports[i].export(c.AccountID); err != nil {
+			return fmt.Errorf("exports[%d]: %w", i, err)
+		}
 	}
 	seen := map[string]bool{}
 	for i := range c.Upstreams {

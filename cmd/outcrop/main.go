@@ -7,6 +7,7 @@
 //	outcrop users, keys    manage principals
 //	outcrop calls          print the ledger's entries
 //	outcrop costs          show what calls cost
+//	outcrop export         write what calls cost for other tools
 //	outcrop routes         show where calls go, and why
 //	outcrop explain        explain a profile on one page
 //	outcrop ledger         prove, correct, mend and archive the ledger
@@ -109,7 +110,7 @@ func command() *cobra.Command {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		root.Version = info.Main.Version // --version, for reports of what went wrong
 	}
-	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), costsCommand(), reconcileCommand(), routesCommand(), explainCommand(), verifyCommand(), ledgerCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand(), pricesCommand())
+	root.AddCommand(serveCommand(), demoCommand(), envCommand(), checkConfigCommand(), accountsCommand(), usersCommand(), keysCommand(), callsCommand(), costsCommand(), exportCommand(), reconcileCommand(), routesCommand(), explainCommand(), verifyCommand(), ledgerCommand(), auditCommand(), catalogCommand(), benchProfileCommand(), policyCommand(), guardCommand(), pricesCommand())
 	tellUsage(root)
 	// --data "$UNSET" means another folder than the default one.
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {

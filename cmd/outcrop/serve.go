@@ -60,7 +60,7 @@ type server struct {
 	rater    *cost.Rater
 	priced   int64 // the revision of the imports of prices that rater has
 
-	background sync.WaitGroup // refresh, archiving and probes
+	background sync.WaitGroup // refresh, archiving, probes and exports
 	stop       context.CancelFunc
 	closers    []func() error // in the order of opening
 }
@@ -194,6 +194,10 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	if err != nil {
 		return s, err
 	}
+	exports, err := c.schedule(ctx, s.store, rater, s.log)
+	if err != nil {
+		return s, err
+	}
 	background, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.background.Go(func() { s.refresh(background) })
@@ -204,6 +208,7 @@ func New(ctx context.Context, c Config, dir string, logs io.Writer) (s *server, 
 	for _, p := range probers {
 		s.background.Go(func() { p.run(background) })
 	}
+	s.background.Go(func() { exports.Run(background) })
 	return s, nil
 }
 

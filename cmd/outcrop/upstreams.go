@@ -53,6 +53,9 @@ func (c *Config) rehearse(ctx context.Context) (unset []string, err error) {
 	if _, err := c.issuers(); err != nil {
 		return nil, err
 	}
+	if _, err := c.jobs(ctx); err != nil {
+		return nil, err
+	}
 	trial := *c
 	trial.Upstreams = slices.Clone(c.Upstreams)
 	for i := range trial.Upstreams {

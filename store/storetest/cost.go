@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"reflect"
@@ -21,9 +22,11 @@ import (
 // CostEngine is what the suite of cost.Rollups needs of an engine: the ledger's index fills what the rollups read.
 type CostEngine interface {
 	cost.Rollups
+	cost.Invoices
 	ledger.Index
 	Correct(ctx context.Context, all []ledger.Corrected) error
 	VerifyLedger(ctx context.Context) error
+	Calls(ctx context.Context, account string, since time.Time, limit int) iter.Seq2[*ledger.Entry, error]
 }
 
 // Cost is the specification of cost.Rollups. open returns an empty engine, which it closes at the end of the test.
@@ -165,6 +168,114 @@ func Cost(t *testing.T, open func(*testing.T) CostEngine) {
 			}
 			if len(names) != 1 || !names[name] {
 				t.Errorf("the names are %v, want %q", names, name)
+			}
+		}
+	})
+
+	// What there is to bill is what was charged, in an order that stays; with corrections, what was charged up to the month's end
+	// and what was corrected after it add up to it.
+	t.Run("Invoice", func(t *testing.T) {
+		e := filled(t)
+		read := func(q cost.Query, corrections, late bool) map[string]cost.Sum {
+			t.Helper()
+			got, order := map[string]cost.Sum{}, []string{}
+			var last time.Time
+			for c, err := range e.Invoice(t.Context(), q, corrections) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if at := cost.Day.Start(c.Start); at.Before(last) {
+					t.Errorf("a row of %v comes after one of %v", c.Start, last)
+				} else {
+					last = at
+				}
+				order = append(order, fmt.Sprint(chargeKey(c), c.Correction))
+				if c.Correction == late {
+					k := chargeKey(c)
+					if _, ok := got[k]; ok {
+						t.Errorf("two rows of %s", k)
+					}
+					got[k] = c.Sum
+				}
+			}
+			i := 0
+			for c, err := range e.Invoice(t.Context(), q, corrections) {
+				if err != nil || fmt.Sprint(chargeKey(c), c.Correction) != order[i] {
+					t.Fatalf("row %d is another one the second time: %v", i, err)
+				}
+				i++
+			}
+			return got
+		}
+		months := []time.Time{day(2023, 12, 1), day(2024, 1, 1), day(2024, 2, 1), day(2024, 3, 1), day(2024, 4, 1)}
+		each := func(check func(q cost.Query)) {
+			for i, start := range months[1:] {
+				for _, b := range []cost.Bucket{cost.Hour, cost.Day} {
+					check(cost.Query{Account: costAccount, Start: months[i], End: start, Bucket: b, Split: true})
+				}
+			}
+		}
+		each(func(q cost.Query) {
+			equal(t, fmt.Sprintf("to bill, %v", q), read(q, false, false), wantCharges(entries, q))
+			equal(t, fmt.Sprintf("with corrections, %v", q), read(q, true, false), wantCharges(entries, q))
+		})
+
+		// Every second call is corrected, and corrected again: once in its month or on the first of the next, once a year later.
+		now := slices.Clone(entries)
+		closed := slices.Clone(entries)
+		for _, at := range []func(time.Time) time.Time{func(t time.Time) time.Time { return cost.Month.Next(t).Add(-time.Microsecond) }, cost.Month.Next, func(t time.Time) time.Time { return t.AddDate(1, 0, 0) }} {
+			n := 0
+			var all []ledger.Corrected
+			for c, err := range e.Calls(t.Context(), "", time.Time{}, 0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				i := slices.IndexFunc(entries, func(e ledger.Entry) bool { return e.Intent.ID == c.Intent.ID })
+				made := at(c.Intent.Time)
+				if n++; n%2 == 0 || len(c.Charges) == 0 || len(c.Corrections) > 0 && made.Before(c.Corrections[len(c.Corrections)-1].Time) {
+					continue
+				}
+				charges := slices.Clone(c.Charges)
+				charges[0].Nano += int64(7 * n)
+				if n%3 == 0 {
+					charges[0].UsageType += "-flex"
+				}
+				all = append(all, ledger.Corrected{Entry: c, Correction: c.Correct(charges, made, "test")})
+				now[i].Charges = charges
+				if made.Before(cost.Month.Next(c.Intent.Time)) {
+					closed[i].Charges = charges
+				}
+			}
+			if err := e.Correct(t.Context(), all); err != nil || len(all) == 0 {
+				t.Fatal(err, len(all))
+			}
+		}
+		several := 0
+		each(func(q cost.Query) {
+			whole, before := wantCharges(now, q), wantCharges(closed, q)
+			equal(t, fmt.Sprintf("corrected, %v", q), read(q, false, false), whole)
+			equal(t, fmt.Sprintf("as the month ended, %v", q), read(q, true, false), before)
+			late := map[string]cost.Sum{}
+			for k, s := range whole {
+				late[k] = s
+			}
+			for k, s := range before {
+				l := late[k]
+				late[k] = cost.Sum{Nano: l.Nano - s.Nano, Quantity: l.Quantity - s.Quantity, Charges: l.Charges - s.Charges, Unrated: l.Unrated - s.Unrated, Estimated: l.Estimated - s.Estimated}
+			}
+			maps.DeleteFunc(late, func(_ string, s cost.Sum) bool { return s == cost.Sum{} })
+			several += len(late)
+			equal(t, fmt.Sprintf("after it, %v", q), read(q, true, true), late)
+		})
+		if several == 0 {
+			t.Error("no row was corrected after its month")
+		}
+		for range 20 { // a consumer that stops
+			for _, err := range e.Invoice(t.Context(), cost.Query{Account: costAccount, Start: day(2024, 1, 1), End: day(2024, 2, 1), Bucket: cost.Hour}, true) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
 			}
 		}
 	})
