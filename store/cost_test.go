@@ -10,3 +10,10 @@ import (
 func TestCost(t *testing.T) {
 	storetest.Cost(t, func(t *testing.T) storetest.CostEngine { return open(t, filepath.Join(t.TempDir(), "outcrop.db")) })
 }
+
+// TestCostArchived: calls in files count in every report, and what there is to bill has their corrections.
+func TestCostArchived(t *testing.T) {
+	storetest.Cost(t, func(t *testing.T) storetest.CostEngine {
+		return archiving{open(t, filepath.Join(t.TempDir(), "outcrop.db"))}
+	})
+}
