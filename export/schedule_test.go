@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,12 +22,15 @@ import (
 // watched is a target that notes when it was asked for a manifest, and of which period.
 type watched struct {
 	export.Target
+	mu    sync.Mutex
 	asked []string
 	down  atomic.Bool
 }
 
 func (w *watched) Get(ctx context.Context, key string, limit int64) ([]byte, error) {
 	_, period, _ := strings.Cut(key, "BILLING_PERIOD=")
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.asked = append(w.asked, time.Now().UTC().Format("02 15:04 ")+period[:7])
 	if w.down.Load() {
 		return nil, errors.New("the network is down")
@@ -60,6 +64,8 @@ func TestSchedule(t *testing.T) {
 		expect := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
+			to.mu.Lock()
+			defer to.mu.Unlock()
 			if strings.Join(to.asked, ", ") != strings.Join(want, ", ") {
 				t.Errorf("exported %q, want %q", to.asked, want)
 			}
