@@ -315,11 +315,10 @@ func TestIndexFull(t *testing.T) {
 				w.flush()
 				w.want(want)
 			} else {
-				for refused.Load() < 3 {
+				for range 20 {
 					call()
-					awaitMoment()
 				}
-				for w.Healthy() == nil {
+				for refused.Load() < 3 || w.Healthy() == nil {
 					awaitMoment()
 				}
 				if err := w.Recording(); err != nil {
