@@ -68,9 +68,9 @@ exports: [{name: focus, format: focus, to: "` + dir + `"}]
 		}
 	}
 
-	r := command(t, nil, interpreter, "testdata/focus.py", dir)
+	r := command(t, nil, interpreter, "testdata/focus/validate.py", dir)
 	if r.code != 0 {
-		t.Fatalf("focus.py: %s%s", r.stdout, r.stderr)
+		t.Fatalf("validate.py: %s%s", r.stdout, r.stderr)
 	}
 	var said struct {
 		Sums           map[string][][2]string

@@ -1,4 +1,4 @@
-"""Reads exports as other tools do: python focus.py FOLDER prints as JSON what the files in it add up to, by DuckDB, and what
+"""Reads exports as other tools do: python validate.py FOLDER prints as JSON what the files in it add up to, by DuckDB, and what
 focus-validator says of those that are FOCUS."""
 import json
 import os
