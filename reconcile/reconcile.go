@@ -349,7 +349,10 @@ func (c *Comparison) period(t time.Time) int32 {
 	return day(t)
 }
 
-// Entry adds a settled call of the ledger. Those of other days are passed over.
+// corrections are what AWS knows nothing of.
+const corrections = "corrections that people made in the ledger"
+
+// Entry adds a settled call of the ledger. Those of other days are passed over, and so is what people corrected.
 func (c *Comparison) Entry(e *ledger.Entry) error {
 	c.seal()
 	since, until, covered := c.Period()
@@ -358,6 +361,10 @@ func (c *Comparison) Entry(e *ledger.Entry) error {
 		return errors.New("nothing of AWS's was read")
 	}
 	if at.Before(since) || !at.Before(until) || len(e.Charges) == 0 {
+		return nil
+	}
+	if e.Status == ledger.Adjusted { // its charges are corrections, and it is no call
+		c.skipped[corrections] += int64(len(e.Charges))
 		return nil
 	}
 	key := groupKey{c.ours(e), c.period(at)}
@@ -380,6 +387,10 @@ func (c *Comparison) Entry(e *ledger.Entry) error {
 	var lines []joinLine
 	for i := range e.Charges {
 		l := &e.Charges[i]
+		if cost.IsCorrection(l.UsageType) {
+			c.skipped[corrections]++
+			continue
+		}
 		of := c.classOf(e, l.UsageType)
 		p := pool{l.Quantity, 1, l.Nano, l.Nano + l.Discount}
 		lost := isLost(*l)

@@ -371,6 +371,25 @@ func TestReasons(t *testing.T) {
 }
 
 // TestEvidence: what is told with a reason names what it rests on.
+// TestOperatorsCorrections: what people corrected in the ledger is no usage, whoever served the call.
+func TestOperatorsCorrections(t *testing.T) {
+	corrected := call(alpha, noon, tokens(inTokens, 1000, 300), cost.CorrectionCharge("us-east-1", -250_000))
+	adjusted := call(alpha, noon.Truncate(24*time.Hour), cost.CorrectionCharge("us-east-1", -12_500_000_000))
+	adjusted.Status, adjusted.Upstream, adjusted.Operation, adjusted.Principal = ledger.Adjusted, "", "Correction", ""
+	only := call(beta, noon, cost.CorrectionCharge("us-east-1", 1))
+	only.Status = ledger.Adjusted
+	bill := write(t, "cur.csv", curCSV([]billLine{used(alpha, noon, inTokens, "1", "0.0003")}))
+	for _, upstreams := range [][]string{nil, {"aws"}} {
+		r := compare(t, Config{Upstreams: upstreams}, []*ledger.Entry{adjusted, corrected, only}, bill)
+		if r.Ledger.String() != r.AWS.String() || len(r.Reasons) != 0 || len(r.Rows) != 1 {
+			t.Errorf("upstreams %v: %s", upstreams, told(r))
+		}
+		if want := "left out: 3 corrections that people made in the ledger"; !slices.Contains(r.Notes, want) {
+			t.Errorf("upstreams %v: notes %q, want %q among them", upstreams, r.Notes, want)
+		}
+	}
+}
+
 func TestEvidence(t *testing.T) {
 	r := compare(t, Config{}, []*ledger.Entry{call(alpha, noon, tokens(inTokens, 1000, 300))}, write(t, "cur.csv.gz", curCSV([]billLine{
 		used(alpha, noon, inTokens, "1", "0.00033"),

@@ -71,7 +71,8 @@ func (n *numbers) size() int {
 	return size
 }
 
-type resource struct{ account, name, modelID string }
+// resource is what calls say of one: the account in its row is that of the first call, for a model's ARN is that of every account.
+type resource struct{ name, modelID string }
 
 // originKey is a row of call_origin, endingKey one of call_ending, rateKey one of charge_rate, lineKey one of charge_line.
 type originKey struct {
@@ -336,14 +337,14 @@ func (w *batch) origin(e *ledger.Entry) (*origin, error) {
 		w.numbers.origins[k] = o
 	}
 	// The name is that of the newest call.
-	if r := (resource{e.Account, e.ResourceName, e.ModelID}); *o.resource != r {
+	if r := (resource{e.ResourceName, e.ModelID}); *o.resource != r {
 		*o.resource = r
 		if err := bump(w.ctx, w.tx, resourceDomain); err != nil {
 			return nil, err
 		}
 		if _, err := w.tx.ExecContext(w.ctx, `INSERT INTO resource (arn, account, name, model_id) VALUES ($1, $2, $3, $4)
-			ON CONFLICT (arn) DO UPDATE SET account = excluded.account, name = excluded.name, model_id = excluded.model_id`,
-			e.ResourceARN, r.account, r.name, r.modelID); err != nil {
+			ON CONFLICT (arn) DO UPDATE SET name = excluded.name, model_id = excluded.model_id`,
+			e.ResourceARN, e.Account, r.name, r.modelID); err != nil {
 			return nil, err
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"maps"
 	"time"
 
 	"outcrop/cost"
@@ -183,7 +182,8 @@ func (s *callerSum) less(o *callerSum) callerSum {
 	return callerSum{s.calls - o.calls, s.input - o.input, s.output - o.output, s.nano - o.nano}
 }
 
-// takeOut makes is what it is more than was, and returns the keys that only was had.
+// takeOut makes is what it is more than was, and returns the keys that only was had. What only is has stays, also where it is nothing: a row
+// of corrections that cancel each other out.
 func takeOut[K, S comparable, P figures[S]](is, was map[K]P) (gone []K) {
 	var none S
 	for k, v := range was {
@@ -193,9 +193,10 @@ func takeOut[K, S comparable, P figures[S]](is, was map[K]P) (gone []K) {
 			is[k] = to
 			gone = append(gone, k)
 		}
-		*to = to.less(v)
+		if *to = to.less(v); *to == none {
+			delete(is, k)
+		}
 	}
-	maps.DeleteFunc(is, func(_ K, s P) bool { return *s == none })
 	return gone
 }
 

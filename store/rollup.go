@@ -369,8 +369,8 @@ func compareRolled(ctx context.Context, tx *sql.Tx, account string, wrong func(r
 	return nil
 }
 
-// unrolled returns the first hour of an account of which the table rolled has none: that is where it should stand. ok is false
-// where it has one, or there is nothing of the account.
+// unrolled returns the first hour of an account of which the table rolled has none: that is where it should stand, 0 where no hour
+// has a row. ok is false where it has one.
 func unrolled(ctx context.Context, tx *sql.Tx, account string) (first int64, ok bool, err error) {
 	var known bool
 	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (`+rolledHour+`)`, account).Scan(&known); err != nil || known {

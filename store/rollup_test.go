@@ -1,6 +1,7 @@
 package store
 
 import (
+	"maps"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -236,6 +237,87 @@ func TestClockSetForward(t *testing.T) {
 		if want := int64(30*31/2 + 2000); nano != want {
 			t.Errorf("by %v: %d, want %d", bucket, nano, want)
 		}
+	}
+}
+
+// TestNothingRolled: an account whose sums are all gone is told of, and mended.
+func TestNothingRolled(t *testing.T) {
+	s, _ := rolledStore(t, 3)
+	for _, table := range []string{"rolled", "charge_hour", "split_hour", "caller_hour"} {
+		if _, err := s.write.ExecContext(t.Context(), `DELETE FROM `+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wrong := map[time.Time]bool{}
+	if _, err := s.ProveLedger(t.Context(), func(d *Difference) error {
+		if !d.Rolled() {
+			wrong[d.Time] = true
+		}
+		return nil
+	}); err != nil || len(wrong) != 3 {
+		t.Fatalf("%d hours are wrong, %v; want 3", len(wrong), err)
+	}
+	repairAll(t, s, slices.Collect(maps.Keys(wrong))...)
+}
+
+// TestRepairNothing: a row that is there, with nothing in it, is put back too: corrections that cancel each other out leave one.
+func TestRepairNothing(t *testing.T) {
+	s, start := rolledStore(t, 3)
+	at := start.Truncate(time.Hour)
+	for i, nano := range []int64{500, -500} {
+		id := uuid.UUID{0: 7, 15: byte(i)}
+		if err := s.Adjust(t.Context(), &ledger.Entry{
+			Intent:     ledger.Intent{ID: id, Time: at, Account: "000000000000", Region: "us-east-1", Operation: "Correction", ResourceARN: "arn:r", ModelID: "m"},
+			Settlement: ledger.Settlement{ID: id, Time: at, Status: ledger.Adjusted, Service: "Amazon Bedrock", Charges: []ledger.Charge{{UsageType: "USE1-Correction", Nano: nano, Price: "operator"}}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := s.write.ExecContext(t.Context(), `DELETE FROM caller_hour WHERE calls = 0`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.RowsAffected(); n != 1 || err != nil {
+		t.Fatalf("%d rows of corrections, %v", n, err)
+	}
+	repairAll(t, s, at)
+}
+
+// repairAll mends hours, and what days and months have of them; nothing is to be wrong then.
+func repairAll(t *testing.T, s *Store, hours ...time.Time) {
+	t.Helper()
+	by := &Repair{By: "op", Reason: "test"}
+	for _, at := range hours {
+		if n, err := s.RepairHour(t.Context(), "000000000000", at, by); err != nil || n == 0 {
+			t.Fatalf("%v: %d rows moved, %v", at, n, err)
+		}
+	}
+	if _, err := s.RepairRolled(t.Context(), "000000000000", by); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.VerifyLedger(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestResourceOfSeveralAccounts: a model that is called without a profile has one ARN for all accounts. Its name does not change from call to call.
+func TestResourceOfSeveralAccounts(t *testing.T) {
+	s, start := rolledStore(t, 0)
+	var entries []ledger.Entry
+	for i := range 10 {
+		id := uuid.UUID{15: byte(i)}
+		entries = append(entries, ledger.Entry{
+			Intent:     ledger.Intent{ID: id, Time: start, Account: []string{"000000000000", "111111111111"}[i%2], Region: "us-east-1", Operation: "Converse", ResourceARN: "arn:aws:bedrock:us-east-1::foundation-model/m", ModelID: "m"},
+			Settlement: ledger.Settlement{ID: id, Time: start, Status: ledger.Completed, Service: "Amazon Bedrock"},
+		})
+		// Each call is another origin, as those with other tags are.
+		entries[i].Tags = []ledger.Tag{{Key: "n", Value: strconv.Itoa(i)}}
+	}
+	if err := s.Apply(t.Context(), &ledger.Batch{Node: "n", Epoch: "e", To: 1, Entries: entries}); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Revision(t.Context(), resourceDomain); err != nil || n != 1 {
+		t.Errorf("the names of resources changed %d times, %v, want once", n, err)
 	}
 }
 
