@@ -370,7 +370,6 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestEvidence: what is told with a reason names what it rests on.
 // TestOperatorsCorrections: what people corrected in the ledger is no usage, whoever served the call.
 func TestOperatorsCorrections(t *testing.T) {
 	corrected := call(alpha, noon, tokens(inTokens, 1000, 300), cost.CorrectionCharge("us-east-1", -250_000))
@@ -390,6 +389,7 @@ func TestOperatorsCorrections(t *testing.T) {
 	}
 }
 
+// TestEvidence: what is told with a reason names what it rests on.
 func TestEvidence(t *testing.T) {
 	r := compare(t, Config{}, []*ledger.Entry{call(alpha, noon, tokens(inTokens, 1000, 300))}, write(t, "cur.csv.gz", curCSV([]billLine{
 		used(alpha, noon, inTokens, "1", "0.00033"),
