@@ -205,8 +205,8 @@ func (l *life) cut(t testing.TB, step int, m ledger.Manner, r *rand.Rand) error 
 func powerCuts(t testing.TB, usual int) int {
 	text := os.Getenv("OUTCROP_POWER_CUTS")
 	if text == "" {
-		if testing.Short() {
-			return usual / 5
+		if testing.Short() || raceEnabled { // one goroutine does it all; the race detector makes it several times as long
+			return usual / 4
 		}
 		return usual
 	}
