@@ -3,13 +3,13 @@
 GO ?= go
 PYTHON ?= python3
 
-.PHONY: help check build fmt vet lint test race residency exactness e2e e2e-llama scenarios kills power fuzz bench bench-ledger
+.PHONY: help check build fmt vet lint test race suites residency exactness e2e e2e-llama scenarios kills power fuzz bench bench-ledger
 
 help: ## list the targets
 	@grep -E '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 check: RESIDENCY_CASES = 100000
-check: fmt vet lint race residency e2e ## everything CI runs
+check: fmt vet lint race suites residency e2e ## everything CI runs
 
 build: ## bin/outcrop, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/outcrop ./cmd/outcrop
@@ -33,6 +33,9 @@ test: ## the tests, fast
 # The ledger's tests wait for a disk thousands of times, which a slow one turns into minutes.
 race: ## the tests under the race detector
 	$(GO) test -race -timeout 20m ./...
+
+suites: ## the store's suites over other ways of keeping the same, without the race detector
+	$(GO) test -run 'Forgetful|Archived' ./store
 
 RESIDENCY_CASES ?= 1000000
 residency: ## no call leaves its destinations: a million at random, of topologies, failures and policies (some minutes)

@@ -13,6 +13,7 @@ func TestCost(t *testing.T) {
 
 // TestCostArchived: calls in files count in every report, and what there is to bill has their corrections.
 func TestCostArchived(t *testing.T) {
+	notRaced(t)
 	storetest.Cost(t, func(t *testing.T) storetest.CostEngine {
 		return archiving{open(t, filepath.Join(t.TempDir(), "outcrop.db"))}
 	})

@@ -15,8 +15,18 @@ func TestLedger(t *testing.T) {
 	storetest.Ledger(t, func(t *testing.T) storetest.LedgerEngine { return open(t, filepath.Join(t.TempDir(), "outcrop.db")) })
 }
 
+// notRaced leaves out, under the race detector, a suite that another test runs under it: it takes minutes there, and these differ in what is
+// stored and not in what runs at once. "make suites", a part of "make check", runs them without it.
+func notRaced(t *testing.T) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("runs without the race detector: make suites")
+	}
+}
+
 // TestLedgerForgetful: what is in memory is only ever a short cut.
 func TestLedgerForgetful(t *testing.T) {
+	notRaced(t)
 	storetest.Ledger(t, func(t *testing.T) storetest.LedgerEngine {
 		s := open(t, filepath.Join(t.TempDir(), "outcrop.db"))
 		s.ForgetNumbers()
@@ -39,6 +49,7 @@ func (a archiving) Apply(ctx context.Context, b *ledger.Batch) error {
 
 // TestLedgerArchived: what is in files is as good as what is in the database.
 func TestLedgerArchived(t *testing.T) {
+	notRaced(t)
 	storetest.Ledger(t, func(t *testing.T) storetest.LedgerEngine {
 		return archiving{open(t, filepath.Join(t.TempDir(), "outcrop.db"))}
 	})
