@@ -216,7 +216,7 @@ func TestBucket(t *testing.T) {
 // says so.
 func TestCount(t *testing.T) {
 	row := func(usageType string, n int64) (s cost.Sum) {
-		s.Count(usageType, n)
+		s.Count(cost.Unit(usageType), n)
 		return s
 	}
 	for usageType, want := range map[string]cost.Sum{

@@ -112,22 +112,28 @@ type Sum struct {
 // MixedUnits is the unit of a sum of what cannot be added up, as AWS calls it.
 const MixedUnits = "N/A"
 
-// Count sets the quantity of a row of usageType: tokens, or pieces of what AWS's price list says.
-func (s *Sum) Count(usageType string, quantity int64) {
-	s.Quantity, s.Pieces, s.Unit = 0, quantity, ""
+// Unit returns what the pieces of a usage type are, as AWS's price list says; "" where it is of tokens.
+func Unit(usageType string) string {
 	switch usageType = strings.TrimSuffix(usageType, globalSuffix); {
 	case strings.HasSuffix(usageType, "-"+searchUnits):
-		s.Unit = "Search Units"
+		return "Search Units"
 	case strings.HasSuffix(usageType, "-"+requests):
-		s.Unit = "Requests"
+		return "Requests"
 	case strings.HasSuffix(usageType, "-"+gpuTime), strings.Contains(usageType, "-"+gpuTime+"-"):
-		s.Unit = "Milliseconds"
+		return "Milliseconds"
 	case strings.HasSuffix(usageType, "-"+inputImage):
-		s.Unit = "Images Processed"
+		return "Images Processed"
 	case strings.HasSuffix(usageType, "-"+converse.OutputImage), strings.Contains(usageType, "-T2I-"), strings.Contains(usageType, "-I2I-"):
-		s.Unit = "image"
-	default:
-		s.Quantity, s.Pieces = quantity, 0
+		return "image"
+	}
+	return ""
+}
+
+// Count sets the quantity of a row: pieces of a unit, which Unit tells, or tokens where that is "".
+func (s *Sum) Count(unit string, quantity int64) {
+	s.Quantity, s.Pieces, s.Unit = quantity, 0, unit
+	if unit != "" {
+		s.Quantity, s.Pieces = 0, quantity
 	}
 }
 
@@ -149,7 +155,7 @@ func (s *Sum) Add(o Sum) {
 	s.Estimated += o.Estimated
 }
 
-// Charges is the charges of one bucket that are alike in everything a report can tell apart.
+// Charges is charges of one bucket that are alike in everything a report can tell apart.
 type Charges struct {
 	Start     time.Time // of the bucket, by the calendar: it may lie before Query.Start; Query.Start for Whole
 	Account   string
@@ -172,7 +178,7 @@ type Charges struct {
 	Sum
 }
 
-// Calls is the calls that one principal made through one resource in one bucket. Calls that failed count too.
+// Calls is calls that one principal made through one resource in one bucket. Calls that failed count too.
 type Calls struct {
 	Start     time.Time // as in Charges
 	Account   string
@@ -187,8 +193,8 @@ type Calls struct {
 // Rollups is the ledger added up by hour, as reports read it. store implements it; the suite in store/storetest is its
 // specification.
 //
-// Rows come in the order of their buckets, and in no order within one. The struct that a row comes in is used again for
-// the next one; what it refers to is not.
+// Rows come in the order of their buckets, and in no order within one, where several may differ in nothing but their
+// figures: they are to be added up. The struct that a row comes in is used again for the next one; what it refers to is not.
 // An error ends the rows. A query whose End is not after its Start has none.
 type Rollups interface {
 	// Charges reads what was charged.
@@ -214,8 +220,7 @@ func Meter(usageType string) string {
 	if kind, _ := tokenKind(usageType); kind >= 0 {
 		return meters[kind]
 	}
-	var s Sum
-	switch s.Count(usageType, 0); s.Unit {
+	switch Unit(usageType) {
 	case "Search Units":
 		return "Search units"
 	case "Requests":

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -25,49 +23,45 @@ var (
 func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charges, error] {
 	return func(yield func(*cost.Charges, error) bool) {
 		var (
-			c       = cost.Charges{Account: q.Account}
-			numbers []int64
-			stopped bool // by the consumer, who is not called again
+			c         = cost.Charges{Account: q.Account}
+			resources *resourceNames
+			last      *line
+			stopped   bool // by the consumer, who is not called again
 		)
-		r, into := &chargeRollup, func(k *splitNumbers, sum *chargeSum) []*int64 {
-			return []*int64{&k.line, &sum.quantity, &sum.nano, &sum.calls, &sum.unrated, &sum.estimated, &sum.discount}
-		}
+		r := &chargeRollup
 		if q.Split {
-			charge := into
-			r, into = &splitRollup, func(k *splitNumbers, sum *chargeSum) []*int64 { return slices.Insert(charge(k, sum), 1, &k.party) }
+			r = &splitRollup
 		}
-		err := eachBucket(ctx, s, q, r, (*chargeSum).add, into, func(tx *sql.Tx, start time.Time, keys []splitNumbers, sums []chargeSum) (bool, error) {
-			resources, err := s.names.resourcesOf(ctx, tx)
-			if err != nil {
-				return false, err
+		err := s.eachSums(ctx, q, r, func(tx *sql.Tx, start time.Time, rows *sumRows) (bool, error) {
+			if resources == nil {
+				var err error
+				if resources, err = s.names.resourcesOf(ctx, tx); err != nil {
+					return false, err
+				}
 			}
-			numbers = numbers[:0]
-			for _, k := range keys {
-				numbers = append(numbers, k.line)
-			}
-			lines, err := s.names.findLines(ctx, tx, numbers)
+			lines, err := s.names.findLines(ctx, tx, rows.column(0))
 			if err != nil {
 				return false, err
 			}
 			var parties []*party
 			if q.Split {
-				for i, k := range keys {
-					numbers[i] = k.party
-				}
-				if parties, err = s.names.findParties(ctx, tx, numbers); err != nil {
+				if parties, err = s.names.findParties(ctx, tx, rows.column(1)); err != nil {
 					return false, err
 				}
 			}
 			c.Start = start
 			for i, l := range lines {
-				c.Region, c.Service, c.UsageType, c.Operation, c.Resource, c.Tags = l.region, l.service, l.usageType, l.operation, resources.get(l.resource), l.tags
+				if l != last { // rows of a line come together
+					c.Region, c.Service, c.UsageType, c.Operation, c.Resource, c.Tags = l.region, l.service, l.usageType, l.operation, resources.get(l.resource), l.tags
+					last = l
+				}
 				if q.Split {
 					p := parties[i]
 					c.Principal, c.PrincipalTags, c.Metadata = p.principal, p.tags, p.metadata
 				}
-				sum := &sums[i]
-				c.Sum = cost.Sum{Nano: sum.nano, Discount: sum.discount, Charges: sum.calls, Unrated: sum.unrated, Estimated: sum.estimated}
-				c.Count(c.UsageType, sum.quantity)
+				sum := rows.sums(i)
+				c.Sum = cost.Sum{Nano: sum[1], Charges: sum[2], Unrated: sum[3], Estimated: sum[4], Discount: sum[5]}
+				c.Count(l.unit, sum[0])
 				if stopped = !yield(&c, nil); stopped {
 					return false, nil
 				}
@@ -83,22 +77,27 @@ func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charg
 // Callers implements cost.Rollups.
 func (s *Store) Callers(ctx context.Context, q cost.Query) iter.Seq2[*cost.Calls, error] {
 	return func(yield func(*cost.Calls, error) bool) {
-		c, stopped := cost.Calls{Account: q.Account}, false
-		err := eachBucket(ctx, s, q, &callerRollup, (*callerSum).add, func(k *int64, sum *callerSum) []*int64 {
-			return []*int64{k, &sum.calls, &sum.input, &sum.output, &sum.nano}
-		}, func(tx *sql.Tx, start time.Time, keys []int64, sums []callerSum) (bool, error) {
-			resources, err := s.names.resourcesOf(ctx, tx)
-			if err != nil {
-				return false, err
+		var (
+			c         = cost.Calls{Account: q.Account}
+			resources *resourceNames
+			stopped   bool
+		)
+		err := s.eachSums(ctx, q, &callerRollup, func(tx *sql.Tx, start time.Time, rows *sumRows) (bool, error) {
+			if resources == nil {
+				var err error
+				if resources, err = s.names.resourcesOf(ctx, tx); err != nil {
+					return false, err
+				}
 			}
-			callers, err := s.names.findCallers(ctx, tx, keys)
+			callers, err := s.names.findCallers(ctx, tx, rows.column(0))
 			if err != nil {
 				return false, err
 			}
 			c.Start = start
 			for i, w := range callers {
+				sum := rows.sums(i)
 				c.Principal, c.Resource = w.principal, resources.get(w.resource)
-				c.Calls, c.Input, c.Output, c.Nano = sums[i].calls, sums[i].input, sums[i].output, sums[i].nano
+				c.Calls, c.Input, c.Output, c.Nano = sum[0], sum[1], sum[2], sum[3]
 				if stopped = !yield(&c, nil); stopped {
 					return false, nil
 				}
@@ -109,105 +108,6 @@ func (s *Store) Callers(ctx context.Context, q cost.Query) iter.Seq2[*cost.Calls
 			yield(nil, fmt.Errorf("read callers: %w", err))
 		}
 	}
-}
-
-// splitNumbers is what tells rows of charges apart in one period: 0 is the party of those that are not split.
-type splitNumbers struct{ line, party int64 }
-
-// eachBucket gives the sums of r in q to fn, bucket by bucket in the order of time, until it returns false: each key once in a
-// bucket, whichever tables it comes from. It is one transaction. into says where a row's keys and sums go.
-func eachBucket[K comparable, S any](ctx context.Context, s *Store, q cost.Query, r *rollup, add func(*S, *S), into func(*K, *S) []*int64,
-	fn func(tx *sql.Tx, start time.Time, keys []K, sums []S) (more bool, err error),
-) error {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // nothing was written; the error of ending it says nothing
-
-	parts, err := r.parts(ctx, tx, q)
-	if err != nil {
-		return err
-	}
-	// A bucket that is of one period has each key once; of several they are added up.
-	var (
-		keys   []K
-		sums   []S
-		at     map[K]int // in both
-		bucket time.Time
-		period stretch
-	)
-	flush := func() (more bool, err error) {
-		more, err = fn(tx, bucket, keys, sums)
-		keys, sums = keys[:0], sums[:0]
-		clear(at)
-		return more, err
-	}
-	for _, p := range parts {
-		var (
-			k      K
-			sum    S
-			number int64
-		)
-		// Scan takes a number into an any as it is; into an int64 it goes by reflection, which is a quarter of what a row costs.
-		numbers := append([]*int64{&number}, into(&k, &sum)...)
-		scan, values := make([]any, len(numbers)), make([]any, len(numbers))
-		for i := range values {
-			scan[i] = &values[i]
-		}
-		text := "SELECT " + p.grain.String() + ", " + strings.Join(append(slices.Clone(r.keys), r.sums...), ", ") + " FROM " + r.name + "_" + p.grain.String() +
-			" WHERE account = $1 AND " + p.grain.String() + " >= $2 AND " + p.grain.String() + " < $3 ORDER BY " + p.grain.String()
-		more, err := eachRow(ctx, tx, text, func(rows *sql.Rows) (bool, error) {
-			if err := rows.Scan(scan...); err != nil {
-				return false, err
-			}
-			for i, v := range values {
-				n, ok := v.(int64)
-				if !ok {
-					return false, fmt.Errorf("%v in %s_%v is no number", v, r.name, p.grain)
-				}
-				*numbers[i] = n
-			}
-			if of := (stretch{p.grain, number, number + 1}); of != period {
-				period = of
-				start := q.Start
-				if q.Bucket != cost.Whole {
-					start = q.Bucket.Start(hour(p.grain.start(number)))
-				}
-				if len(keys) > 0 && !start.Equal(bucket) {
-					if more, err := flush(); err != nil || !more {
-						return false, err
-					}
-				}
-				bucket = start
-				if len(keys) > 0 && len(at) == 0 {
-					if at == nil {
-						at = make(map[K]int, 2*len(keys))
-					}
-					for i, k := range keys {
-						at[k] = i
-					}
-				}
-			}
-			if len(at) > 0 {
-				i, ok := at[k]
-				if ok {
-					add(&sums[i], &sum)
-					return true, nil
-				}
-				at[k] = len(keys)
-			}
-			keys, sums = append(keys, k), append(sums, sum)
-			return true, nil
-		}, q.Account, p.from, p.to)
-		if err != nil || !more {
-			return err
-		}
-	}
-	if len(keys) > 0 {
-		_, err = flush()
-	}
-	return err
 }
 
 // parts are the rows of r that q is the sum of.

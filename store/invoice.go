@@ -121,7 +121,7 @@ func (r *chargeScan) scan(rows *sql.Rows) (bucket int64, err error) {
 	if err := rows.Scan(r.into...); err != nil {
 		return 0, err
 	}
-	r.charges.Count(r.charges.UsageType, r.amount)
+	r.charges.Count(cost.Unit(r.charges.UsageType), r.amount)
 	for i, set := range r.sets {
 		if *set, err = r.tags.decode(r.of[i], r.raw[i]); err != nil {
 			return 0, err
@@ -256,7 +256,7 @@ func (l *lateCorrections) takeOut(c *cost.Charges) {
 
 // from is sum with s added to it, times sign.
 func (s *lateSum) from(sum cost.Sum, usageType string, sign int64) cost.Sum {
-	sum.Count(usageType, sum.Quantity+sum.Pieces+sign*s.quantity)
+	sum.Count(cost.Unit(usageType), sum.Quantity+sum.Pieces+sign*s.quantity)
 	sum.Nano += sign * s.nano
 	sum.Discount += sign * s.discount
 	sum.Charges += sign * s.calls

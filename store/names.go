@@ -34,6 +34,7 @@ const maxNames = 50_000
 type (
 	line struct {
 		region, service, usageType, operation, resource string
+		unit                                            string // of what usageType counts
 		tags                                            []ledger.Tag
 	}
 	party struct {
@@ -151,6 +152,7 @@ func (n *names) findLines(ctx context.Context, tx *sql.Tx, numbers []int64) ([]*
 			)
 			l = &line{}
 			if err = rows.Scan(&id, &l.region, &l.service, &l.usageType, &l.operation, &l.resource, &tagset, &tags); err == nil {
+				l.unit = cost.Unit(l.usageType)
 				l.tags, err = n.tagset(tagset, tags)
 			}
 			return id, l, err
