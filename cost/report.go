@@ -7,6 +7,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"outcrop/fault"
@@ -67,12 +68,12 @@ func Report(ctx context.Context, r Rollups, q Query, filter func(*Charges) bool,
 				yield(Period{}, fault.New(fault.Validation, "Days of %s do not begin on the hour of UTC, by which costs are added up.", q.zone()))
 				return false
 			}
-			p.Groups = make([]Group, 0, len(sums))
-			for _, g := range sums {
-				p.Groups = append(p.Groups, *g)
+			sorted := slices.SortedFunc(maps.Values(sums), func(a, b *Group) int { return slices.CompareFunc(a.Keys, b.Keys, strings.Compare) })
+			p.Groups = make([]Group, len(sorted))
+			for i, g := range sorted {
+				p.Groups[i] = *g
 			}
 			clear(sums)
-			slices.SortFunc(p.Groups, func(a, b Group) int { return slices.Compare(a.Keys, b.Keys) })
 			if !yield(p, nil) {
 				return false
 			}

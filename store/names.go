@@ -97,10 +97,15 @@ type numbered[V any] struct {
 // and is not there is an error, not money less.
 func (d *numbered[V]) find(ctx context.Context, tx *sql.Tx, numbers []int64, text string, scan func(*sql.Rows) (int64, *V, error)) ([]*V, error) {
 	found := make([]*V, len(numbers))
-	missing := map[int64]*V{}
+	var missing map[int64]*V
 	d.mu.RLock()
 	for i, id := range numbers {
-		if found[i] = d.rows[id]; found[i] == nil {
+		if i > 0 && id == numbers[i-1] {
+			found[i] = found[i-1]
+		} else if found[i] = d.rows[id]; found[i] == nil {
+			if missing == nil {
+				missing = map[int64]*V{}
+			}
 			missing[id] = nil
 		}
 	}

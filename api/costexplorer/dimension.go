@@ -86,17 +86,17 @@ const (
 	byCostCategory = "COST_CATEGORY"
 )
 
-// groupBy turns the groups of a request into dimensions, whose values are the keys as AWS prints them: a tag's is
-// "Project$Alpha", and "Project$" for what has no such tag. There are no cost categories: all is in "Name$". The texts
-// are AWS's. split says that a key is of who called. Sources: https://github.com/aws/aws-sdk-php/issues/1590, https://github.com/FittedCloud/costreporter/pull/5,
+// groupBy turns the groups of a request into dimensions, whose values are the keys of AWS's answer behind their prefixes: a
+// tag's is "Project$Alpha", and "Project$" for what has no such tag. There are no cost categories: all is in "Name$". The
+// texts are AWS's. split says that a key is of who called. Sources: https://github.com/aws/aws-sdk-php/issues/1590, https://github.com/FittedCloud/costreporter/pull/5,
 // https://github.com/aws/aws-sdk-java-v2/issues/6144
-func groupBy(groups []GroupDefinition, tagging *cost.Tagging) (by []cost.Dimension, split bool, err error) {
+func groupBy(groups []GroupDefinition, tagging *cost.Tagging) (by []cost.Dimension, prefixes []string, split bool, err error) {
 	if len(groups) > 2 {
-		return nil, false, fault.New(fault.Validation, "Only two values for GroupBy are allowed")
+		return nil, nil, false, fault.New(fault.Validation, "Only two values for GroupBy are allowed")
 	}
 	for _, g := range groups {
 		if g.Type == "" || g.Key == "" {
-			return nil, false, fault.New(fault.Validation, "Group Definition is invalid. Both type an key need to be set to a non-empty value.")
+			return nil, nil, false, fault.New(fault.Validation, "Group Definition is invalid. Both type an key need to be set to a non-empty value.")
 		}
 		switch g.Type {
 		case byDimension:
@@ -108,20 +108,19 @@ func groupBy(groups []GroupDefinition, tagging *cost.Tagging) (by []cost.Dimensi
 						names = append(names, d.name)
 					}
 				}
-				return nil, false, fault.New(fault.Validation, "Group Definition dimension is invalid. Valid values are %s", strings.Join(names, ", "))
+				return nil, nil, false, fault.New(fault.Validation, "Group Definition dimension is invalid. Valid values are %s", strings.Join(names, ", "))
 			}
-			by = append(by, d.by)
+			by, prefixes = append(by, d.by), append(prefixes, "")
 		case byTag:
-			value, prefix := tagging.By(g.Key), g.Key+"$"
 			split = split || cost.OfCaller(g.Key)
-			by = append(by, func(c *cost.Charges) string { return prefix + value(c) })
+			by, prefixes = append(by, tagging.By(g.Key)), append(prefixes, g.Key+"$")
 		case byCostCategory:
-			by = append(by, constant(g.Key+"$"))
+			by, prefixes = append(by, constant("")), append(prefixes, g.Key+"$")
 		default:
-			return nil, false, fault.New(fault.Validation, "Group Definition type is invalid.")
+			return nil, nil, false, fault.New(fault.Validation, "Group Definition type is invalid.")
 		}
 	}
-	return by, split, nil
+	return by, prefixes, split, nil
 }
 
 // attributes is what is told of a dimension's value beyond itself. AWS names accounts in "description"; this server

@@ -91,7 +91,7 @@ func (s *service) costAndUsage(ctx context.Context, account, operation string, i
 	if err != nil {
 		return nil, err
 	}
-	by, split, err := groupBy(in.GroupBy, tagging)
+	by, prefixes, split, err := groupBy(in.GroupBy, tagging)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +152,11 @@ func (s *service) costAndUsage(ctx context.Context, account, operation string, i
 			given++
 		} else {
 			groups := p.Groups
+			for i := range groups {
+				for j, prefix := range prefixes {
+					groups[i].Keys[j] = prefix + groups[i].Keys[j]
+				}
+			}
 			if from.After != nil {
 				i, found := slices.BinarySearchFunc(groups, from.After, func(g cost.Group, keys []string) int { return slices.Compare(g.Keys, keys) })
 				if found {

@@ -80,18 +80,20 @@ type Metric struct {
 
 // MarshalJSONTo writes {"BlendedCost":{"Amount":"0.01","Unit":"USD"}}.
 func (m Metrics) MarshalJSONTo(enc *jsontext.Encoder) error {
-	tokens := make([]jsontext.Token, 0, 2+7*len(m))
-	tokens = append(tokens, jsontext.BeginObject)
-	for _, v := range m {
-		tokens = append(tokens, jsontext.String(v.Name), jsontext.BeginObject,
-			jsontext.String("Amount"), jsontext.String(v.Amount), jsontext.String("Unit"), jsontext.String(v.Unit), jsontext.EndObject)
-	}
-	for _, t := range append(tokens, jsontext.EndObject) {
-		if err := enc.WriteToken(t); err != nil {
-			return err
+	b := append(enc.AvailableBuffer(), '{')
+	for i, v := range m {
+		if i > 0 {
+			b = append(b, ',')
 		}
+		for _, s := range [...][2]string{{"", v.Name}, {`:{"Amount":`, v.Amount}, {`,"Unit":`, v.Unit}} {
+			var err error
+			if b, err = jsontext.AppendQuote(append(b, s[0]...), s[1]); err != nil {
+				return err
+			}
+		}
+		b = append(b, '}')
 	}
-	return nil
+	return enc.WriteValue(append(b, '}'))
 }
 
 // DimensionValuesWithAttributes is a value with what else is known of it.
