@@ -125,7 +125,7 @@ func (q Query) charges(ctx context.Context, r Rollups) iter.Seq2[*Charges, error
 	}
 	return func(yield func(*Charges, error) bool) {
 		for start := q.Start; start.Before(q.End); start = q.periodEnd(start) {
-			for row, err := range r.Charges(ctx, Query{Account: q.Account, Start: start, End: q.periodEnd(start), Split: q.Split}) {
+			for row, err := range r.Charges(ctx, Query{Account: q.Account, Start: start, End: q.periodEnd(start), Split: q.Split, AmountsOnly: q.AmountsOnly}) {
 				if !yield(row, err) || err != nil {
 					return
 				}

@@ -84,6 +84,9 @@ type Query struct {
 	// Split tells rows of Charges apart by who called, too, and by what they said of their calls.
 	Split bool
 
+	// AmountsOnly leaves Discount, Unrated and Estimated of Charges at 0: there is less to read.
+	AmountsOnly bool
+
 	// Zone is whose calendar Report goes by; nil is UTC. Its days must begin on the hour of UTC. Rollups does not know it.
 	Zone *time.Location
 }

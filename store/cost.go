@@ -28,11 +28,14 @@ func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charg
 			last      *line
 			stopped   bool // by the consumer, who is not called again
 		)
-		r := &chargeRollup
+		r := chargeRollup
 		if q.Split {
-			r = &splitRollup
+			r = splitRollup
 		}
-		err := s.eachSums(ctx, q, r, func(tx *sql.Tx, start time.Time, rows *sumRows) (bool, error) {
+		if q.AmountsOnly {
+			r.sums = r.sums[:3]
+		}
+		err := s.eachSums(ctx, q, &r, func(tx *sql.Tx, start time.Time, rows *sumRows) (bool, error) {
 			if resources == nil {
 				var err error
 				if resources, err = s.names.resourcesOf(ctx, tx); err != nil {
@@ -60,7 +63,10 @@ func (s *Store) Charges(ctx context.Context, q cost.Query) iter.Seq2[*cost.Charg
 					c.Principal, c.PrincipalTags, c.Metadata = p.principal, p.tags, p.metadata
 				}
 				sum := rows.sums(i)
-				c.Sum = cost.Sum{Nano: sum[1], Charges: sum[2], Unrated: sum[3], Estimated: sum[4], Discount: sum[5]}
+				c.Sum = cost.Sum{Nano: sum[1], Charges: sum[2]}
+				if !q.AmountsOnly {
+					c.Unrated, c.Estimated, c.Discount = sum[3], sum[4], sum[5]
+				}
 				c.Count(l.unit, sum[0])
 				if stopped = !yield(&c, nil); stopped {
 					return false, nil

@@ -46,7 +46,7 @@ func (s *service) forecast(ctx context.Context, account string, in *GetForecastI
 	}
 
 	m := findMetric(in.Metric)
-	query := cost.Query{Account: account, Start: today.AddDate(0, 0, -cost.ModelDays), End: today, Bucket: cost.Day, Split: filter.split}
+	query := cost.Query{Account: account, Start: today.AddDate(0, 0, -cost.ModelDays), End: today, Bucket: cost.Day, Split: filter.split, AmountsOnly: true}
 	var (
 		days  []float64 // from the first that has costs
 		first time.Time

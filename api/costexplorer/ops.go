@@ -131,7 +131,7 @@ func (s *service) costAndUsage(ctx context.Context, account, operation string, i
 	}
 
 	out := &GetCostAndUsageOutput{GroupDefinitions: in.GroupBy}
-	query := cost.Query{Account: account, Start: start, End: end, Bucket: bucket, Split: split || filter.split}
+	query := cost.Query{Account: account, Start: start, End: end, Bucket: bucket, Split: split || filter.split, AmountsOnly: true}
 	var next *page
 	given := 0
 	for p, err := range cost.Report(ctx, s.ledger, query, filter.accepts, by...) {
@@ -314,7 +314,7 @@ func (s *service) list(ctx context.Context, account string, l *list) (found []st
 
 	sums := map[string]*cost.Sum{}
 	search := strings.ToLower(l.search)
-	for row, err := range s.ledger.Charges(ctx, cost.Query{Account: account, Start: start, End: end, Bucket: cost.Whole, Split: l.split || filter.split}) {
+	for row, err := range s.ledger.Charges(ctx, cost.Query{Account: account, Start: start, End: end, Bucket: cost.Whole, Split: l.split || filter.split, AmountsOnly: true}) {
 		if err != nil {
 			return fail(err)
 		}

@@ -45,7 +45,7 @@ func (s *service) tags(ctx context.Context, account string) ([]CostAllocationTag
 		used[key] = time.Time{}
 	}
 	var all cost.Tagging
-	query := cost.Query{Account: account, Start: time.Unix(0, 0), End: cost.Hour.Next(s.clock()), Bucket: cost.Month, Split: true}
+	query := cost.Query{Account: account, Start: time.Unix(0, 0), End: cost.Hour.Next(s.clock()), Bucket: cost.Month, Split: true, AmountsOnly: true}
 	for row, err := range s.ledger.Charges(ctx, query) {
 		if err != nil {
 			return nil, err
