@@ -138,7 +138,9 @@ func (r *rollup) readInto(ctx context.Context, conn *sql.Conn, q cost.Query, p s
 		select {
 		case piece = <-free:
 		case <-ctx.Done():
-			return ctx.Err()
+		}
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		piece.grain = p.grain
 		if err := conn.Raw(func(any) error {
@@ -167,8 +169,7 @@ func (r *rollup) readInto(ctx context.Context, conn *sql.Conn, q cost.Query, p s
 		select {
 		case into <- piece:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
-	return nil
+	return ctx.Err()
 }

@@ -263,7 +263,11 @@ func parsePeriod(text string) (start, end time.Time, err error) {
 // adjustment is a correction of what a profile costs in a period, without an amount; was is what it costs. It is told apart in reports as what costs most of it: by
 // Region, service and tags.
 func (f *folder) adjustment(ctx context.Context, profile string, start, end time.Time) (e *ledger.Entry, was int64, err error) {
-	found := map[string]*cost.Charges{} // by ARN, what costs most
+	var (
+		parts []*cost.Charges // what is told apart, added up
+		known = map[string]*cost.Charges{}
+		arns  = map[string]bool{}
+	)
 	for c, err := range f.store.Charges(ctx, cost.Query{Account: f.account, Start: start, End: end}) {
 		if err != nil {
 			return nil, 0, err
@@ -273,31 +277,34 @@ func (f *folder) adjustment(ctx context.Context, profile string, start, end time
 			continue
 		}
 		was += c.Nano
-		if most := found[r.ARN]; most == nil || c.Nano > most.Nano {
-			kept := *c
-			found[r.ARN] = &kept
+		arns[r.ARN] = true
+		k := fmt.Sprintf("%q", append([]any{r.ARN, c.Region, c.Service}, c.Tags))
+		if sum := known[k]; sum != nil {
+			sum.Add(c.Sum)
+			continue
 		}
+		kept := *c
+		known[k], parts = &kept, append(parts, &kept)
 	}
-	if len(found) == 0 {
+	if len(parts) == 0 {
 		return nil, 0, fmt.Errorf("nothing was charged through %s in that period", profile)
 	}
-	if len(found) > 1 {
-		return nil, 0, fmt.Errorf("%s is the name of several profiles: name one by its ARN: %s", profile, strings.Join(slices.Sorted(maps.Keys(found)), ", "))
+	if len(arns) > 1 {
+		return nil, 0, fmt.Errorf("%s is the name of several profiles: name one by its ARN: %s", profile, strings.Join(slices.Sorted(maps.Keys(arns)), ", "))
 	}
-	for _, c := range found {
-		id := uuid.New()
-		ms := start.UnixMilli() // as in ids of calls
-		for i := range 6 {
-			id[i] = byte(ms >> (40 - 8*i))
-		}
-		id[6] = id[6]&0x0f | 0x70
-		e = &ledger.Entry{
-			Intent: ledger.Intent{
-				ID: id, Time: start, Account: f.account, Region: c.Region, Operation: "Correction",
-				ResourceARN: c.Resource.ARN, ResourceName: c.Resource.Name, ModelID: c.Resource.ModelID, Tags: c.Tags,
-			},
-			Settlement: ledger.Settlement{ID: id, Status: ledger.Adjusted, Service: c.Service},
-		}
+	c := slices.MaxFunc(parts, func(a, b *cost.Charges) int { return cmp.Compare(a.Nano, b.Nano) })
+	id := uuid.New()
+	ms := start.UnixMilli() // as in ids of calls
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	id[6] = id[6]&0x0f | 0x70
+	e = &ledger.Entry{
+		Intent: ledger.Intent{
+			ID: id, Time: start, Account: f.account, Region: c.Region, Operation: "Correction",
+			ResourceARN: c.Resource.ARN, ResourceName: c.Resource.Name, ModelID: c.Resource.ModelID, Tags: c.Tags,
+		},
+		Settlement: ledger.Settlement{ID: id, Status: ledger.Adjusted, Service: c.Service},
 	}
 	return e, was, nil
 }
