@@ -77,23 +77,23 @@ func (s *Store) eachSums(ctx context.Context, q cost.Query, r *rollup, fn func(t
 	}()
 	defer func() {
 		stop()
-		for range read { //nolint:revive // until the reader has ended
+		for range read { // until the reader has ended
 		}
 	}()
 	for rows := range read {
 		all := rows.numbers
-		for len(all) > 0 {
+		for rest := all; len(rest) > 0; rest = rest[len(rows.numbers):] {
 			// Those of the first one's bucket, as far as they go.
-			start, n := rows.bucket(&q, all[0]), rows.width
-			for n < len(all) && (all[n] == all[n-rows.width] || rows.bucket(&q, all[n]).Equal(start)) {
+			start, n := rows.bucket(&q, rest[0]), rows.width
+			for n < len(rest) && (rest[n] == rest[n-rows.width] || rows.bucket(&q, rest[n]).Equal(start)) {
 				n += rows.width
 			}
-			rows.numbers, all = all[:n], all[n:]
+			rows.numbers = rest[:n]
 			if more, err := fn(tx, start, rows); err != nil || !more {
 				return err
 			}
 		}
-		rows.numbers = rows.numbers[:0]
+		rows.numbers = all[:0]
 		free <- rows
 	}
 	return failed
