@@ -7,6 +7,8 @@ package cost
 
 import (
 	"maps"
+	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -299,6 +301,19 @@ func (r *Rater) Blend(u *Use) (nano int64, ok bool) {
 // LostAttempt is what the usage types of charges end in that are for an attempt whose answer nobody got: see
 // docs/routing.md.
 const LostAttempt = "-lost-attempt"
+
+// OwnUsage says that usageType is one that AWS has none of, GPU time or requests; model is how it abbreviates the model.
+func OwnUsage(usageType string) (model string, ok bool) {
+	_, body, _ := strings.Cut(usageType, "-")
+	m := ownUsage.FindStringSubmatch(body)
+	if m == nil {
+		return "", false
+	}
+	return m[1], true
+}
+
+// ownUsage is what stands behind the Region: see unitType and gpuTime. A model's abbreviation may have hyphens.
+var ownUsage = regexp.MustCompile(`^(.+)-(?:` + gpuTime + `|` + requests + `)(?:` + globalSuffix + `)?(?:-[A-Za-z0-9._-]+)?$`)
 
 // What usage types end in.
 const (

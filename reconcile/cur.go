@@ -12,6 +12,7 @@ import (
 
 	"outcrop/arn"
 	"outcrop/catalog"
+	"outcrop/cost"
 )
 
 // The columns that are read of a bill. Their names are those of CUR 2.0; legacy reports have them as lineItem/UsageType.
@@ -145,6 +146,15 @@ func (c *Comparison) line(l *curLine) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", columnNames[column], err)
 	}
+	end, err := parseTime(l[colEnd])
+	if err != nil || end.Before(start) {
+		end = start.Add(time.Hour)
+	}
+	if cost.IsCorrection(l[colUsageType]) { // in Outcrop's own exports
+		c.cover(start, end)
+		c.theirCorrections.add(paid.value())
+		return nil
+	}
 	reason, usage := lineType(l[colType])
 	u := c.usage(l)
 	if u.none && usage {
@@ -161,10 +171,6 @@ func (c *Comparison) line(l *curLine) error {
 	}
 	if l[colResource] == "" {
 		c.noID++
-	}
-	end, err := parseTime(l[colEnd])
-	if err != nil || end.Before(start) {
-		end = start.Add(time.Hour)
 	}
 	c.cover(start, end)
 	c.monthly = c.monthly || end.Sub(start) > 36*time.Hour
@@ -232,14 +238,18 @@ func lineType(t string) (r Reason, usage bool) {
 
 // usage reads what a line is of.
 func (c *Comparison) usage(l *curLine) *theirUsage {
-	usageType := l[colUsageType]
+	usageType := strings.TrimSuffix(l[colUsageType], cost.LostAttempt) // in Outcrop's own exports; the ledger's are read alike
 	memo := append(append(append(append(append(c.memo[:0], usageType...), 0), l[colProductName]...), 0), l[colResource]...)
 	c.memo = memo
 	if u, ok := c.theirs[string(memo)]; ok {
 		return u
 	}
 	usage, why := catalog.ParseUsageType(usageType)
-	u := &theirUsage{usage: usage, none: usage.Kind == ""}
+	own := false
+	if usage.Kind == "" {
+		usage.Model, own = cost.OwnUsage(usageType)
+	}
+	u := &theirUsage{usage: usage, none: usage.Kind == "" && !own}
 	name := strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(l[colProductName]), edition))
 	for _, of := range [...]string{usage.Model, name} {
 		if of != "" && (of == usage.Model || usage.Market) && u.models == nil {
@@ -253,7 +263,7 @@ func (c *Comparison) usage(l *curLine) *theirUsage {
 		model: strings.Clone(c.abbreviation(u.models, cmp.Or(usage.Model, name))), region: usage.Region, kind: usage.Kind, tier: cmp.Or(usage.Tier, other(why)),
 		global: usage.Global, long: usage.Long,
 	}
-	if u.class.model != "" && c.abbreviation(u.models, "") == "" && !u.none {
+	if u.class.model != "" && c.abbreviation(u.models, "") == "" && !u.none && !own {
 		if len(c.strange) < maxDetails {
 			c.strange[u.class.model] = true
 		}
@@ -264,9 +274,12 @@ func (c *Comparison) usage(l *curLine) *theirUsage {
 	if region := c.zones[usage.Region]; region != "" {
 		u.class.region = catalog.RegionCode(region)
 	}
+	if own {
+		u.class = class{kind: usageType, unreadable: true}
+	}
 	u.class.region, u.class.kind, u.class.tier = strings.Clone(u.class.region), strings.Clone(u.class.kind), strings.Clone(u.class.tier)
 	u.usage.Model, u.usage.Region, u.usage.Kind = u.class.model, strings.Clone(usage.Region), u.class.kind
-	u.profile = c.profileOf(l[colResource], c.zones[usage.Region], cmp.Or(u.class.model, name), u.models)
+	u.profile = c.profileOf(l[colResource], c.zones[usage.Region], cmp.Or(c.abbreviation(u.models, u.class.model), name), u.models)
 	if len(c.theirs) < maxCells/10 {
 		c.theirs[string(memo)] = u
 	}

@@ -84,6 +84,9 @@ type Comparison struct {
 	calls     *joiner
 	duplicate int64
 	unvalued  int64
+
+	// What people corrected in the ledger, there and in its own exports: AWS knows nothing of it.
+	ourCorrections, theirCorrections corrections
 }
 
 type resource struct {
@@ -268,11 +271,11 @@ func (c *Comparison) classOf(e *ledger.Entry, usageType string) class {
 	}
 	code := catalog.RegionCode(e.Region)
 	model := c.abbreviation([]string{e.ModelID}, "")
-	of := class{model: cmp.Or(model, e.ModelID), region: code, kind: strings.TrimSuffix(usageType, cost.LostAttempt), unreadable: true}
+	of := class{kind: strings.TrimSuffix(usageType, cost.LostAttempt), unreadable: true}
 	// A Region of one's own has a code that is none of AWS's.
 	if rest, ok := strings.CutPrefix(of.kind, code+"-"+model); ok && model != "" {
 		if u, why := catalog.ParseUsageType("OWN1-m" + rest); u.Model == "m" {
-			of.kind, of.unreadable = u.Kind, false
+			of = class{model: model, region: code, kind: u.Kind}
 			of.tier, of.global, of.long = cmp.Or(u.Tier, other(why)), u.Global, u.Long
 		}
 	}
@@ -349,8 +352,16 @@ func (c *Comparison) period(t time.Time) int32 {
 	return day(t)
 }
 
-// corrections are what AWS knows nothing of.
-const corrections = "corrections that people made in the ledger"
+// corrections are lines that are left out, and what they come to.
+type corrections struct {
+	lines  int64
+	amount big.Int
+}
+
+func (c *corrections) add(amount *big.Int) {
+	c.lines++
+	c.amount.Add(&c.amount, amount)
+}
 
 // Entry adds a settled call of the ledger. Those of other days are passed over, and so is what people corrected.
 func (c *Comparison) Entry(e *ledger.Entry) error {
@@ -364,7 +375,9 @@ func (c *Comparison) Entry(e *ledger.Entry) error {
 		return nil
 	}
 	if e.Status == ledger.Adjusted { // its charges are corrections, and it is no call
-		c.skipped[corrections] += int64(len(e.Charges))
+		for i := range e.Charges {
+			c.ourCorrections.add(attoOf(e.Charges[i].Nano))
+		}
 		return nil
 	}
 	key := groupKey{c.ours(e), c.period(at)}
@@ -388,7 +401,7 @@ func (c *Comparison) Entry(e *ledger.Entry) error {
 	for i := range e.Charges {
 		l := &e.Charges[i]
 		if cost.IsCorrection(l.UsageType) {
-			c.skipped[corrections]++
+			c.ourCorrections.add(attoOf(l.Nano))
 			continue
 		}
 		of := c.classOf(e, l.UsageType)
@@ -603,6 +616,14 @@ func (c *Comparison) notes() (notes []string) {
 	}
 	for _, why := range slices.Sorted(maps.Keys(c.skipped)) {
 		notes = append(notes, fmt.Sprintf("left out: %d %s", c.skipped[why], why))
+	}
+	for _, of := range [...]struct {
+		*corrections
+		what string
+	}{{&c.ourCorrections, "corrections that people made in the ledger"}, {&c.theirCorrections, "lines of such corrections in the files"}} {
+		if of.lines > 0 {
+			notes = append(notes, fmt.Sprintf("left out: %d %s, %s USD", of.lines, of.what, amountOf(&of.amount)))
+		}
 	}
 	return notes
 }

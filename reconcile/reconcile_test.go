@@ -383,7 +383,7 @@ func TestOperatorsCorrections(t *testing.T) {
 		if r.Ledger.String() != r.AWS.String() || len(r.Reasons) != 0 || len(r.Rows) != 1 {
 			t.Errorf("upstreams %v: %s", upstreams, told(r))
 		}
-		if want := "left out: 3 corrections that people made in the ledger"; !slices.Contains(r.Notes, want) {
+		if want := "left out: 3 corrections that people made in the ledger, -12.500249999 USD"; !slices.Contains(r.Notes, want) {
 			t.Errorf("upstreams %v: notes %q, want %q among them", upstreams, r.Notes, want)
 		}
 	}

@@ -19,7 +19,7 @@ type class struct {
 	tier       string // "" is the default
 	global     bool
 	long       bool
-	unreadable bool // kind is a usage type
+	unreadable bool // kind is a whole usage type, and nothing else is set
 }
 
 func (c class) compare(o class) int {
@@ -40,7 +40,7 @@ func (c class) String() string {
 	if c.model != "" {
 		s = c.model + " " + s
 	}
-	if c.region != "" && !c.unreadable {
+	if c.region != "" {
 		s = c.region + " " + s
 	}
 	if c.tier != "" {
@@ -228,6 +228,9 @@ func (g *group) classes() []class { return slices.SortedFunc(maps.Keys(g.cells),
 func (g *group) differ(of class, n int64, p part, cost *big.Int, lines int64) {
 	ours := attoOf(p.nano)
 	diff := new(big.Int).Sub(cost, ours)
+	if diff.Sign() == 0 {
+		return
+	}
 	if p.unrated > 0 && n > 0 {
 		free := new(big.Int).Mul(cost, big.NewInt(p.unrated))
 		free.Quo(free, big.NewInt(n))
@@ -276,7 +279,7 @@ func (g *group) adopt() {
 		return
 	}
 	for _, of := range g.classes() {
-		if of.model != "" {
+		if of.model != "" || of.unreadable {
 			continue
 		}
 		from := g.cells[of]

@@ -179,3 +179,63 @@ func TestReconcileStatus(t *testing.T) {
 		}
 	}
 }
+
+// TestReconcileExport: the ledger beside its own export in AWS's form has no difference, also of what AWS has no usage types for.
+func TestReconcileExport(t *testing.T) {
+	var entries []ledger.Entry
+	for i, charges := range [][]ledger.Charge{
+		{{UsageType: "USE1-Nova2.0Lite-input-tokens", Quantity: 1000, Nano: 330_001, Price: "p"}, {UsageType: "USE1-Nova2.0Lite-input-tokens-lost-attempt", Quantity: 7, Nano: 3, Price: "p"}},
+		{{UsageType: "USE1-Nova2.0Lite-input-tokens-flex", Quantity: 700, Unrated: true}, {UsageType: "USE1-Nova2.0Lite-output-tokens", Quantity: 9, Nano: 22_501, Discount: 77, Price: "p"}},
+		{{UsageType: "USE1-Nova2.0Lite-input-tokens-flex", Quantity: 6, Nano: 8, Price: "p"}},
+		{{UsageType: "USE1-Nova2.0Lite-gpu-time-cross-region-global-priority", Quantity: 5, Nano: 865, Price: "p"}, {UsageType: "USE1-Nova2.0Lite-requests", Quantity: 1, Nano: 12_345, Price: "p"}},
+	} {
+		id := uuid.UUID{15: byte(i + 1)}
+		at := time.Date(2026, 11, 3, 23, 59, 59, 0, time.UTC)
+		entries = append(entries, ledger.Entry{
+			Intent: ledger.Intent{ID: id, Time: at, Account: rootAccount, Operation: "Converse", Region: "us-east-1", Principal: "arn:aws:iam::000000000000:user/u",
+				ModelID: "amazon.nova-2-lite-v1:0", Scope: "us", ResourceName: "alpha", ResourceARN: "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/alpha0000001"},
+			Settlement: ledger.Settlement{ID: id, Time: at.Add(2 * time.Second), Status: ledger.Completed, Service: "Amazon Bedrock", Upstream: "vllm", Charges: charges},
+		})
+	}
+	dir, to := folderOf(t, entries...), t.TempDir()
+	for _, of := range [][]string{{"--call", entries[0].Intent.ID.String(), "--amount", "-0.25"}, {"--profile", "alpha", "--period", "2026-11", "--amount", "0.5"}} {
+		if out, err := printed(t, append([]string{"ledger", "correct", "--data", dir, "--reason", "a test"}, of...)...); err != nil {
+			t.Fatal(out, err)
+		}
+	}
+	same := func(when, totals string) {
+		t.Helper()
+		for _, output := range []string{"csv", "parquet"} {
+			for _, granularity := range []string{"hour", "day"} {
+				name := output + granularity
+				if out, err := printed(t, "export", "--data", dir, "--format", "cur", "--output", output, "--granularity", granularity, "--period", "2026-11", "--to", to, "--name", name); err != nil {
+					t.Fatal(out, err)
+				}
+				for _, by := range [][]string{nil, {"--by-model"}} {
+					out, errors, code := reconciled(t, append([]string{"--data", dir, "--fail-over", "0", filepath.Join(to, name)}, by...)...)
+					if code != 0 || !strings.Contains(out, totals) || strings.Contains(out, "  rounding") {
+						t.Errorf("%s, %s %s: status %d\n%s%s", when, name, by, code, out, errors)
+					}
+					for _, note := range []string{"note: left out: 2 corrections that people made in the ledger, 0.25 USD", "note: left out: 2 lines of such corrections in the files, 0.25 USD"} {
+						if !strings.Contains(out, note) {
+							t.Errorf("%s, %s %s: no %q in\n%s", when, name, by, note, out)
+						}
+					}
+				}
+			}
+		}
+	}
+	same("as rated", "AWS 0.000365723, ledger 0.000365723")
+
+	// What is rated anew counts as it is now: tokens of flex at half of a dollar a million, others at what the catalog says.
+	prices := filepath.Join(t.TempDir(), "prices.csv")
+	if err := os.WriteFile(prices, []byte("model,scope,tier,effective,input,output\namazon.nova-2-lite-v1:0,us,flex,2026-01-01,0.5,0.5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"prices", "import", "--data", dir, prices}, {"prices", "rerate", "--data", dir, "--since", "2026-11-01", "--unrated"}} {
+		if out, err := printed(t, args...); err != nil {
+			t.Fatal(out, err)
+		}
+	}
+	same("rated anew", "ledger 0.000")
+}
