@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 )
 
@@ -43,6 +44,10 @@ func (c *Comparison) Read(ctx context.Context, paths ...string) error {
 			return fmt.Errorf("%s: there are no .csv, .parquet, .json, .jsonl or .log files in it, with .gz or without", p)
 		}
 	}
+	files, err := c.newest(files)
+	if err != nil {
+		return err
+	}
 	sizes := map[int64]int{}
 	for _, name := range files {
 		info, err := os.Stat(name)
@@ -67,6 +72,47 @@ func (c *Comparison) Read(ctx context.Context, paths ...string) error {
 		return errors.New("there is no usage of models in it, for the days that are compared")
 	}
 	return nil
+}
+
+// What the folders of a billing period are called, of exports and of legacy reports, and those in it of exports that keep their versions:
+// 2026-11-20T22:19:25.548Z-EXECUTION. Legacy reports have ids, which do not tell which one is newer.
+// Sources: https://docs.aws.amazon.com/cur/latest/userguide/dataexports-export-delivery.html,
+// https://docs.aws.amazon.com/cur/latest/userguide/understanding-report-versions.html
+var (
+	periodFolder  = regexp.MustCompile(`^(?i:billing_period=)?[0-9]{4}-[0-9]{2}$|^[0-9]{8}-[0-9]{8}$`)
+	versionFolder = regexp.MustCompile(`^[0-9]{4}-?[0-9]{2}-?[0-9]{2}T[0-9]{2}`)
+)
+
+// newest leaves out what an export has kept of older versions of a billing period: each version has all of its usage.
+func (c *Comparison) newest(files []string) (kept []string, err error) {
+	type place struct{ period, version string }
+	places := make([]place, len(files))
+	last := map[string]string{}
+	for i, name := range files {
+		parts := strings.Split(filepath.ToSlash(name), "/")
+		for at := range len(parts) - 1 {
+			if !periodFolder.MatchString(parts[at]) {
+				continue
+			}
+			p := place{period: strings.Join(parts[:at+1], "/")}
+			if at < len(parts)-2 {
+				p.version = parts[at+1]
+			}
+			if of, ok := last[p.period]; ok && of != p.version && !(versionFolder.MatchString(of) && versionFolder.MatchString(p.version)) {
+				return nil, fmt.Errorf("%s has two versions of a billing period, %q and %q: give one of them", p.period, of, p.version)
+			}
+			places[i], last[p.period] = p, max(last[p.period], p.version)
+			break
+		}
+	}
+	for i, name := range files {
+		if last[places[i].period] != places[i].version {
+			c.skipped["files of older versions of an export"]++
+			continue
+		}
+		kept = append(kept, name)
+	}
+	return kept, nil
 }
 
 // ofInterest reports whether a file in a folder may be one of AWS's.

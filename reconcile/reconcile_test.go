@@ -790,6 +790,44 @@ func TestTwice(t *testing.T) {
 }
 
 // TestMonthly: lines of months are held against months.
+// TestVersions: of the versions of a billing period that an export has kept one counts.
+func TestVersions(t *testing.T) {
+	old, now := curCSV([]billLine{used(alpha, noon, inTokens, "1", "0.0003")}), curCSV([]billLine{used(alpha, noon, inTokens, "2", "0.0006")})
+	entry := call(alpha, noon, tokens(inTokens, 2000, 300))
+	for name, c := range map[string]struct {
+		older, newer string // folders
+		refused      string
+	}{
+		"an export that keeps its versions": {older: "data/BILLING_PERIOD=2026-11/2026-11-09T22:19:25.548Z-9aa3", newer: "data/BILLING_PERIOD=2026-11/2026-11-20T02:19:25.548Z-1bb2"},
+		"billing_period":                    {older: "data/billing_period=2026-11/20261109T221925Z-9aa3", newer: "data/billing_period=2026-11/20261120T021925Z-1bb2"},
+		"a legacy report":                   {older: "20261101-20261201/6eea9ab9", newer: "20261101-20261201/02d3c1f4", refused: "two versions of a billing period"},
+		"one that kept none until today":    {older: "data/BILLING_PERIOD=2026-11", newer: "data/BILLING_PERIOD=2026-11/2026-11-20T02:19:25.548Z-1bb2", refused: "two versions of a billing period"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for of, text := range map[string][]byte{c.older: old, c.newer: now} {
+				if err := os.MkdirAll(filepath.Join(dir, of), 0o700); err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, of, "cur-00001.csv.gz"), zipped(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.refused != "" {
+				cat := testCatalog(t)
+				if err := New(Config{Catalog: cat, Rater: cost.NewRater(cat)}).Read(t.Context(), dir); err == nil || !strings.Contains(err.Error(), c.refused) {
+					t.Errorf("error %v, want %q", err, c.refused)
+				}
+				return
+			}
+			r := compare(t, Config{}, []*ledger.Entry{entry}, dir)
+			if want := "left out: 1 files of older versions of an export"; r.AWS.String() != "0.0006" || len(r.Reasons) != 0 || !slices.Contains(r.Notes, want) {
+				t.Errorf("AWS %s, drift for %v, notes %q", r.AWS, r.Reasons, r.Notes)
+			}
+		})
+	}
+}
+
 func TestMonthly(t *testing.T) {
 	first := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	r := compare(t, Config{}, []*ledger.Entry{call(alpha, noon, tokens(inTokens, 1000, 300)), call(alpha, noon.AddDate(0, 0, 20), tokens(inTokens, 500, 300))},
