@@ -1,6 +1,7 @@
 package costexplorer
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -134,7 +135,7 @@ func attributes(dimension, value string, names map[string]string) map[string]str
 			return map[string]string{"name": name}
 		}
 	case "USAGE_TYPE":
-		return map[string]string{"unit": unitTokens}
+		return map[string]string{"unit": cmp.Or(cost.Unit(value), unitTokens)}
 	}
 	return map[string]string{}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -180,6 +181,28 @@ func TestExchanges(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestUnits: what is not counted in tokens has the unit that its quantity has in reports.
+func TestUnits(t *testing.T) {
+	entries := many(1)
+	entries[0].Charges = []ledger.Charge{
+		{UsageType: "USE1-Claude3Haiku-input-tokens", Quantity: 1, Nano: 1}, {UsageType: "USE1-Llama3.1-8BInstruct-gpu-time", Quantity: 1, Nano: 1},
+		{UsageType: "USW2-AmazonRerank-v1-searchunits", Quantity: 1, Nano: 1},
+	}
+	var got GetDimensionValuesOutput
+	w := newClient(t, filled(t, entries)).post(account, "us-east-1", "GetDimensionValues", []byte(`{"TimePeriod":{"Start":"2024-01-01","End":"2024-01-07"},"Dimension":"USAGE_TYPE"}`))
+	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+		t.Fatalf("%v: %s", err, w.Body)
+	}
+	units := map[string]string{}
+	for _, v := range got.DimensionValues {
+		units[v.Value] = v.Attributes["unit"]
+	}
+	want := map[string]string{"USE1-Claude3Haiku-input-tokens": "1K tokens", "USE1-Llama3.1-8BInstruct-gpu-time": "Milliseconds", "USW2-AmazonRerank-v1-searchunits": "Search Units"}
+	if !maps.Equal(units, want) {
+		t.Errorf("%v, want %v", units, want)
 	}
 }
 
