@@ -138,9 +138,6 @@ func (s *Store) Apply(ctx context.Context, b *ledger.Batch) error {
 	if err := x.prepare(ctx, s.write); err != nil {
 		return err
 	}
-	if x.numbers.size() > x.maxNumbers {
-		x.numbers = newNumbers()
-	}
 	err := s.apply(ctx, b, false)
 	if errors.Is(err, errKnown) {
 		err = s.apply(ctx, b, true)
@@ -723,8 +720,11 @@ func (ins *inserter) exec(ctx context.Context, tx *sql.Tx, rows int, args []any)
 	return r.RowsAffected()
 }
 
-// prepare readies the statements. They live as long as db.
+// prepare readies the statements, which live as long as db, and forgets the numbers when there are too many of them.
 func (x *ledgerIndex) prepare(ctx context.Context, db *sql.DB) (err error) {
+	if x.numbers.size() > x.maxNumbers {
+		x.numbers = newNumbers()
+	}
 	if x.prepared {
 		return nil
 	}

@@ -75,9 +75,6 @@ func (s *Store) Correct(ctx context.Context, all []ledger.Corrected) error {
 	if err := x.prepare(ctx, s.write); err != nil {
 		return err
 	}
-	if x.numbers.size() > x.maxNumbers {
-		x.numbers = newNumbers()
-	}
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		before, after := s.newBatch(ctx, tx), s.newBatch(ctx, tx)
 		entries := make([][2]ledger.Entry, len(all))

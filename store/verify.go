@@ -668,9 +668,6 @@ func (s *Store) Adjust(ctx context.Context, e *ledger.Entry) error {
 	if err := x.prepare(ctx, s.write); err != nil {
 		return err
 	}
-	if x.numbers.size() > x.maxNumbers {
-		x.numbers = newNumbers()
-	}
 	err := s.change(ctx, func(tx *sql.Tx) error {
 		w := s.newBatch(ctx, tx)
 		entries := []ledger.Entry{*e}

@@ -803,23 +803,7 @@ func TestExactness(t *testing.T) {
 	t.Logf("%d calls in %v, %.0f a second; rated a second time in %v", calls, took.Round(time.Millisecond), float64(calls)/took.Seconds(), time.Since(began).Round(time.Millisecond))
 
 	// The server finds what the crash left.
-	s, err := New(t.Context(), c, dir, t.Output())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- s.Run(ctx, func(string) { close(ready) }) }()
-	<-ready
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := running(t, c, dir, t.Output())
 	if err := s.ledger.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -147,23 +146,7 @@ func TestUnknownPrices(t *testing.T) {
 	t.Setenv("OUTCROP_ROOT_SECRET_ACCESS_KEY", rigSecret)
 	c, dir := defaults(), t.TempDir()
 	c.Listen, c.Prices.Unknown = "127.0.0.1:0", "refuse"
-	s, err := New(t.Context(), c, dir, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- s.Run(ctx, func(string) { close(ready) }) }()
-	<-ready
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := running(t, c, dir, io.Discard)
 	ask := func(tier string) (status int, text string) {
 		t.Helper()
 		body := []byte(`{"messages":[{"role":"user","content":[{"text":"hello"}]}],"serviceTier":{"type":"` + tier + `"}}`)

@@ -57,11 +57,18 @@ func newRig(tb testing.TB) *rig {
 		{Name: "a", Provider: "anthropic", BaseURL: r.anthropic.url(), Models: map[string]string{anthropicModel: "claude-haiku"}},
 		{Name: "b", Provider: "bedrock", APIKeyEnv: "OUTCROP_RIG_KEY", Bedrock: &BedrockConfig{Endpoint: r.bedrock.url()}, Models: map[string]string{bedrockModel: "*", bedrockClaude: "*"}},
 	}
-	s, err := New(context.Background(), c, tb.TempDir(), io.Discard)
+	s := running(tb, c, tb.TempDir(), io.Discard)
+	r.address = s.listener.Addr().String()
+	return r
+}
+
+// running starts a server, and stops it when the test is over.
+func running(tb testing.TB, c Config, dir string, log io.Writer) *server {
+	tb.Helper()
+	s, err := New(context.Background(), c, dir, log)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r.address = s.listener.Addr().String()
 	ctx, stop := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() { done <- s.Run(ctx, func(string) { close(ready) }) }()
@@ -75,7 +82,7 @@ func newRig(tb testing.TB) *rig {
 			tb.Error(err)
 		}
 	})
-	return r
+	return s
 }
 
 // request is the bytes of a signed POST.

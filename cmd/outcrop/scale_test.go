@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
@@ -74,23 +73,7 @@ func (o *organisation) scale(t *testing.T, calls int64, rounds int) {
 
 	c := defaults()
 	c.Listen, c.Log.Level = "127.0.0.1:0", "warn"
-	s, err := New(t.Context(), c, dir, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() { done <- s.Run(ctx, func(string) { close(ready) }) }()
-	<-ready
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	s := running(t, c, dir, io.Discard)
 	address := s.listener.Addr().String()
 
 	tomorrow := cost.Day.Next(now).Format(time.DateOnly)
