@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,9 +22,26 @@ func (c *Comparison) readParquet(r io.ReaderAt, size int64) (err error) {
 			err = fmt.Errorf("a damaged Parquet file: %v", p)
 		}
 	}()
+	// The library takes what a file says of its own sizes for true before it reads.
+	var end [8]byte // the length of the footer, and the magic number
+	if _, err := r.ReadAt(end[:], max(size-int64(len(end)), 0)); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if footer := int64(binary.LittleEndian.Uint32(end[:])); footer > size-int64(len(end)) {
+		return errors.New("a damaged Parquet file: its footer is larger than the file")
+	}
 	f, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return err
+	}
+	for _, group := range f.Metadata().RowGroups {
+		for i := range group.Columns {
+			switch codec := group.Columns[i].MetaData.Codec; codec {
+			case format.Uncompressed, format.Snappy, format.Gzip, format.Zstd:
+			default: // a page of LZ4 does not say how large it is: the library tries twice as much until it fits
+				return fmt.Errorf("a Parquet file that is compressed with %v; AWS's have Snappy", codec)
+			}
+		}
 	}
 	var at [columns]int
 	for i := range at {

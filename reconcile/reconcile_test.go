@@ -755,6 +755,10 @@ func TestLogMoves(t *testing.T) {
 
 // TestRefusals: what cannot be compared is refused, in words.
 func TestRefusals(t *testing.T) {
+	var lz4 bytes.Buffer
+	w := parquet.NewGenericWriter[curRow](&lz4, parquet.Compression(&parquet.Lz4Raw))
+	w.Write([]curRow{{Type: "Usage", Start: noon, UsageType: inTokens, Code: "AmazonBedrock", Amount: 1, Cost: 0.0003}})
+	w.Close()
 	ok := used(alpha, noon, inTokens, "1", "0.0003")
 	for name, tc := range map[string]struct {
 		text []byte
@@ -772,6 +776,8 @@ func TestRefusals(t *testing.T) {
 		"tokens below 0":   {[]byte(strings.Replace(logLine("x", nova, noon, "a", 1, 1, 0, 0), `"inputTokenCount":1`, `"inputTokenCount":-1`, 1)), "a call of -1 tokens"},
 		"a gzip cut short": {zipped(curCSV([]billLine{ok, ok}))[:150], "unexpected EOF"},
 		"broken Parquet":   {[]byte("PAR1PAR1PAR1PAR1"), "arquet"},
+		"a huge footer":    {[]byte("PAR1PAR1\xff\xff\xff\xffPAR1"), "its footer is larger than the file"},
+		"Parquet with LZ4": {lz4.Bytes(), "compressed with LZ4_RAW"},
 	} {
 		c := New(Config{Catalog: testCatalog(t)})
 		if err := c.Read(t.Context(), write(t, "f", tc.text)); err == nil || !strings.Contains(err.Error(), tc.want) {
